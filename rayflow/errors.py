@@ -53,7 +53,7 @@ class WorkflowExecutionError(WorkflowError):
         traceback = error.get("traceback")
         tail = f"\n{traceback}" if traceback else ""
         return (
-            f"Workflow '{self.workflow_id}' failed{where}: {what}. After removing the cause, "
+            f"Workflow '{self.workflow_id}' failed{where}: {what.rstrip('.')}. After removing the cause, "
             f"workflow.resume({self.workflow_id!r}) continues from the last checkpoints.{tail}"
         )
 

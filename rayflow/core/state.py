@@ -51,6 +51,7 @@ class TaskState:
     retry_at: float | None = None
     value: StoredValue | None = None
     volatile: bool = False
+    preview: dict[str, Any] | None = None
     continued_to: str | None = None
     resolves: str | None = None
     dependents: list[str] = field(default_factory=list)
@@ -152,6 +153,8 @@ class WorkflowState:
         task = self._about(record)
         stored = record.data["value"]
         value = None if stored is None else StoredValue.from_record(stored, record.value)
+        if not task.dependents:  # it may be the workflow's output
+            task.preview = record.data.get("preview")
         self._forget(task.task_id)
         self._resolve(task, value, volatile=stored is None)
 
@@ -208,6 +211,7 @@ class WorkflowState:
         return self.tasks[record.task_id]
 
     def _forget(self, task_id: str) -> None:
+        """An attempt has ended: the task is neither ready, nor waiting, nor under way."""
         self.ready.pop(task_id, None)
         self.delayed.pop(task_id, None)
         self.in_flight.pop(task_id, None)
