@@ -1,6 +1,7 @@
 """Fails when the documents say something that is not there. Run by `make check`.
 
-Checked: every relative link resolves; every `make X` and `rayflow X` that a code span or code block names exists;
+Checked: every relative link resolves; every `make X` and `rayflow X` that a code span or code block
+names exists;
 every RAYFLOW_* variable that the code reads is documented.
 """
 
@@ -10,8 +11,9 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import click
+import typer.core
 import typer.main
 
 from rayflow.cli.main import app
@@ -49,9 +51,9 @@ def code_lines(text: str) -> Iterator[str]:
 
 def command_exists(words: list[str]) -> bool:
     """Whether `rayflow <words>` starts with a known command (and subcommand, where it has some)."""
-    command: click.Command = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
     for word in words:
-        if not isinstance(command, click.Group):
+        if not isinstance(command, typer.core.TyperGroup):
             return True
         if word not in command.commands:
             return False

@@ -1,4 +1,5 @@
-"""Fails when a lock names where a package was downloaded: locks carry names, versions and hashes only.
+"""Fails when a lock names where a package was downloaded: locks carry names, versions and hashes
+only.
 
 Run by `make check`. An address in a lock binds everyone to the registry of whoever wrote it.
 """

@@ -1,0 +1,41 @@
+"""A program of the instance that runs once and must succeed: preparing the database before the
+parts start.
+"""
+
+from __future__ import annotations
+
+from rayflow.cli.errors import CommandError
+from rayflow.cli.up.logs import PartLog
+from rayflow.cli.up.part import Part
+from rayflow.cli.up.processes import RecordedSessions
+from rayflow.cli.up.running import RunningPart, describe_exit
+
+
+class RememberingLog(PartLog):
+    """A log that remembers its last telling line, to repeat it when the program fails."""
+
+    last: str = ""
+
+    def line(self, text: str) -> None:
+        """Take one line."""
+        super().line(text)
+        self.last = text.strip() or self.last
+
+
+async def run_once(part: Part, *, log: RememberingLog, sessions: RecordedSessions) -> None:
+    """Run a program to its end.
+
+    Raises:
+        CommandError: it failed; the message repeats its last line and names its log.
+    """
+    running = await RunningPart.start(part, log=log, sessions=sessions)
+    try:
+        status = await running.wait()
+    finally:
+        await running.stop()
+        log.close()
+    if status != 0:
+        raise CommandError(
+            f"{part.name} failed ({describe_exit(status)}): {log.last or 'it said nothing'}; "
+            f"see {log.path}"
+        )
