@@ -17,7 +17,7 @@ from rayflow.cli.up import parts, preflight, processes, ray_head
 from rayflow.cli.up.lock import InstanceLock
 from rayflow.cli.up.logs import Terminal
 from rayflow.cli.up.once import RememberingLog, run_once
-from rayflow.cli.up.part import TROUBLE, Part
+from rayflow.cli.up.part import NOTHING, Part
 from rayflow.cli.up.ports import KeptPorts, answers
 from rayflow.cli.up.supervisor import Supervisor
 
@@ -134,7 +134,7 @@ class _Instance:
         return plan
 
     async def _prepare(self, plan: parts.Plan) -> None:
-        log = RememberingLog("setup", self._terminal, folder=self._data.logs, shown=TROUBLE)
+        log = RememberingLog("setup", self._terminal, folder=self._data.logs, shown=NOTHING)
         part = parts.setup_part(plan, examples=self._examples_wanted())
         await run_once(part, log=log, sessions=self._sessions)
         self._examples_marker.touch()

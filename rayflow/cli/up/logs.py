@@ -19,6 +19,8 @@ CHUNK = 64 * 1024
 NAME_WIDTH = 8
 COLOURS = (36, 35, 34, 33, 32, 96, 95, 94)
 RED, RESET = "\x1b[31m", "\x1b[0m"
+# The part's own time stamp; the prefix already has one.
+STAMP = re.compile(r"^\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[,.]\d+)? ")
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -73,6 +75,7 @@ class PartLog:
         self._name = name
         self._terminal = terminal
         self._shown = shown
+        self._in_traceback = False
         self._file = logging.handlers.RotatingFileHandler(
             self.path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8", errors="replace"
         )
@@ -81,12 +84,21 @@ class PartLog:
         """Take one line that the part wrote."""
         plain = ESCAPES.sub("", text)
         self._file.emit(logging.LogRecord(self._name, logging.INFO, "", 0, plain, None, None))
-        if plain.strip() and (self._shown is None or self._shown.search(plain)):
-            self._terminal.part_line(self._name, plain)
+        if self._is_telling(plain):
+            self._terminal.part_line(self._name, STAMP.sub("", plain))
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _is_telling(self, line: str) -> bool:
+        # Of a traceback only the last line, which names the error: the frames are in the file.
+        if self._in_traceback and (line.startswith((" ", "\t")) or not line.strip()):
+            return False
+        self._in_traceback = line.lstrip(" |+").startswith("Traceback (most recent call last)")
+        if self._in_traceback or not line.strip():
+            return False
+        return self._shown is None or self._shown.search(line) is not None
 
 
 async def read_lines(stream: asyncio.StreamReader, take: PartLog, *, seen: LineWatch) -> None:

@@ -11,6 +11,10 @@ from rayflow.cli.up.processes import RecordedSessions
 from rayflow.cli.up.running import RunningPart, describe_exit
 
 
+# A sentence that RayFlow itself wrote for the user; a last line without it is some library's.
+OWN_PREFIX = "rayflow: "
+
+
 class RememberingLog(PartLog):
     """A log that remembers its last telling line, to repeat it when the program fails."""
 
@@ -26,7 +30,7 @@ async def run_once(part: Part, *, log: RememberingLog, sessions: RecordedSession
     """Run a program to its end.
 
     Raises:
-        CommandError: it failed; the message repeats its last line and names its log.
+        CommandError: it failed; the message is its last line, with the name of its log when needed.
     """
     running = await RunningPart.start(part, log=log, sessions=sessions)
     try:
@@ -34,6 +38,8 @@ async def run_once(part: Part, *, log: RememberingLog, sessions: RecordedSession
     finally:
         await running.stop()
         log.close()
+    if status != 0 and log.last.startswith(OWN_PREFIX):
+        raise CommandError(log.last.removeprefix(OWN_PREFIX))
     if status != 0:
         raise CommandError(
             f"{part.name} failed ({describe_exit(status)}): {log.last or 'it said nothing'}; "

@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 # What the terminal shows of a talkative part: the rest is in its log file.
-TROUBLE = re.compile(
-    r"\b(WARN(ING)?|ERROR|CRITICAL|FATAL|Traceback|Exception)\b|Error:", re.IGNORECASE
-)
+NOTHING = re.compile(r"(?!)")
+LEVELS = re.compile(r"\b(INFO|WARNING|ERROR|CRITICAL)\b|Traceback|Error:")
 ERRORS = re.compile(r"\b(ERROR|CRITICAL|FATAL|Traceback)\b|Error:")
 
 

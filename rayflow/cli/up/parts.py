@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rayflow.cli.instance import Code, DataFolder
 from rayflow.cli.up import ray_head
-from rayflow.cli.up.part import ERRORS, Part
+from rayflow.cli.up.part import ERRORS, LEVELS, Part
 from rayflow.cli.up.probes import console_answers, redis_answers
 
 CELERY = ("--app", "rayflow_web.celery:app")
@@ -76,6 +76,7 @@ def web_part(plan: Plan) -> Part:
         environment=plan.environment,
         probe=functools.partial(console_answers, plan.port, accepted_host(plan)),
         stop_seconds=4.0,
+        shown=LEVELS,
     )
 
 
@@ -84,7 +85,7 @@ def celery_part(plan: Plan) -> Part:
     command = plan.code.module(
         "celery",
         *CELERY,
-        "--no-color",
+        *("--no-color", "--quiet"),
         "worker",
         *("--pool", "threads", "--concurrency", "4", "--loglevel", "INFO"),
         *("--without-gossip", "--without-mingle"),
@@ -96,6 +97,7 @@ def celery_part(plan: Plan) -> Part:
         environment=plan.environment,
         ready_line=" ready.",
         follows=("ray",),
+        shown=LEVELS,
     )
 
 
@@ -104,12 +106,18 @@ def beat_part(plan: Plan) -> Part:
     command = plan.code.module(
         "celery",
         *CELERY,
-        "--no-color",
+        *("--no-color", "--quiet"),
         "beat",
         *("--loglevel", "INFO", "--pidfile", ""),
         *("--schedule", str(plan.data.run / "celerybeat-schedule")),
     )
-    return Part(name="beat", command=command, environment=plan.environment)
+    return Part(
+        name="beat",
+        command=command,
+        environment=plan.environment,
+        ready_line="beat: Starting",
+        shown=LEVELS,
+    )
 
 
 def follower_part(plan: Plan) -> Part:
@@ -119,6 +127,7 @@ def follower_part(plan: Plan) -> Part:
         command=plan.code.manage("follow"),
         environment=plan.environment,
         follows=("ray",),
+        shown=LEVELS,
     )
 
 

@@ -69,6 +69,7 @@ class Supervisor:
             return task.result()
         finally:
             task.cancel()
+            await asyncio.wait({task})
 
     async def watch(self) -> None:
         """Run until a part cannot be kept running; only ends by raising.
