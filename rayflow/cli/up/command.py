@@ -74,7 +74,7 @@ class _Instance:
         self._redis_server = redis_server
         self._terminal = Terminal()
         self._sessions = processes.RecordedSessions(
-            options.data.run / "sessions.json", options.data.path
+            options.data.run / "processes.json", options.data.path
         )
         self._ports = KeptPorts(options.data.run / "ports.json")
 

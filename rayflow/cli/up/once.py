@@ -10,7 +10,6 @@ from rayflow.cli.up.part import Part
 from rayflow.cli.up.processes import RecordedSessions
 from rayflow.cli.up.running import RunningPart, describe_exit
 
-
 # A sentence that RayFlow itself wrote for the user; a last line without it is some library's.
 OWN_PREFIX = "rayflow: "
 

@@ -74,38 +74,37 @@ def sweep_descendants() -> None:
 
 
 class RecordedSessions:
-    """The sessions of the running parts, on disk, so that the next start can end what a killed
-    supervisor left.
+    """The running parts and their sessions, on disk: the next start ends what a killed supervisor
+    left, and a person finds the process of a part.
     """
 
     def __init__(self, path: Path, data_dir: Path) -> None:
         self._path = path
         self._marker = str(data_dir)
-        self._sessions: set[int] = set()
+        self._sessions: dict[str, int] = {}
 
-    def add(self, session: int) -> None:
+    def add(self, part: str, session: int) -> None:
         """Remember a part that was just started."""
-        self._sessions.add(session)
+        self._sessions[part] = session
         self._write()
 
-    def remove(self, session: int) -> None:
-        """Forget a part that was swept."""
-        self._sessions.discard(session)
-        self._write()
+    def remove(self, part: str, session: int) -> None:
+        """Forget a part that was swept, unless it has been started again meanwhile."""
+        if self._sessions.get(part) == session:
+            del self._sessions[part]
+            self._write()
 
     def sweep_left_over(self) -> int:
-        """End what an earlier supervisor of this data folder left behind; returns how many
-        processes that were.
+        """End what an earlier supervisor of this data folder left behind.
 
         Session numbers are reused by the kernel, so a process must also carry this data folder in
         its environment.
+
+        Returns:
+            how many processes that were.
         """
-        left = [
-            process
-            for session in self._read()
-            for process in in_session(session)
-            if self._is_ours(process)
-        ]
+        candidates = [process for session in self._read() for process in in_session(session)]
+        left = [process for process in candidates if self._is_ours(process)]
         end(left)
         self._path.unlink(missing_ok=True)
         return len(left)
@@ -120,11 +119,11 @@ class RecordedSessions:
             loaded = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return []
-        return (
-            [entry for entry in loaded if isinstance(entry, int)]
-            if isinstance(loaded, list)
-            else []
-        )
+        sessions = loaded.values() if isinstance(loaded, dict) else ()
+        return [session for session in sessions if isinstance(session, int)]
 
     def _write(self) -> None:
-        self._path.write_text(json.dumps(sorted(self._sessions)) + "\n", encoding="utf-8")
+        # Renamed into place: whoever reads it never sees half of it.
+        unfinished = self._path.with_suffix(".new")
+        unfinished.write_text(json.dumps(self._sessions, indent=2) + "\n", encoding="utf-8")
+        unfinished.replace(self._path)

@@ -52,7 +52,7 @@ class RunningPart:
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
         )
-        sessions.add(process.pid)
+        sessions.add(part.name, process.pid)
         return cls(part, process, log=log, sessions=sessions)
 
     @property
@@ -97,7 +97,7 @@ class RunningPart:
 
     async def _clean_up(self) -> None:
         await asyncio.to_thread(sweep_session, self.pid)
-        self._sessions.remove(self.pid)
+        self._sessions.remove(self.part.name, self.pid)
         # The pipe closes with its last writer; a stray writer outside the session must not hold up
         # a stop.
         await asyncio.wait({self._reader}, timeout=DRAIN_SECONDS)
