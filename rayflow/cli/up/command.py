@@ -148,7 +148,13 @@ class _Instance:
 
     def _announce_account(self, *, had_password: bool) -> None:
         """Print the generated password once. Only on the terminal, never in a log file."""
-        if not had_password and self._data.password_file.exists():
+        if had_password or not self._data.password_file.exists():
+            return
+        if os.environ.get("RAYFLOW_OPERATOR_PASSWORD"):
+            self._terminal.say(
+                "Created the account operator with the password from RAYFLOW_OPERATOR_PASSWORD."
+            )
+        else:
             password = self._data.password_file.read_text(encoding="utf-8").strip()
             self._terminal.say(
                 f"Created the account operator with the password {password} "
