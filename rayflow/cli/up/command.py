@@ -17,7 +17,7 @@ from rayflow.cli.up import parts, preflight, processes, ray_head
 from rayflow.cli.up.lock import InstanceLock
 from rayflow.cli.up.logs import Terminal
 from rayflow.cli.up.once import RememberingLog, run_once
-from rayflow.cli.up.part import NOTHING, Part
+from rayflow.cli.up.part import Part
 from rayflow.cli.up.ports import KeptPorts, answers
 from rayflow.cli.up.supervisor import Supervisor
 
@@ -102,12 +102,13 @@ class _Instance:
     async def _bring_up_and_watch(self, supervisor: Supervisor) -> None:
         plan = self._start_foundations(supervisor)
         had_password = self._data.password_file.exists()
+        await supervisor.unless_failed(self._run_once(parts.database_step(plan)))
+        self._announce_account(had_password=had_password)
+        plan = replace(plan, environment=_without_secrets(plan.environment))
         if self._redis_server is not None:
             await supervisor.ready("redis")
-        await supervisor.unless_failed(self._prepare(plan))
-        plan = replace(plan, environment=_without_secrets(plan.environment))
-        self._announce_account(had_password=had_password)
         names = self._start_services(supervisor, plan)
+        await supervisor.unless_failed(self._load_definitions(plan))
         await supervisor.ready(*names)
         self._terminal.say(f"RayFlow is ready at http://127.0.0.1:{self._options.port}")
         await supervisor.watch()
@@ -133,18 +134,16 @@ class _Instance:
             supervisor.start(replace(part, environment=_without_secrets(part.environment)))
         return plan
 
-    async def _prepare(self, plan: parts.Plan) -> None:
-        log = RememberingLog("setup", self._terminal, folder=self._data.logs, shown=NOTHING)
-        part = parts.setup_part(plan, examples=self._examples_wanted())
+    async def _run_once(self, part: Part) -> None:
+        log = RememberingLog(part.name, self._terminal, folder=self._data.logs, shown=part.shown)
         await run_once(part, log=log, sessions=self._sessions)
-        self._examples_marker.touch()
 
-    @property
-    def _examples_marker(self) -> Any:
-        return self._data.run / "started-before"
-
-    def _examples_wanted(self) -> bool:
-        return self._options.examples and not self._examples_marker.exists()
+    async def _load_definitions(self, plan: parts.Plan) -> None:
+        # The marker is set even with --no-examples: the very first start is over then, too.
+        marker = self._data.run / "started-before"
+        wanted = self._options.examples and not marker.exists()
+        await self._run_once(parts.definitions_step(plan, launch_examples=wanted))
+        marker.touch()
 
     def _announce_account(self, *, had_password: bool) -> None:
         """Print the generated password once. Only on the terminal, never in a log file."""

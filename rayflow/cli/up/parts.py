@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rayflow.cli.instance import Code, DataFolder
 from rayflow.cli.up import ray_head
-from rayflow.cli.up.part import ERRORS, LEVELS, Part
+from rayflow.cli.up.part import ERRORS, LEVELS, NOTHING, Part
 from rayflow.cli.up.probes import console_answers, redis_answers
 
 CELERY = ("--app", "rayflow_web.celery:app")
@@ -131,9 +131,14 @@ def follower_part(plan: Plan) -> Part:
     )
 
 
-def setup_part(plan: Plan, *, examples: bool) -> Part:
-    """What must have happened once before the others start: tables, account, definitions, first
-    examples.
-    """
-    arguments = ("prepare", "--launch-examples") if examples else ("prepare",)
-    return Part(name="setup", command=plan.code.manage(*arguments), environment=plan.environment)
+def database_step(plan: Plan) -> Part:
+    """What must have happened before any other part starts: the tables and the first account."""
+    command = plan.code.manage("prepare", "database")
+    return Part(name="setup", command=command, environment=plan.environment, shown=NOTHING)
+
+
+def definitions_step(plan: Plan, *, launch_examples: bool) -> Part:
+    """Reading the definitions. It imports them, and Ray with them, so it runs beside the others."""
+    steps = ("definitions", "examples") if launch_examples else ("definitions",)
+    command = plan.code.manage("prepare", *steps)
+    return Part(name="loader", command=command, environment=plan.environment, shown=LEVELS)
