@@ -1,0 +1,233 @@
+"""Book a trip with a service that often fails: retries, and a way back when one part is sold out.
+
+The idea: every booking is a call to somebody else's service, which may refuse, or do what was
+asked and lose the answer on the way. So
+
+- each booking first gets an idempotency token from a task of its own. Its checkpoint makes sure
+  that a retry, or a resume after a crash, asks with the *same* token and is never booked twice;
+- an unreachable service is retried (``max_retries`` with ``retry_exceptions``); a hotel that is
+  sold out is not, as asking again changes nothing;
+- the outcome of each booking is caught (``catch_exceptions``), because someone must decide: pay
+  if all three are there, else cancel those that are (the compensation).
+
+    book_trip ─ continuation ─> make_token ── book (flight, flight, hotel) ── finalize_or_cancel
+                                 ─ continuation ─> confirm │ cancel (each booking) ── call_off
+"""
+
+# Ray's own types leave the result of .bind() open.
+# mypy: disable-error-code="var-annotated"
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import tempfile
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import ray
+from pydantic import Field
+from ray.dag import DAGNode
+
+from rayflow import workflow
+
+Outcome = tuple["Booking | None", Exception | None]
+
+
+class ServiceUnavailableError(ConnectionError):
+    """The booking service did not answer. It may have booked all the same."""
+
+
+class SoldOutError(Exception):
+    """There is nothing left to book. Asking again does not help."""
+
+
+#: Ask an unreachable service again, up to 20 times; anything else is an answer.
+KEEP_ASKING: dict[str, Any] = {"max_retries": 20, "retry_exceptions": [ServiceUnavailableError]}
+
+
+@dataclass(frozen=True)
+class Booking:
+    """What the service has written down under one token."""
+
+    token: str
+    what: str
+    price: int
+    state: str = "booked"
+
+
+@dataclass(frozen=True)
+class BookingService:
+    """Somebody else's service, unreliable on purpose. Its ledger is a folder of files.
+
+    ``bookings/<token>.json`` holds each booking; ``calls.jsonl`` gets a line for every call, so
+    that the number of calls can be compared with the number of bookings.
+    """
+
+    ledger: str
+    failure_probability: float
+    seed: int
+
+    def book(self, token: str, what: str, price: int) -> Booking:
+        """Book, or return what was booked under this token before.
+
+        Raises:
+            ServiceUnavailableError: before or after the booking was written down.
+        """
+        refused, lost = self._luck(what)
+        if refused:
+            raise ServiceUnavailableError(f"No connection while booking {what}.")
+        booking = self._read(token) or self._write(Booking(token, what, price))
+        if lost:
+            raise ServiceUnavailableError(f"The answer for {what} got lost.")
+        return booking
+
+    def cancel(self, booking: Booking) -> Booking:
+        """Cancel a booking; a canceled one stays canceled."""
+        if any(self._luck(f"cancel {booking.what}")):
+            raise ServiceUnavailableError(f"No connection while canceling {booking.what}.")
+        return self._write(Booking(booking.token, booking.what, booking.price, "canceled"))
+
+    def _luck(self, call: str) -> tuple[bool, bool]:
+        """Whether this call is refused, and whether its answer is lost: the same in every run."""
+        log = Path(self.ledger) / "calls.jsonl"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a+") as file:
+            file.write(json.dumps({"call": call}) + "\n")
+            file.seek(0)
+            number = sum(json.loads(line)["call"] == call for line in file)
+        dice = random.Random(f"{self.seed}/{call}/{number}")
+        return dice.random() < self.failure_probability / 2, (
+            dice.random() < self.failure_probability / 2
+        )
+
+    def _path(self, token: str) -> Path:
+        return Path(self.ledger) / "bookings" / f"{token}.json"
+
+    def _read(self, token: str) -> Booking | None:
+        path = self._path(token)
+        return Booking(**json.loads(path.read_text())) if path.exists() else None
+
+    def _write(self, booking: Booking) -> Booking:
+        path = self._path(booking.token)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}")
+        draft.write_text(json.dumps(asdict(booking)))
+        draft.replace(path)
+        return booking
+
+
+@workflow.definition(tags={"example": "business-process"})
+def trip_booking(
+    origin: Annotated[str, Field(pattern="^[A-Z]{3}$", description="Airport code.")] = "OAK",
+    destination: Annotated[str, Field(pattern="^[A-Z]{3}$", description="Airport code.")] = "SAN",
+    depart: date = date(2030, 6, 12),
+    back: Annotated[date, Field(title="Return")] = date(2030, 7, 5),
+    failure_probability: Annotated[
+        float, Field(ge=0, le=0.9, description="How often a call to the service fails.")
+    ] = 0.4,
+    seed: Annotated[int, Field(description="Decides which calls fail.")] = 7,
+    hotel_sold_out: Annotated[
+        bool, Field(description="The hotel has no room: everything booked is canceled.")
+    ] = False,
+    ledger: Annotated[
+        str, Field(description="Folder of the booking service. Empty: a new temporary one.")
+    ] = "",
+) -> DAGNode:
+    """Book two flights and a hotel with a service that often fails. If the hotel is sold out, the
+    flights are canceled again.
+    """
+    if back < depart:
+        raise ValueError(f"The return on {back} is before the departure on {depart}.")
+    folder = ledger or tempfile.mkdtemp(prefix="rayflow-trip-")
+    service = BookingService(folder, failure_probability, seed)
+    dates = [depart.isoformat(), back.isoformat()]
+    return book_trip.bind(service, origin, destination, dates, hotel_sold_out)
+
+
+@ray.remote
+def book_trip(
+    service: BookingService, origin: str, destination: str, dates: list[str], hotel_sold_out: bool
+) -> Any:
+    """Start the three bookings side by side, each with a token of its own."""
+    leave, back = dates
+    out = book_flight.options(**workflow.options(task_id="outbound_flight"))
+    home = book_flight.options(**workflow.options(task_id="return_flight"))
+    flights = [
+        out.bind(service, make_token.bind(), origin, destination, leave),
+        home.bind(service, make_token.bind(), destination, origin, back),
+    ]
+    hotel = book_hotel.bind(service, make_token.bind(), destination, dates, hotel_sold_out)
+    return workflow.continuation(finalize_or_cancel.bind(service, flights, [hotel]))
+
+
+@ray.remote
+def make_token() -> str:
+    """An idempotency token. As a task, so that its checkpoint keeps it through every retry."""
+    return uuid.uuid4().hex
+
+
+@workflow.options(catch_exceptions=True)
+@ray.remote(**KEEP_ASKING)
+def book_flight(
+    service: BookingService, token: str, origin: str, destination: str, day: str
+) -> Booking:
+    return service.book(token, f"flight {origin}-{destination} on {day}", price=129)
+
+
+@workflow.options(catch_exceptions=True)
+@ray.remote(**KEEP_ASKING)
+def book_hotel(
+    service: BookingService, token: str, city: str, dates: list[str], sold_out: bool
+) -> Booking:
+    if sold_out:
+        raise SoldOutError(f"No room left in {city} from {dates[0]} to {dates[1]}.")
+    return service.book(token, f"hotel in {city} from {dates[0]} to {dates[1]}", price=940)
+
+
+@ray.remote
+def finalize_or_cancel(
+    service: BookingService,
+    flights: list[ray.ObjectRef[Outcome]],
+    hotels: list[ray.ObjectRef[Outcome]],
+) -> Any:
+    """Confirm if everything was booked, else go back. Each outcome is (booking, error)."""
+    outcomes = ray.get([*flights, *hotels])
+    booked = [booking for booking, _ in outcomes if booking is not None]
+    errors = [str(error) for _, error in outcomes if error is not None]
+    if not errors:
+        return workflow.continuation(confirm.bind(booked))
+    canceled = [cancel_booking.bind(service, booking) for booking in booked]
+    return workflow.continuation(call_off.bind(canceled, errors))
+
+
+@ray.remote(**KEEP_ASKING)
+def cancel_booking(service: BookingService, booking: Booking) -> Booking:
+    """The compensation of one booking. Not caught: a trip half canceled must not look fine."""
+    return service.cancel(booking)
+
+
+@ray.remote
+def confirm(bookings: list[Booking]) -> dict[str, Any]:
+    """The receipt of a trip that takes place."""
+    return receipt("confirmed", bookings, [])
+
+
+@ray.remote
+def call_off(canceled: list[ray.ObjectRef[Booking]], reasons: list[str]) -> dict[str, Any]:
+    """The receipt of a trip that does not."""
+    return receipt("canceled", ray.get(canceled), reasons)
+
+
+def receipt(status: str, bookings: list[Booking], reasons: list[str]) -> dict[str, Any]:
+    to_pay = sum(booking.price for booking in bookings if booking.state == "booked")
+    return {
+        "status": status,
+        "to_pay": to_pay,
+        "bookings": [asdict(booking) for booking in bookings],
+        "reasons": reasons,
+    }
