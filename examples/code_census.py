@@ -72,6 +72,7 @@ def code_census(
     return find_files.bind(folder, pattern, batch_size, exclude_tests)
 
 
+@workflow.options(task_id="find_files")
 @ray.remote
 def find_files(root: str, pattern: str, batch_size: int, exclude_tests: bool) -> Any:
     """List the files, then hand over to one task per batch."""
@@ -96,6 +97,7 @@ def is_wanted(path: Path, exclude_tests: bool) -> bool:
     return not (exclude_tests and is_test)
 
 
+@workflow.options(task_id="parse_batch")
 @ray.remote
 def parse_batch(root: str, names: list[str]) -> pa.Table:
     """Parse some files; one row per file."""
@@ -152,6 +154,7 @@ def has_docstring(node: ast.Module | NAMED) -> int:
     return int(ast.get_docstring(node, clean=False) is not None)
 
 
+@workflow.options(task_id="add_up")
 @ray.remote
 def add_up(batches: list[ray.ObjectRef[pa.Table]]) -> pa.Table:
     """One row per package, biggest first."""
@@ -175,6 +178,7 @@ def with_coverage(row: dict[str, Any]) -> dict[str, Any]:
     return {**counted, "docstring_coverage": share}
 
 
+@workflow.options(task_id="list_problems")
 @ray.remote
 def list_problems(batches: list[ray.ObjectRef[pa.Table]]) -> list[dict[str, str]]:
     """The files that could not be parsed, and why."""
@@ -182,6 +186,7 @@ def list_problems(batches: list[ray.ObjectRef[pa.Table]]) -> list[dict[str, str]
     return [row for row in rows if row["problem"] is not None]
 
 
+@workflow.options(task_id="save")
 @ray.remote
 def save(packages: pa.Table) -> str:
     """Write the table as Parquet into the workflow's storage and return its key there."""
@@ -190,6 +195,7 @@ def save(packages: pa.Table) -> str:
     return workflow.artifact("census.parquet", buffer.getvalue())
 
 
+@workflow.options(task_id="summary")
 @ray.remote
 def summary(
     root: str, packages: pa.Table, parquet: str, problems: list[dict[str, str]]

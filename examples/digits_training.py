@@ -74,17 +74,15 @@ def digits_training(
     seeds = list(dict.fromkeys(seeds))
     data = load_data.bind(test_size, seeds[0])
     fits = [
+        # What the console shows beside each of the many fits.
         fit_fold.options(
-            **workflow.options(
-                task_id=f"fit_{label(settings)}_seed{seed}_fold{fold}",
-                metadata={**settings, "seed": seed, "fold": fold},
-            )
+            **workflow.options(metadata={**settings, "seed": seed, "fold": fold})
         ).bind(data, settings, seed, fold, folds)
         for settings, seed, fold in itertools.product(grid, seeds, range(folds))
     ]
     metrics = tabulate.bind(grid, fits)
     best = pick_best.bind(grid, metrics)
-    model = refit.options(**workflow.options(task_id="model")).bind(data, best)
+    model = refit.bind(data, best)
     result: DAGNode = report.bind(best, evaluate.bind(data, model), metrics, model)
     return result
 
@@ -116,6 +114,7 @@ def make_classifier(settings: Settings, seed: int) -> ClassifierMixin:
     return RandomForestClassifier(**arguments, random_state=seed, n_jobs=1)
 
 
+@workflow.options(task_id="load_data")
 @ray.remote
 def load_data(test_size: float, seed: int) -> Data:
     """Load the images once; every fit reads them from Ray's object store."""
@@ -126,6 +125,7 @@ def load_data(test_size: float, seed: int) -> Data:
     return dict(zip(("x_train", "x_test", "y_train", "y_test"), parts, strict=True))
 
 
+@workflow.options(task_id="fit_fold")
 @ray.remote
 def fit_fold(data: Data, settings: Settings, seed: int, fold: int, folds: int) -> dict[str, Any]:
     """Fit one combination on all folds but one and score it on that one."""
@@ -143,6 +143,7 @@ def fit_fold(data: Data, settings: Settings, seed: int, fold: int, folds: int) -
     }
 
 
+@workflow.options(task_id="tabulate")
 @ray.remote
 def tabulate(grid: list[Settings], fits: list[ray.ObjectRef[dict[str, Any]]]) -> pa.Table:
     """One row per combination, best first: mean and spread of its folds."""
@@ -167,6 +168,7 @@ def tabulate(grid: list[Settings], fits: list[ray.ObjectRef[dict[str, Any]]]) ->
     )
 
 
+@workflow.options(task_id="pick_best")
 @ray.remote
 def pick_best(grid: list[Settings], metrics: pa.Table) -> Settings:
     """The settings with the highest mean accuracy."""
@@ -174,12 +176,14 @@ def pick_best(grid: list[Settings], metrics: pa.Table) -> Settings:
     return next(settings for settings in grid if label(settings) == winner)
 
 
+@workflow.options(task_id="refit")
 @ray.remote
 def refit(data: Data, best: Settings) -> ClassifierMixin:
     """Train the winner on all training data."""
     return make_classifier(best, seed=0).fit(data["x_train"], data["y_train"])
 
 
+@workflow.options(task_id="evaluate")
 @ray.remote
 def evaluate(data: Data, model: ClassifierMixin) -> dict[str, Any]:
     """Test the model on the images no fit has seen."""
@@ -192,6 +196,7 @@ def evaluate(data: Data, model: ClassifierMixin) -> dict[str, Any]:
     }
 
 
+@workflow.options(task_id="report")
 @ray.remote
 def report(
     best: Settings, test: dict[str, Any], metrics: pa.Table, model: ClassifierMixin

@@ -149,6 +149,7 @@ def trip_booking(
     return book_trip.bind(service, origin, destination, dates, hotel_sold_out)
 
 
+@workflow.options(task_id="book_trip")
 @ray.remote
 def book_trip(
     service: BookingService, origin: str, destination: str, dates: list[str], hotel_sold_out: bool
@@ -165,13 +166,14 @@ def book_trip(
     return workflow.continuation(finalize_or_cancel.bind(service, flights, [hotel]))
 
 
+@workflow.options(task_id="make_token")
 @ray.remote
 def make_token() -> str:
     """An idempotency token. As a task, so that its checkpoint keeps it through every retry."""
     return uuid.uuid4().hex
 
 
-@workflow.options(catch_exceptions=True)
+@workflow.options(task_id="book_flight", catch_exceptions=True)
 @ray.remote(**KEEP_ASKING)
 def book_flight(
     service: BookingService, token: str, origin: str, destination: str, day: str
@@ -179,7 +181,7 @@ def book_flight(
     return service.book(token, f"flight {origin}-{destination} on {day}", price=129)
 
 
-@workflow.options(catch_exceptions=True)
+@workflow.options(task_id="book_hotel", catch_exceptions=True)
 @ray.remote(**KEEP_ASKING)
 def book_hotel(
     service: BookingService, token: str, city: str, dates: list[str], sold_out: bool
@@ -189,6 +191,7 @@ def book_hotel(
     return service.book(token, f"hotel in {city} from {dates[0]} to {dates[1]}", price=940)
 
 
+@workflow.options(task_id="finalize_or_cancel")
 @ray.remote
 def finalize_or_cancel(
     service: BookingService,
@@ -205,18 +208,21 @@ def finalize_or_cancel(
     return workflow.continuation(call_off.bind(canceled, errors))
 
 
+@workflow.options(task_id="cancel_booking")
 @ray.remote(**KEEP_ASKING)
 def cancel_booking(service: BookingService, booking: Booking) -> Booking:
     """The compensation of one booking. Not caught: a trip half canceled must not look fine."""
     return service.cancel(booking)
 
 
+@workflow.options(task_id="confirm")
 @ray.remote
 def confirm(bookings: list[Booking]) -> dict[str, Any]:
     """The receipt of a trip that takes place."""
     return receipt("confirmed", bookings, [])
 
 
+@workflow.options(task_id="call_off")
 @ray.remote
 def call_off(canceled: list[ray.ObjectRef[Booking]], reasons: list[str]) -> dict[str, Any]:
     """The receipt of a trip that does not."""

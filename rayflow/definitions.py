@@ -187,7 +187,9 @@ def launch(
     """
     found, problems = load_all()
     if name not in found:
-        raise UnknownDefinitionError(_unknown(name, found, problems))
+        # It may be in a source that cannot be loaded: the first of them is the likely cause.
+        cause = problems[0] if problems else None
+        raise UnknownDefinitionError(name, tuple(found)) from cause
     chosen = found[name]
     checked = chosen.validate(params)
     # Submitting needs Ray; listing and checking definitions must not.
@@ -271,11 +273,3 @@ def _add(found: dict[str, Definition[..., Any]], made: Definition[..., Any], sou
             f"Cannot load definitions from {source!r}: the name {made.name!r} is already used in "
             f"{other.module}. Give one of them another name."
         )
-
-
-def _unknown(
-    name: str, found: Mapping[str, Definition[..., Any]], problems: list[DefinitionLoadError]
-) -> str:
-    known = ", ".join(sorted(found)) or "none"
-    broken = "".join(f" {problem}" for problem in problems)
-    return f"No definition is called {name!r}; known: {known}.{broken} See RAYFLOW_FLOWS."

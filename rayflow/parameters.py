@@ -66,10 +66,7 @@ class Parameters:
             raise self._invalid(problems) from error
 
     def _invalid(self, problems: list[dict[str, str]]) -> InvalidParametersError:
-        text = "; ".join(f"{item['pointer'] or '(all)'}: {item['detail']}" for item in problems)
-        return InvalidParametersError(
-            f"The parameters do not fit the definition {self._name!r}: {text}", problems
-        )
+        return InvalidParametersError(self._name, problems)
 
 
 def _model_of(function: Callable[..., Any], name: str) -> type[pydantic.BaseModel]:

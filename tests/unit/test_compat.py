@@ -24,7 +24,8 @@ def test_the_old_import_lines_give_the_new_library(line: str) -> None:
         "import rayflow.errors, rayflow.workflow\n"
         "from ray.workflow.exceptions import WorkflowError\n"
         "assert workflow is rayflow.workflow\n"
-        "assert workflow.exceptions.WorkflowError is WorkflowError is rayflow.errors.WorkflowError\n"
+        "assert workflow.exceptions.WorkflowError is WorkflowError\n"
+        "assert WorkflowError is rayflow.errors.WorkflowError\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -236,7 +236,7 @@ def test_a_lambda_needs_a_name() -> None:
 def test_a_default_that_does_not_fit_its_type_is_refused() -> None:
     def folds_of_one(folds: Annotated[int, Field(ge=2)] = 1) -> None: ...
 
-    with pytest.raises(ValueError, match="default of 'folds'.*greater than or equal to 2"):
+    with pytest.raises(ValueError, match=r"default of 'folds'.*greater than or equal to 2"):
         definition(folds_of_one)
 
 
@@ -351,8 +351,8 @@ def test_launching_an_unknown_definition_says_what_there_is(
     monkeypatch.setenv("RAYFLOW_FLOWS", f"{good},{broken}")
     with pytest.raises(UnknownDefinitionError) as caught:
         launch("god")
-    assert "No definition is called 'god'; known: good." in str(caught.value)
-    assert "ZeroDivisionError" in str(caught.value)
+    assert (caught.value.name, caught.value.known) == ("god", ("good",))
+    assert "ZeroDivisionError" in str(caught.value.__cause__)
 
 
 def test_launching_with_wrong_parameters_needs_no_ray(
