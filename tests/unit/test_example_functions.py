@@ -35,7 +35,7 @@ def test_the_default_grid_has_at_least_twelve_different_sets() -> None:
 def test_a_grid_has_no_repetitions_and_short_names() -> None:
     grid = settings_grid([1.0, 1.0], [0.001], [10], [4])
     assert [label(settings) for settings in grid] == [
-        "svc_C1_gamma0.001",
+        "svc_C1.0_gamma0.001",
         "forest_n_estimators10_max_depth4",
     ]
 
