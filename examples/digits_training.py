@@ -58,11 +58,11 @@ def digits_training(
         int, Field(ge=2, le=20, description="Parts of the training data in cross-validation.")
     ] = 5,
     seeds: Annotated[
-        list[int],
+        list[Annotated[int, Field(ge=0, le=1_000_000)]],
         Field(min_length=1, max_length=20, description="The folds are drawn once per seed."),
     ] = [0, 1],  # noqa: B006
     test_size: Annotated[
-        float, Field(gt=0.02, lt=0.9, description="Share of the images kept for the final test.")
+        float, Field(ge=0.05, le=0.8, description="Share of the images kept for the final test.")
     ] = 0.25,
 ) -> DAGNode:
     """Search the best classifier of handwritten digits: every combination of the settings below
@@ -101,8 +101,8 @@ def settings_grid(
 
 
 def label(settings: Settings) -> str:
-    """A short name of one combination, such as ``svc_C5_gamma0.001``."""
-    values = [f"{key}{value:g}" for key, value in settings.items() if key != "estimator"]
+    """A short name of one combination, such as ``svc_C5.0_gamma0.001``."""
+    values = [f"{key}{value}" for key, value in settings.items() if key != "estimator"]
     return "_".join([settings["estimator"], *values])
 
 

@@ -5,13 +5,16 @@ asked and lose the answer on the way. So
 
 - each booking first gets an idempotency token from a task of its own. Its checkpoint makes sure
   that a retry, or a resume after a crash, asks with the *same* token and is never booked twice;
-- an unreachable service is retried (``max_retries`` with ``retry_exceptions``); a hotel that is
-  sold out is not, as asking again changes nothing;
+- a service that does not answer is asked again (``max_retries`` with ``retry_exceptions``). That
+  a hotel is sold out is an answer, hence a value and no exception: asking again changes nothing;
 - the outcome of each booking is caught (``catch_exceptions``), because someone must decide: pay
-  if all three are there, else cancel those that are (the compensation).
+  if all three are there, else cancel them (the compensation). Canceling goes by token, not by
+  booking, since a service that never answered may have booked all the same.
 
-    book_trip ─ continuation ─> make_token ── book (flight, flight, hotel) ── finalize_or_cancel
-                                 ─ continuation ─> confirm │ cancel (each booking) ── call_off
+    book_trip ─ continuation ─> make_token ── book_flight, book_flight, book_hotel
+                                          ── finalize_or_cancel ─ continuation ─> confirm
+                                                                               └> cancel_booking
+                                                                                  ── call_off
 """
 
 # Ray's own types leave the result of .bind() open.
@@ -24,7 +27,8 @@ import os
 import random
 import tempfile
 import uuid
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,27 +41,22 @@ from rayflow import workflow
 
 Outcome = tuple["Booking | None", Exception | None]
 
+#: Ask a service that does not answer again, up to 20 times.
+KEEP_ASKING: dict[str, Any] = {"max_retries": 20, "retry_exceptions": True}
+
 
 class ServiceUnavailableError(ConnectionError):
-    """The booking service did not answer. It may have booked all the same."""
-
-
-class SoldOutError(Exception):
-    """There is nothing left to book. Asking again does not help."""
-
-
-#: Ask an unreachable service again, up to 20 times; anything else is an answer.
-KEEP_ASKING: dict[str, Any] = {"max_retries": 20, "retry_exceptions": [ServiceUnavailableError]}
+    """The booking service did not answer. It may have done what was asked all the same."""
 
 
 @dataclass(frozen=True)
 class Booking:
-    """What the service has written down under one token."""
+    """What the service has written down under one token: booked, sold out, or canceled."""
 
     token: str
     what: str
     price: int
-    state: str = "booked"
+    state: str
 
 
 @dataclass(frozen=True)
@@ -72,25 +71,35 @@ class BookingService:
     failure_probability: float
     seed: int
 
-    def book(self, token: str, what: str, price: int) -> Booking:
-        """Book, or return what was booked under this token before.
+    def book(self, token: str, what: str, price: int, *, sold_out: bool = False) -> Booking:
+        """Book, or return what was written down under this token before.
 
         Raises:
             ServiceUnavailableError: before or after the booking was written down.
         """
-        refused, lost = self._luck(what)
-        if refused:
-            raise ServiceUnavailableError(f"No connection while booking {what}.")
-        booking = self._read(token) or self._write(Booking(token, what, price))
-        if lost:
-            raise ServiceUnavailableError(f"The answer for {what} got lost.")
-        return booking
+        asked = Booking(token, what, price, "sold out" if sold_out else "booked")
+        return self._call(what, lambda: self._read(token) or self._write(asked))
 
-    def cancel(self, booking: Booking) -> Booking:
-        """Cancel a booking; a canceled one stays canceled."""
-        if any(self._luck(f"cancel {booking.what}")):
-            raise ServiceUnavailableError(f"No connection while canceling {booking.what}.")
-        return self._write(Booking(booking.token, booking.what, booking.price, "canceled"))
+    def cancel(self, token: str) -> Booking:
+        """Cancel whatever there is under this token, now and for ever.
+
+        Raises:
+            ServiceUnavailableError: before or after the booking was canceled.
+        """
+        nothing = Booking(token, "nothing", 0, "canceled")
+        return self._call(
+            f"cancel {token}",
+            lambda: self._write(replace(self._read(token) or nothing, state="canceled")),
+        )
+
+    def _call(self, name: str, act: Callable[[], Booking]) -> Booking:
+        refused, lost = self._luck(name)
+        if refused:
+            raise ServiceUnavailableError(f"No connection ({name}).")
+        booking = act()
+        if lost:
+            raise ServiceUnavailableError(f"The answer got lost ({name}).")
+        return booking
 
     def _luck(self, call: str) -> tuple[bool, bool]:
         """Whether this call is refused, and whether its answer is lost: the same in every run."""
@@ -101,9 +110,8 @@ class BookingService:
             file.seek(0)
             number = sum(json.loads(line)["call"] == call for line in file)
         dice = random.Random(f"{self.seed}/{call}/{number}")
-        return dice.random() < self.failure_probability / 2, (
-            dice.random() < self.failure_probability / 2
-        )
+        share = self.failure_probability / 2
+        return dice.random() < share, dice.random() < share
 
     def _path(self, token: str) -> Path:
         return Path(self.ledger) / "bookings" / f"{token}.json"
@@ -156,14 +164,15 @@ def book_trip(
 ) -> Any:
     """Start the three bookings side by side, each with a token of its own."""
     leave, back = dates
+    tokens = [make_token.bind() for _ in range(3)]
     out = book_flight.options(**workflow.options(task_id="outbound_flight"))
     home = book_flight.options(**workflow.options(task_id="return_flight"))
-    flights = [
-        out.bind(service, make_token.bind(), origin, destination, leave),
-        home.bind(service, make_token.bind(), destination, origin, back),
+    bookings = [
+        out.bind(service, tokens[0], origin, destination, leave),
+        home.bind(service, tokens[1], destination, origin, back),
+        book_hotel.bind(service, tokens[2], destination, dates, hotel_sold_out),
     ]
-    hotel = book_hotel.bind(service, make_token.bind(), destination, dates, hotel_sold_out)
-    return workflow.continuation(finalize_or_cancel.bind(service, flights, [hotel]))
+    return workflow.continuation(finalize_or_cancel.bind(service, tokens, bookings))
 
 
 @workflow.options(task_id="make_token")
@@ -173,12 +182,12 @@ def make_token() -> str:
     return uuid.uuid4().hex
 
 
-@workflow.options(task_id="book_flight", catch_exceptions=True)
+@workflow.options(catch_exceptions=True)
 @ray.remote(**KEEP_ASKING)
 def book_flight(
     service: BookingService, token: str, origin: str, destination: str, day: str
 ) -> Booking:
-    return service.book(token, f"flight {origin}-{destination} on {day}", price=129)
+    return service.book(token, f"flight {origin}-{destination} on {day}", 129)
 
 
 @workflow.options(task_id="book_hotel", catch_exceptions=True)
@@ -186,33 +195,33 @@ def book_flight(
 def book_hotel(
     service: BookingService, token: str, city: str, dates: list[str], sold_out: bool
 ) -> Booking:
-    if sold_out:
-        raise SoldOutError(f"No room left in {city} from {dates[0]} to {dates[1]}.")
-    return service.book(token, f"hotel in {city} from {dates[0]} to {dates[1]}", price=940)
+    what = f"hotel in {city} from {dates[0]} to {dates[1]}"
+    return service.book(token, what, 940, sold_out=sold_out)
 
 
 @workflow.options(task_id="finalize_or_cancel")
 @ray.remote
 def finalize_or_cancel(
     service: BookingService,
-    flights: list[ray.ObjectRef[Outcome]],
-    hotels: list[ray.ObjectRef[Outcome]],
+    tokens: list[ray.ObjectRef[str]],
+    bookings: list[ray.ObjectRef[Outcome]],
 ) -> Any:
     """Confirm if everything was booked, else go back. Each outcome is (booking, error)."""
-    outcomes = ray.get([*flights, *hotels])
-    booked = [booking for booking, _ in outcomes if booking is not None]
-    errors = [str(error) for _, error in outcomes if error is not None]
-    if not errors:
-        return workflow.continuation(confirm.bind(booked))
-    canceled = [cancel_booking.bind(service, booking) for booking in booked]
-    return workflow.continuation(call_off.bind(canceled, errors))
+    outcomes: list[Outcome] = ray.get(bookings)
+    answers = [booking for booking, _ in outcomes if booking is not None]
+    reasons = [f"{each.what}: {each.state}" for each in answers if each.state != "booked"]
+    reasons += [str(error) for _, error in outcomes if error is not None]
+    if not reasons:
+        return workflow.continuation(confirm.bind(answers))
+    canceled = [cancel_booking.bind(service, token) for token in ray.get(tokens)]
+    return workflow.continuation(call_off.bind(canceled, reasons))
 
 
 @workflow.options(task_id="cancel_booking")
 @ray.remote(**KEEP_ASKING)
-def cancel_booking(service: BookingService, booking: Booking) -> Booking:
+def cancel_booking(service: BookingService, token: str) -> Booking:
     """The compensation of one booking. Not caught: a trip half canceled must not look fine."""
-    return service.cancel(booking)
+    return service.cancel(token)
 
 
 @workflow.options(task_id="confirm")

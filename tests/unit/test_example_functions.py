@@ -135,10 +135,14 @@ def test_the_service_fails_the_same_way_for_the_same_seed(tmp_path: Path) -> Non
     assert counts[0] == counts[1]
 
 
-def test_a_canceled_booking_stays_canceled(tmp_path: Path) -> None:
+def test_what_is_canceled_or_sold_out_stays_so_whatever_is_asked_later(tmp_path: Path) -> None:
     service = BookingService(str(tmp_path), failure_probability=0, seed=1)
-    canceled = service.cancel(service.book("token-1", "hotel", 100))
-    assert service.cancel(canceled) == canceled == service.book("token-1", "hotel", 100)
+    service.book("token-1", "hotel", 100)
+    canceled = service.cancel("token-1")
+    assert (canceled.what, canceled.state) == ("hotel", "canceled")
+    assert service.cancel("token-1") == canceled == service.book("token-1", "hotel", 100)
+    assert service.cancel("token-2") == service.book("token-2", "flight", 100)
+    assert service.book("token-3", "hotel", 100, sold_out=True).state == "sold out"
 
 
 def test_a_return_before_the_departure_is_refused_before_anything_runs() -> None:
