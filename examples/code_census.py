@@ -69,7 +69,8 @@ def code_census(
     with nesting depth and the share of documented code, and save the table as Parquet.
     """
     folder = root or sysconfig.get_paths()["stdlib"]
-    return find_files.bind(folder, pattern, batch_size, exclude_tests)
+    dag: DAGNode = find_files.bind(folder, pattern, batch_size, exclude_tests)
+    return dag
 
 
 @workflow.options(task_id="find_files")

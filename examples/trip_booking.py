@@ -86,10 +86,9 @@ class BookingService:
         Raises:
             ServiceUnavailableError: before or after the booking was canceled.
         """
-        nothing = Booking(token, "nothing", 0, "canceled")
+        known = self._read(token) or Booking(token, "nothing", 0, "canceled")
         return self._call(
-            f"cancel {token}",
-            lambda: self._write(replace(self._read(token) or nothing, state="canceled")),
+            f"cancel {known.what}", lambda: self._write(replace(known, state="canceled"))
         )
 
     def _call(self, name: str, act: Callable[[], Booking]) -> Booking:
@@ -154,7 +153,8 @@ def trip_booking(
     folder = ledger or tempfile.mkdtemp(prefix="rayflow-trip-")
     service = BookingService(folder, failure_probability, seed)
     dates = [depart.isoformat(), back.isoformat()]
-    return book_trip.bind(service, origin, destination, dates, hotel_sold_out)
+    dag: DAGNode = book_trip.bind(service, origin, destination, dates, hotel_sold_out)
+    return dag
 
 
 @workflow.options(task_id="book_trip")
