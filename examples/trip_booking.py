@@ -91,6 +91,11 @@ class BookingService:
             f"cancel {known.what}", lambda: self._write(replace(known, state="canceled"))
         )
 
+    def calls(self) -> int:
+        """How many calls the service has received, answered or not."""
+        log = Path(self.ledger) / "calls.jsonl"
+        return len(log.read_text().splitlines()) if log.exists() else 0
+
     def _call(self, name: str, act: Callable[[], Booking]) -> Booking:
         refused, lost = self._luck(name)
         if refused:
@@ -212,9 +217,9 @@ def finalize_or_cancel(
     reasons = [f"{each.what}: {each.state}" for each in answers if each.state != "booked"]
     reasons += [str(error) for _, error in outcomes if error is not None]
     if not reasons:
-        return workflow.continuation(confirm.bind(answers))
+        return workflow.continuation(confirm.bind(service, answers))
     canceled = [cancel_booking.bind(service, token) for token in ray.get(tokens)]
-    return workflow.continuation(call_off.bind(canceled, reasons))
+    return workflow.continuation(call_off.bind(service, canceled, reasons))
 
 
 @workflow.options(task_id="cancel_booking")
@@ -226,23 +231,28 @@ def cancel_booking(service: BookingService, token: str) -> Booking:
 
 @workflow.options(task_id="confirm")
 @ray.remote
-def confirm(bookings: list[Booking]) -> dict[str, Any]:
+def confirm(service: BookingService, bookings: list[Booking]) -> dict[str, Any]:
     """The receipt of a trip that takes place."""
-    return receipt("confirmed", bookings, [])
+    return receipt(service, "confirmed", bookings, [])
 
 
 @workflow.options(task_id="call_off")
 @ray.remote
-def call_off(canceled: list[ray.ObjectRef[Booking]], reasons: list[str]) -> dict[str, Any]:
+def call_off(
+    service: BookingService, canceled: list[ray.ObjectRef[Booking]], reasons: list[str]
+) -> dict[str, Any]:
     """The receipt of a trip that does not."""
-    return receipt("canceled", ray.get(canceled), reasons)
+    return receipt(service, "canceled", ray.get(canceled), reasons)
 
 
-def receipt(status: str, bookings: list[Booking], reasons: list[str]) -> dict[str, Any]:
-    to_pay = sum(booking.price for booking in bookings if booking.state == "booked")
+def receipt(
+    service: BookingService, status: str, bookings: list[Booking], reasons: list[str]
+) -> dict[str, Any]:
     return {
         "status": status,
-        "to_pay": to_pay,
+        "to_pay": sum(booking.price for booking in bookings if booking.state == "booked"),
         "bookings": [asdict(booking) for booking in bookings],
         "reasons": reasons,
+        "calls_to_the_service": service.calls(),
+        "ledger": service.ledger,
     }

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
-from rayflow.errors import UnknownDefinitionError
+from rayflow.errors import InvalidParametersError, UnknownDefinitionError, WorkflowExistsError
 from rayflow.parameters import Parameters
 from rayflow.sources import DefinitionLoadError, import_source
 
@@ -78,10 +78,15 @@ class Definition(Generic[P, R]):
         """Build the DAG for ``params``.
 
         Raises:
-            InvalidParametersError: as ``validate`` does.
+            InvalidParametersError: as ``validate`` does, and when the function itself refuses
+                them with a ``ValueError``.
         """
-        function = typing.cast("Callable[..., R]", self.function)
-        return function(**self._parameters.as_arguments(params))
+        arguments = self._parameters.as_arguments(params)
+        try:
+            return typing.cast("Callable[..., R]", self.function)(**arguments)
+        except ValueError as error:
+            problem = {"pointer": "", "detail": str(error)}
+            raise InvalidParametersError(self.name, [problem]) from error
 
 
 @overload
@@ -195,16 +200,21 @@ def launch(
     # Submitting needs Ray; listing and checking definitions must not.
     from rayflow import api
 
-    return api.submit(
-        chosen.build(checked),
-        workflow_id=workflow_id,
-        metadata=metadata,
-        definition=name,
-        params=checked,
-        tags={**chosen.tags, **(tags or {})},
-        created_by=created_by,
-        on_conflict=on_conflict,
-    )
+    try:
+        return api.submit(
+            chosen.build(checked),
+            workflow_id=workflow_id,
+            metadata=None if metadata is None else dict(metadata),
+            definition=name,
+            params=checked,
+            tags={**chosen.tags, **(tags or {})},
+            created_by=created_by,
+            must_be_new=True,
+        )
+    except WorkflowExistsError as error:
+        if on_conflict == "return":
+            return error.workflow_id
+        raise
 
 
 def _define(

@@ -122,6 +122,19 @@ def test_build_calls_the_function_with_python_values() -> None:
     assert built["grid"] == [Point(gamma=2.0)]
 
 
+def test_a_function_refuses_parameters_that_do_not_go_together_with_a_value_error() -> None:
+    @definition
+    def between(low: int, high: int) -> int:
+        if low > high:
+            raise ValueError(f"{low} is above {high}.")
+        return low + high
+
+    with pytest.raises(InvalidParametersError, match="2 is above 1") as caught:
+        between.build({"low": 2, "high": 1})
+    assert caught.value.errors == [{"pointer": "", "detail": "2 is above 1."}]
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
 def test_parameters_without_types_accept_any_json() -> None:
     @definition
     def loose(first, second=None):  # type: ignore[no-untyped-def]
