@@ -245,7 +245,7 @@ class Engine:
         if workflow_id not in self._registry.entries:
             if live is not None:
                 raise WorkflowCancellationError(workflow_id, "It was deleted meanwhile.")
-            results.refuse_unknown(workflow_id)
+            raise results.unknown(workflow_id)
         records = await self._load(workflow_id)
         output: Output = await self._io(
             lambda: results.from_journal(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
-
 from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record, WorkflowStatus
 from rayflow.core.state import TaskState, TaskStatus, WorkflowState, fold
@@ -16,9 +14,9 @@ from rayflow.errors import (
 from rayflow.runtime.references import Output
 
 
-def refuse_unknown(workflow_id: str) -> NoReturn:
-    """Raise the error for an id that no workflow has."""
-    raise OutputNotAvailableError(f"No workflow has the id '{workflow_id}', so it has no output.")
+def unknown(workflow_id: str) -> OutputNotAvailableError:
+    """The error for an id that no workflow has."""
+    return OutputNotAvailableError(f"No workflow has the id '{workflow_id}', so it has no output.")
 
 
 def from_journal(
@@ -48,7 +46,7 @@ def from_journal(
             return Output(storage, stored, None)
     if waited and state.status in (WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE):
         raise WorkflowExecutionError(workflow_id, state.error)
-    _refuse(state, workflow_id, task_id, task)
+    raise _refusal(state, workflow_id, task_id, task)
 
 
 def _stored(state: WorkflowState, records: Sequence[Record], task: TaskState) -> StoredValue | None:
@@ -64,18 +62,18 @@ def _stored(state: WorkflowState, records: Sequence[Record], task: TaskState) ->
     return None
 
 
-def _refuse(
+def _refusal(
     state: WorkflowState, workflow_id: str, task_id: str | None, task: TaskState | None
-) -> NoReturn:
+) -> OutputNotAvailableError:
     if task_id is None:
-        raise OutputNotAvailableError(
+        return OutputNotAvailableError(
             f"Workflow '{workflow_id}' is {state.status}; it has no output. "
             f"workflow.resume({workflow_id!r}) continues it."
         )
     if task is None:
-        raise OutputNotAvailableError(
+        return OutputNotAvailableError(
             f"No such task_id '{task_id}' in workflow '{workflow_id}', and it has ended."
         )
-    raise OutputNotAvailableError(
+    return OutputNotAvailableError(
         f"Task '{task_id}' of workflow '{workflow_id}' has no stored output: it is {task.status}."
     )

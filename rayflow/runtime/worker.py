@@ -94,15 +94,13 @@ class _Attempt:
             return self._lost(error)
         try:
             value = function(*args, **kwargs)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an outcome like any other
             return self._raised(error)
         try:
             return self._returned(value)
         except DataSaveError as error:
             return self._lost(error)
-        except (
-            Exception
-        ) as error:  # the value or the sub-graph is at fault: trying again will not help
+        except Exception as error:  # noqa: BLE001 - the value is at fault: a retry cannot help
             return self._raised(error, retryable=False)
 
     def _arguments(self) -> tuple[list[Any], dict[str, Any]]:
@@ -205,7 +203,7 @@ def _describe_error(error: BaseException) -> dict[str, Any]:
     )
     try:
         message = str(error)
-    except Exception:  # a user's __str__ may raise anything
+    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
         message = "the exception has no readable message"
     return {
         "type": name,
