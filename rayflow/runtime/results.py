@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record, WorkflowStatus
 from rayflow.core.state import TaskState, TaskStatus, WorkflowState, fold
