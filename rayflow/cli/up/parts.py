@@ -126,6 +126,7 @@ def follower_part(plan: Plan) -> Part:
         name="follower",
         command=plan.code.manage("follow"),
         environment=plan.environment,
+        ready_line="Following the journals",
         follows=("ray",),
         shown=LEVELS,
     )
