@@ -77,6 +77,7 @@ class _Instance:
         self._sessions = processes.RecordedSessions(
             options.data.run / "processes.json", options.data.path
         )
+        self._started_before = self._data.run / "started-before"
         self._has_own_ray = not os.environ.get("RAY_ADDRESS")
         self._ports = KeptPorts(options.data.run / "ports.json")
 
@@ -110,10 +111,18 @@ class _Instance:
         if self._redis_server is not None:
             await supervisor.ready("redis")
         names = self._start_services(supervisor, plan)
-        await supervisor.unless_failed(self._load_definitions(plan))
-        await supervisor.ready(*names)
-        self._terminal.say(f"RayFlow is ready at http://127.0.0.1:{self._options.port}")
-        await supervisor.watch()
+        loading = asyncio.create_task(self._load_definitions(plan))
+        try:
+            # A console without definitions is not ready; at a later start it has the last ones.
+            if not self._started_before.exists():
+                await supervisor.unless_failed(loading)
+            await supervisor.ready(*names)
+            self._terminal.say(f"RayFlow is ready at http://127.0.0.1:{self._options.port}")
+            await supervisor.unless_failed(loading)
+            await supervisor.watch()
+        finally:
+            loading.cancel()
+            await asyncio.wait({loading})
 
     def _start_foundations(self, supervisor: Supervisor) -> parts.Plan:
         """Start what the other parts connect to; returns the plan with the addresses of both."""
@@ -152,11 +161,10 @@ class _Instance:
         await run_once(part, log=log, sessions=self._sessions)
 
     async def _load_definitions(self, plan: parts.Plan) -> None:
-        # The marker is set even with --no-examples: the very first start is over then, too.
-        marker = self._data.run / "started-before"
-        wanted = self._options.examples and not marker.exists()
+        wanted = self._options.examples and not self._started_before.exists()
         await self._run_once(parts.definitions_step(plan, launch_examples=wanted))
-        marker.touch()
+        # Set even with --no-examples: the very first start is over then, too.
+        self._started_before.touch()
 
     def _announce_account(self, *, had_password: bool) -> None:
         """Print the generated password once. Only on the terminal, never in a log file."""

@@ -51,9 +51,11 @@ class Supervisor:
         Raises:
             CommandError: a part of the instance cannot be started.
         """
-        await self.unless_failed(
-            asyncio.gather(*(self._parts[name].was_ready.wait() for name in names))
-        )
+        await self.unless_failed(self._all_ready(names))
+
+    async def _all_ready(self, names: Iterable[str]) -> None:
+        for name in names:
+            await self._parts[name].was_ready.wait()
 
     async def unless_failed(self, work: Awaitable[T]) -> T:
         """Await something, but not beyond the failure of a part.
