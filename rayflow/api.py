@@ -253,6 +253,11 @@ def list_all(
     return [(i, WorkflowStatus(s)) for i, s in found if wanted is None or s in wanted]
 
 
+def disconnect() -> None:
+    """Forget the engine that this process uses; the next call connects anew. Nothing is stopped."""
+    _connector.disconnect()
+
+
 def changes(cursor: str | None, timeout: float) -> Changes:
     """Which workflows changed behind ``cursor``; waits up to ``timeout`` seconds for a change.
 

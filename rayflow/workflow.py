@@ -33,7 +33,7 @@ FAILED = WorkflowStatus.FAILED
 RESUMABLE = WorkflowStatus.RESUMABLE
 CANCELED = WorkflowStatus.CANCELED
 
-__all__ = [  # noqa: RUF022 - grouped by purpose, not by alphabet
+__all__ = [
     # running
     "init",
     "run",

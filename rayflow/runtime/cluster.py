@@ -102,6 +102,11 @@ class Connector:
                 _check_limits(self._connection, limits)
             return self._connection
 
+    def disconnect(self) -> None:
+        """Forget the connection; the engine goes on."""
+        with self._lock:
+            self._connection = None
+
     def _ensure_ray(self) -> None:
         if ray.is_initialized():
             return

@@ -127,7 +127,7 @@ class Registry:
         batch, self._waiting = self._waiting, []
         try:
             await self._io(lambda: self._index.append([entry for entry, _ in batch]))
-        except Exception as error:  # noqa: BLE001 - goes to everyone who waits for this commit
+        except Exception as error:
             for _, future in batch:
                 future.set_exception(error)
             return

@@ -59,7 +59,7 @@ class RaySubmitter:
             result: Outcome = await handle.outcome
         except exceptions.TaskCancelledError:
             return Outcome("stopped")
-        except Exception as error:  # noqa: BLE001 - whatever Ray reports is a system failure
+        except Exception as error:
             # The value failed alike; Ray logs errors that nobody asked for, so ask.
             await asyncio.gather(handle.value, return_exceptions=True)
             return Outcome("lost", error=_describe(error))

@@ -94,13 +94,13 @@ class _Attempt:
             return self._lost(error)
         try:
             value = function(*args, **kwargs)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - an outcome like any other
+        except (Exception, SystemExit) as error:
             return self._raised(error)
         try:
             return self._returned(value)
         except DataSaveError as error:
             return self._lost(error)
-        except Exception as error:  # noqa: BLE001 - the value is at fault: a retry cannot help
+        except Exception as error:
             return self._raised(error, retryable=False)
 
     def _arguments(self) -> tuple[list[Any], dict[str, Any]]:
@@ -203,7 +203,7 @@ def _describe_error(error: BaseException) -> dict[str, Any]:
     )
     try:
         message = str(error)
-    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
+    except Exception:
         message = "the exception has no readable message"
     return {
         "type": name,

@@ -20,7 +20,7 @@ def describe(value: Any, size: int) -> dict[str, Any]:
     """Type, size in bytes, shape and a bounded picture of ``value``. Never raises."""
     try:
         return _describe(value, size)
-    except Exception as error:  # noqa: BLE001 - a user's __repr__ must not fail a task
+    except Exception as error:
         text = f"no preview: {type(error).__name__}: {error}"[:_TEXT]
         return {**_frame(value, size), "text": text}
 
