@@ -61,7 +61,9 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
         redis_url=_url(env, "REDIS_URL", "redis://127.0.0.1:6379/0", schemes=REDIS_SCHEMES),
         ray_address=env.get("RAY_ADDRESS") or "auto",
         storage=env.get("RAYFLOW_STORAGE") or str(data_dir / "storage"),
-        flows=tuple(part.strip() for part in env.get("RAYFLOW_FLOWS", "").split(",") if part.strip()),
+        flows=tuple(
+            part.strip() for part in env.get("RAYFLOW_FLOWS", "").split(",") if part.strip()
+        ),
     )
 
 

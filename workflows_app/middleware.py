@@ -25,7 +25,9 @@ def current_request_id() -> str:
 @sync_and_async_middleware
 def request_id_middleware(
     get_response: Callable[[HttpRequest], Any],
-) -> Callable[[HttpRequest], HttpResponseBase] | Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
+) -> (
+    Callable[[HttpRequest], HttpResponseBase] | Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+):
     """Give each request an id that problems, audit entries and logs refer to."""
     # Both forms exist because a synchronous middleware would hold a thread for the whole of
     # every long poll.

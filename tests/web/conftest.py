@@ -79,4 +79,3 @@ def administrator(db: None) -> User:
 def nobody(db: None) -> User:
     """An account without any role."""
     return User.objects.create_user("nora", password="nora-password")
-

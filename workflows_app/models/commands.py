@@ -148,11 +148,17 @@ class Command(models.Model):
             ),
         ]
         constraints = [
-            # Two people asking at the same moment: one command per workflow is under way.
+            # Two people asking at the same moment: one command per workflow is under way. A
+            # launch may still be finishing when its workflow shows and is canceled.
             models.UniqueConstraint(
                 fields=["workflow_id"],
-                condition=models.Q(state__in=["QUEUED", "RUNNING"]),
+                condition=models.Q(state__in=["QUEUED", "RUNNING"]) & ~models.Q(kind="launch"),
                 name="one_open_command_per_workflow",
+            ),
+            models.UniqueConstraint(
+                fields=["workflow_id"],
+                condition=models.Q(state__in=["QUEUED", "RUNNING"], kind="launch"),
+                name="one_open_launch_per_workflow",
             ),
             models.UniqueConstraint(
                 fields=["created_by", "idempotency_key"],

@@ -1,0 +1,367 @@
+"""The gateway to the engine: the only module of the web application that knows the library.
+
+The library is imported inside the methods, because a web process starts (and serves) without it:
+only the Celery workers and the follower ever talk to the engine or read the storage. Whatever the
+library raises leaves here as an `EngineProblem`.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+if TYPE_CHECKING:
+    from rayflow.reader import Root
+
+logger = logging.getLogger(__name__)
+
+
+class EngineProblem(Exception):
+    """The engine or the storage refused or could not be reached.
+
+    Args:
+        code: a short stable name, such as ``engine_unavailable`` or ``not_found``.
+        title: the kind of problem, for people.
+        detail: what happened, to which workflow, and what to do next.
+        status: the HTTP status that fits.
+        retryable: whether the same call may succeed later without anybody doing anything.
+    """
+
+    def __init__(
+        self, code: str, *, title: str, detail: str, status: int, retryable: bool = False
+    ) -> None:
+        super().__init__(code, title, detail, status, retryable)
+        self.code = code
+        self.title = title
+        self.detail = detail
+        self.status = status
+        self.retryable = retryable
+
+    def __str__(self) -> str:
+        return self.detail
+
+    def as_dict(self) -> dict[str, Any]:
+        """The problem as it is stored with a command."""
+        return {
+            "code": self.code,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "retryable": self.retryable,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionInfo:
+    """A launchable function, as far as the registry needs to know it."""
+
+    name: str
+    description: str
+    module: str
+    params_schema: dict[str, Any]
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Which workflows have new records; `reset` asks for a comparison with all entries."""
+
+    cursor: str
+    reset: bool
+    workflow_ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the index says of one workflow. Times are Unix seconds."""
+
+    workflow_id: str
+    status: str
+    created_at: float
+    changed_at: float
+    definition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRecord:
+    """One fact of a journal, without its value."""
+
+    seq: int
+    time: float
+    kind: str
+    task_id: str | None = None
+    attempt: int | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPage:
+    """Records behind a position. `reset`: forget what was read before, this starts at record 1."""
+
+    records: Sequence[EngineRecord]
+    position: str
+    more: bool = False
+    reset: bool = False
+
+
+class Gateway(Protocol):
+    """What the web application asks of the engine. All commands may be repeated."""
+
+    def launch(
+        self,
+        *,
+        workflow_id: str,
+        definition: str,
+        params: dict[str, Any],
+        metadata: dict[str, Any],
+        tags: dict[str, Any],
+        created_by: str,
+    ) -> None:
+        """Start a workflow; return when it is durably accepted."""
+
+    def cancel(self, workflow_id: str) -> None:
+        """Ask for a cancellation."""
+
+    def resume(self, workflow_id: str) -> None:
+        """Continue a failed or interrupted workflow; return when it is accepted."""
+
+    def delete(self, workflow_id: str) -> None:
+        """Remove a finished workflow with its storage."""
+
+    def definitions(self) -> list[DefinitionInfo]:
+        """Load and describe every definition that can be loaded."""
+
+    def changes(self, cursor: str | None, timeout: float) -> Changes:
+        """Wait up to `timeout` seconds for news."""
+
+    def entries(self) -> list[Entry]:
+        """All workflows of the storage root; needs no engine."""
+
+    def records(self, workflow_id: str, position: str | None) -> RecordPage:
+        """The next records of one workflow; needs no engine."""
+
+
+@functools.lru_cache(maxsize=4)
+def _gateway_at(path: str) -> Gateway:
+    made: Gateway = import_string(path)()
+    return made
+
+
+def gateway() -> Gateway:
+    """The gateway that the settings name, one per process."""
+    return _gateway_at(settings.RAYFLOW_GATEWAY)
+
+
+class RayGateway:
+    """The real gateway: the rayflow library in this process, the engine somewhere on Ray."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connected = False
+        self._root: Root | None = None
+
+    # --- commands ---------------------------------------------------------------------------
+
+    def launch(
+        self,
+        *,
+        workflow_id: str,
+        definition: str,
+        params: dict[str, Any],
+        metadata: dict[str, Any],
+        tags: dict[str, Any],
+        created_by: str,
+    ) -> None:
+        from rayflow import definitions, errors
+
+        with self._engine(f"launch of {workflow_id!r}"):
+            try:
+                definitions.launch(
+                    definition,
+                    params,
+                    workflow_id=workflow_id,
+                    metadata=metadata,
+                    tags=tags,
+                    created_by=created_by,
+                    on_conflict="fail",
+                )
+            except errors.WorkflowExistsError:
+                # A worker may have died after the engine accepted this very launch.
+                if not self._is_ours(workflow_id, definition, params, created_by):
+                    raise
+
+    def cancel(self, workflow_id: str) -> None:
+        from rayflow import workflow
+
+        with self._engine(f"cancel of {workflow_id!r}"):
+            workflow.cancel(workflow_id)
+
+    def resume(self, workflow_id: str) -> None:
+        from rayflow import errors, workflow
+
+        with self._engine(f"resume of {workflow_id!r}"):
+            try:
+                workflow.resume_async(workflow_id)
+            except errors.WorkflowRunningError:
+                # It runs, which is what was asked for; the first delivery got through.
+                logger.info("Workflow %s is running already", workflow_id)
+
+    def delete(self, workflow_id: str) -> None:
+        from rayflow import errors, workflow
+
+        with self._engine(f"delete of {workflow_id!r}"):
+            try:
+                workflow.delete(workflow_id)
+            except errors.WorkflowNotFoundError:
+                logger.info("Workflow %s is gone already", workflow_id)
+
+    def _is_ours(
+        self, workflow_id: str, definition: str, params: dict[str, Any], created_by: str
+    ) -> bool:
+        """Whether the workflow with this id came from the same request."""
+        first = next(iter(self.records(workflow_id, None).records), None)
+        if first is None or first.kind != "accepted":
+            return False
+        accepted = first.data
+        stored = accepted.get("params") or {}
+        return (
+            accepted.get("definition") == definition
+            and accepted.get("created_by") == created_by
+            # The stored parameters have the defaults filled in.
+            and all(stored.get(name) == value for name, value in params.items())
+        )
+
+    # --- reading ----------------------------------------------------------------------------
+
+    def definitions(self) -> list[DefinitionInfo]:
+        from rayflow import definitions
+
+        found, problems = definitions.load_all()
+        for problem in problems:
+            logger.warning("Definitions: %s", problem)
+        return [
+            DefinitionInfo(
+                name=each.name,
+                description=each.description,
+                module=each.module,
+                params_schema=each.params_schema,
+                tags=dict(each.tags),
+            )
+            for each in found.values()
+        ]
+
+    def changes(self, cursor: str | None, timeout: float) -> Changes:
+        from rayflow import feed
+
+        with self._engine("news of the workflows"):
+            news = feed.changes(cursor, timeout)
+            return Changes(news.cursor, news.reset, list(news.workflow_ids))
+
+    def entries(self) -> list[Entry]:
+        with _translated("list of the workflows"):
+            return [
+                Entry(
+                    each.workflow_id,
+                    str(each.status),
+                    each.created_at,
+                    each.changed_at,
+                    each.definition,
+                )
+                for each in self._storage().entries()
+            ]
+
+    def records(self, workflow_id: str, position: str | None) -> RecordPage:
+        with _translated(f"journal of {workflow_id!r}"):
+            page = self._storage().records(workflow_id, position)
+        records = [
+            EngineRecord(each.seq, each.time, str(each.kind), each.task_id, each.attempt, each.data)
+            for each in page.records
+        ]
+        return RecordPage(records, page.position, page.more, page.reset)
+
+    # --- connections ------------------------------------------------------------------------
+
+    def _storage(self) -> Root:
+        from rayflow.reader import open_root
+
+        if self._root is None:
+            self._root = open_root(settings.RAYFLOW_STORAGE)
+        return self._root
+
+    @contextmanager
+    def _engine(self, what: str) -> Iterator[None]:
+        """Connect if needed, translate errors, and connect anew after a lost connection."""
+        try:
+            with _translated(what):
+                self._connect()
+                yield
+        except EngineProblem as problem:
+            if problem.code == "engine_unavailable":
+                self._connected = False
+            raise
+
+    def _connect(self) -> None:
+        from rayflow import workflow
+
+        with self._lock:
+            if self._connected:
+                return
+            os.environ.setdefault("RAY_ADDRESS", settings.RAYFLOW_RAY_ADDRESS)
+            workflow.init(storage=settings.RAYFLOW_STORAGE)
+            self._connected = True
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Turn the library's errors into `EngineProblem`; `what` is being done."""
+    from rayflow import errors
+
+    try:
+        yield
+    except errors.WorkflowError as error:
+        raise _problem(error, what) from error
+    except (OSError, TimeoutError) as error:
+        raise EngineProblem(
+            "engine_unavailable",
+            title="The engine or the storage cannot be reached",
+            detail=f"The {what} failed: {error}. It is tried again.",
+            status=503,
+            retryable=True,
+        ) from error
+
+
+def _problem(error: Exception, what: str) -> EngineProblem:
+    from rayflow import errors
+
+    table: list[tuple[type[Exception], str, str, int, bool]] = [
+        (errors.EngineUnavailableError, "engine_unavailable", "Engine unreachable", 503, True),
+        (errors.RootInUseError, "root_in_use", "Storage owned by another engine", 503, True),
+        (errors.WorkflowNotFoundError, "not_found", "No such workflow", 404, False),
+        (errors.WorkflowExistsError, "workflow_exists", "The id is taken", 409, False),
+        (errors.WorkflowStillActiveError, "still_active", "The workflow is active", 409, False),
+        (errors.WorkflowRunningError, "already_running", "The workflow is running", 409, False),
+        (errors.WorkflowNotResumableError, "not_resumable", "It cannot be resumed", 409, False),
+        (errors.WorkflowCancellationError, "canceled", "The workflow is canceled", 409, False),
+        (errors.UnknownDefinitionError, "unknown_definition", "No such definition", 404, False),
+        (errors.InvalidParametersError, "invalid_parameters", "Unfit parameters", 400, False),
+        (errors.JournalCorruptError, "journal_corrupt", "The journal is damaged", 500, False),
+        (errors.DataLoadError, "data_load", "Stored data cannot be read", 500, False),
+        (errors.StorageError, "storage_unavailable", "The storage failed", 503, True),
+    ]
+    for kind, code, title, status, retryable in table:
+        if isinstance(error, kind):
+            return EngineProblem(
+                code, title=title, detail=str(error), status=status, retryable=retryable
+            )
+    return EngineProblem(
+        "engine_error", title="The engine refused", detail=f"The {what} failed: {error}", status=500
+    )
