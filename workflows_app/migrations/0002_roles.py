@@ -39,6 +39,11 @@ def create_roles(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     config.models_module = True
     create_permissions(config, apps=apps, verbosity=0)
     config.models_module = None
+    grant(apps)
+
+
+def grant(apps: Apps) -> None:
+    """Create the groups and give them their permissions."""
     group_model = apps.get_model("auth", "Group")
     permission_model = apps.get_model("auth", "Permission")
     for role, codenames in ROLES.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils import timezone
 
-from workflows_app.engine import gateway
+from workflows_app.gateway import gateway
 from workflows_app.models import Definition
 
 

@@ -23,7 +23,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from workflows_app import after_commit, rules
-from workflows_app.engine import EngineProblem, Gateway, gateway
+from workflows_app.gateway import EngineProblem, Gateway, gateway
 from workflows_app.models import Command, CommandKind, CommandState, Workflow
 from workflows_app.services import bulk_progress
 
