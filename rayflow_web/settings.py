@@ -122,6 +122,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 120,
     # A page never waits for a dead Redis: the command is stored, the sweep sends it later.
     "socket_connect_timeout": 2,
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.2,
+    "interval_max": 0.2,
     "socket_timeout": 20,
 }
 CELERY_TASK_IGNORE_RESULT = True

@@ -30,9 +30,10 @@ ADVANCE_BULK = "workflows_app.advance_bulk"
 DOORBELL = "doorbell"
 
 
-def enqueue(task: str, *args: str) -> None:
-    """Have Celery run `task` once the current transaction has committed."""
-    transaction.on_commit(partial(_send_task, task, args))
+def enqueue(task: str, *ids: str) -> None:
+    """Have Celery run `task` for each id once the current transaction has committed."""
+    if ids:
+        transaction.on_commit(partial(_send_tasks, task, ids))
 
 
 def ring(topics: Mapping[str, int]) -> None:
@@ -53,11 +54,20 @@ def group_of(topic: str) -> str:
     return f"workflow.{hashlib.blake2b(workflow_id.encode(), digest_size=16).hexdigest()}"
 
 
-def _send_task(task: str, args: tuple[str, ...]) -> None:
-    try:
-        current_app.send_task(task, args=args, retry=False)
-    except (OperationalError, RedisError, OSError) as error:
-        logger.warning("Redis did not take %s%r (%s); the sweep sends it later", task, args, error)
+def _send_tasks(task: str, ids: tuple[str, ...]) -> None:
+    for sent, each in enumerate(ids):
+        try:
+            current_app.send_task(task, args=(each,), retry=False)
+        except (OperationalError, RedisError, OSError) as error:
+            # The others would only wait for the same dead Redis.
+            logger.warning(
+                "Redis did not take %d of %d %s (%s); the sweep sends them later",
+                len(ids) - sent,
+                len(ids),
+                task,
+                error,
+            )
+            return
 
 
 def _ring_now(topics: dict[str, int]) -> None:

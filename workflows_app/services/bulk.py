@@ -17,6 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
+from django.core.exceptions import EmptyResultSet
 from django.db import connection, transaction
 from django.db.models import QuerySet, UUIDField, Value
 from django.db.models.functions import Cast
@@ -132,7 +133,10 @@ def _freeze(bulk: BulkOperation, queryset: QuerySet[Workflow]) -> int:
         Value(str(BulkItemState.WAITING)),
         Value(""),
     )
-    select, params = rows.distinct().query.sql_with_params()
+    try:
+        select, params = rows.distinct().query.sql_with_params()
+    except EmptyResultSet:
+        return 0  # Django can tell without asking the database that nothing matches.
     quote = connection.ops.quote_name
     columns = ", ".join(quote(name) for name in ("bulk_id", "workflow_id", "state", "detail"))
     with connection.cursor() as cursor:
@@ -204,7 +208,6 @@ def _reason_to_skip(bulk: BulkOperation, workflow: Workflow | None, *, may: bool
 
 
 def _announce(commands: Sequence[Command]) -> None:
-    for command in commands:
-        after_commit.enqueue(after_commit.RUN_COMMAND, str(command.id))
+    after_commit.enqueue(after_commit.RUN_COMMAND, *(str(command.id) for command in commands))
     topics = {f"workflow:{command.workflow_id}": 0 for command in commands}
     after_commit.ring({"list": 0, **topics} if topics else {})

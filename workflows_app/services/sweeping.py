@@ -27,13 +27,15 @@ def sweep() -> int:
         state=CommandState.QUEUED, not_before=now - GRACE
     )
     due = Command.objects.filter(state=CommandState.QUEUED, not_before__lte=now - GRACE)
-    sent = 0
-    for command_id in due.order_by("not_before").values_list("id", flat=True)[:LIMIT]:
-        # The date is moved by a conditional update, so two sweeps do not both send it.
-        if due.filter(id=command_id).update(not_before=now + RESEND_AFTER):
-            after_commit.enqueue(after_commit.RUN_COMMAND, str(command_id))
-            sent += 1
-    return sent + _send_idle_bulks()
+    found = list(due.order_by("not_before").values_list("id", flat=True)[:LIMIT])
+    # The date is moved by a conditional update, so two sweeps do not both send a command.
+    ours = [
+        str(command_id)
+        for command_id in found
+        if due.filter(id=command_id).update(not_before=now + RESEND_AFTER)
+    ]
+    after_commit.enqueue(after_commit.RUN_COMMAND, *ours)
+    return len(ours) + _send_idle_bulks()
 
 
 def _send_idle_bulks() -> int:
@@ -43,7 +45,6 @@ def _send_idle_bulks() -> int:
         state__in=bulk_progress.OPEN_STATES,
         created_at__lt=timezone.now() - GRACE,
     )
-    ids = list(idle.values_list("id", flat=True)[:LIMIT])
-    for bulk_id in ids:
-        after_commit.enqueue(after_commit.ADVANCE_BULK, str(bulk_id))
+    ids = [str(bulk_id) for bulk_id in idle.values_list("id", flat=True)[:LIMIT]]
+    after_commit.enqueue(after_commit.ADVANCE_BULK, *ids)
     return len(ids)
