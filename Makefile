@@ -1,0 +1,52 @@
+# The commands of the project. Each works from a fresh clone with nothing but Python 3.11+, make and git.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Stamps: a second call finds them newer than what they were made from and does nothing.
+INSTALLED := $(VENV)/.installed
+INSTALLED_TEST := $(VENV)/.installed-test
+
+TYPED := rayflow rayflow_web workflows_app examples tools
+
+.PHONY: help up install test check format clean
+
+help: ## List the commands
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1	\2/p' Makefile
+
+up: $(INSTALLED) ## Install what is missing and start RayFlow (make up ARGS="--port 9000")
+	@exec $(BIN)/rayflow up $(ARGS)
+
+install: $(INSTALLED) ## Create .venv and install the locked dependencies and the project
+
+$(INSTALLED): requirements.lock pyproject.toml tools/install.sh tools/vendor.py package.json package-lock.json
+	@tools/install.sh run
+
+$(INSTALLED_TEST): $(INSTALLED) requirements-test.lock
+	@tools/install.sh test
+
+test: $(INSTALLED_TEST) ## Install the test dependencies and a browser, run every test
+	@tools/browser.sh
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(INSTALLED_TEST) ## Lint, types, import rules, migrations, docs, locks, sizes
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy $(TYPED)
+	@$(BIN)/lint-imports
+	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@$(BIN)/python tools/check_docs.py
+	@$(BIN)/python tools/check_locks.py
+	@$(BIN)/python tools/check_sizes.py
+
+format: $(INSTALLED_TEST) ## Let ruff repair what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean: ## Remove what the commands above made, but never the data folder
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+	        node_modules static/vendor build dist test-results *.egg-info

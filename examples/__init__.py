@@ -1,0 +1,1 @@
+"""Complete workflows to run, read and copy from."""

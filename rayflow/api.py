@@ -1,0 +1,299 @@
+"""The public verbs. Each connects if need be, then asks the engine."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from rayflow import context
+from rayflow.config import Limits
+from rayflow.core.ids import validate_workflow_id
+from rayflow.core.records import WorkflowStatus
+from rayflow.dag import translate
+from rayflow.options import check_metadata
+from rayflow.runtime import nodes
+from rayflow.runtime.cluster import Connector, answered
+from rayflow.runtime.engine import Submission
+from rayflow.runtime.feed import Changes
+from rayflow.runtime.references import ValueWriter
+from rayflow.storage import layout
+from rayflow.storage.root import open_store
+
+_connector = Connector()  # what "initialise on first use" needs to remember; see style principle 10
+
+
+def init(
+    storage: str | None = None, *, max_running_workflows: int | None = None,
+    max_pending_workflows: int | None = None, auto_resume: bool | None = None,
+) -> None:
+    """Connect to Ray and to the engine of a storage root, starting what is not there yet.
+
+    Args:
+        storage: a path or a pyarrow URI. Default: the root that the cluster uses, else
+            ``RAYFLOW_STORAGE``, else ``/tmp/ray/workflow_data`` (one node only).
+        max_running_workflows: at most so many run at once; -1 is unlimited.
+        max_pending_workflows: at most so many more wait; -1 is unlimited, 0 means no queue.
+        auto_resume: resume what an earlier cluster left RESUMABLE.
+
+    Raises:
+        TypeError, ValueError: a bad limit, or one that differs from those in use.
+        RootInUseError: another cluster's engine owns the root.
+        StorageError: the storage cannot be used.
+
+    Source: seed 000, "Concurrency Control"; ``ray-workflows`` 1.2.
+    """
+    limits = Limits.parse(max_running_workflows, max_pending_workflows)
+    chosen = max_running_workflows is not None or max_pending_workflows is not None
+    _connector.connect(storage, limits if chosen else None, resume_interrupted=bool(auto_resume))
+
+
+def run(
+    dag: Any, *args: Any, workflow_id: str | None = None, metadata: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Run a DAG durably and return its value. See :func:`run_async`.
+
+    Raises:
+        WorkflowExecutionError: the workflow failed.
+        WorkflowCancellationError: it was cancelled.
+    """
+    return _get(run_async(dag, *args, workflow_id=workflow_id, metadata=metadata, **kwargs))
+
+
+def run_async(
+    dag: Any, *args: Any, workflow_id: str | None = None, metadata: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Start a DAG durably and return an ``ObjectRef`` to its value.
+
+    Returns when the DAG and its arguments are stored and accepted. A known id is resumed: the new
+    DAG is ignored, and a finished workflow gives its stored result.
+
+    Args:
+        dag: a node made with ``fn.bind(...)``.
+        *args: positional values for the DAG's ``InputNode``.
+        workflow_id: any non-empty string of at most 1,024 bytes; default a random one.
+        metadata: a JSON-serialisable dict, kept with the workflow.
+        **kwargs: keyword values for the ``InputNode``.
+
+    Raises:
+        TypeError: ``dag`` is no DAG of functions, or arguments do not fit a function.
+        ValueError: a bad id or bad metadata.
+        WorkflowRunningError: the id belongs to a workflow that is running (a ``RuntimeError``).
+        queue.Full: the limits of :func:`init` are reached.
+        SerializationError, StorageError: arguments or code cannot be stored.
+
+    Source: seed 002, "Your first workflow"; ``ray-workflows`` 1.3.
+    """
+    checked = validate_workflow_id(_fresh_id() if workflow_id is None else workflow_id)
+    submit(dag, args, kwargs, workflow_id=checked, metadata=metadata)
+    return _connector.connect().engine.output.remote(checked)
+
+
+def submit(
+    dag: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None, *,
+    workflow_id: str | None = None, metadata: dict[str, Any] | None = None,
+    definition: str | None = None, params: dict[str, Any] | None = None,
+    tags: dict[str, Any] | None = None, created_by: str | None = None, must_be_new: bool = False,
+    token: str | None = None,
+) -> str:
+    """Store and start a DAG; what :func:`run_async` and definitions share. Returns the id.
+
+    Args:
+        definition, params, tags, created_by: recorded with the workflow.
+        must_be_new: a known id is :class:`WorkflowExistsError` instead of a resume.
+        token: makes a repeated call with the same token the same submission.
+    """
+    chosen = validate_workflow_id(_fresh_id() if workflow_id is None else workflow_id)
+    user_metadata = check_metadata(metadata)
+    if not nodes.is_node(dag):
+        translate(dag, None)  # type: ignore[arg-type]  # raises its TypeError before Ray is needed
+    connection = _connector.connect()
+    writer = ValueWriter(connection.store, chosen, connection.code)
+    graph = translate(dag, writer, args=args, kwargs=kwargs)
+    connection.call("submit", Submission(
+        chosen, graph, token or uuid.uuid4().hex, user_metadata, definition, params, tags or {},
+        created_by, must_be_new,
+    ))
+    return chosen
+
+
+def resume(workflow_id: str) -> Any:
+    """Continue a workflow from its checkpoints and return its value.
+
+    A successful workflow gives its stored output.
+
+    Raises:
+        WorkflowNotResumableError: unknown or cancelled.
+        WorkflowRunningError: it is running (a ``RuntimeError``).
+        WorkflowExecutionError, WorkflowCancellationError: how it ended this time.
+    """
+    return _get(resume_async(workflow_id))
+
+
+def resume_async(workflow_id: str) -> Any:
+    """Like :func:`resume`, but returns an ``ObjectRef`` as soon as the workflow is accepted."""
+    checked = validate_workflow_id(workflow_id)
+    connection = _connector.connect()
+    connection.call("resume", checked)
+    return connection.engine.output.remote(checked)
+
+
+def resume_all(include_failed: bool = False) -> list[tuple[str, Any]]:
+    """Resume every RESUMABLE workflow, with ``include_failed`` the FAILED ones too.
+
+    Returns pairs of an id and an ``ObjectRef`` to its value. Formerly running workflows are taken
+    before formerly pending ones (seed 000, "Concurrency Control").
+    """
+    connection = _connector.connect()
+    resumed: list[str] = connection.call("resume_all", include_failed)
+    return [(workflow_id, connection.engine.output.remote(workflow_id)) for workflow_id in resumed]
+
+
+def cancel(workflow_id: str) -> None:
+    """Stop a workflow for good; returns when nothing of it runs any more. Checkpoints stay.
+
+    Raises:
+        WorkflowNotFoundError: no workflow has this id.
+    """
+    _connector.connect().call("cancel", validate_workflow_id(workflow_id))
+
+
+def delete(workflow_id: str) -> None:
+    """Remove a workflow that is not running and everything stored of it.
+
+    Raises:
+        WorkflowStillActiveError: it is running or pending.
+        WorkflowNotFoundError: no workflow has this id.
+    """
+    _connector.connect().call("delete", validate_workflow_id(workflow_id))
+
+
+def get_output(workflow_id: str, *, task_id: str | None = None) -> Any:
+    """The value of a workflow or of one of its tasks; waits while the workflow is live.
+
+    Asking never executes anything.
+
+    Raises:
+        OutputNotAvailableError: there is no such output (a ``ValueError``).
+        WorkflowExecutionError, WorkflowCancellationError: the workflow ended so while waiting.
+    """
+    return _get(get_output_async(workflow_id, task_id=task_id))
+
+
+def get_output_async(workflow_id: str, *, task_id: str | None = None) -> Any:
+    """Like :func:`get_output`, but returns an ``ObjectRef``."""
+    checked = validate_workflow_id(workflow_id)
+    return _connector.connect().engine.output.remote(checked, task_id)
+
+
+def get_status(workflow_id: str) -> WorkflowStatus:
+    """The status of a workflow.
+
+    Raises:
+        WorkflowNotFoundError: no workflow has this id.
+    """
+    return WorkflowStatus(_connector.connect().call("status", validate_workflow_id(workflow_id)))
+
+
+def get_metadata(workflow_id: str, task_id: str | None = None) -> dict[str, Any]:
+    """Status, user metadata and times of a workflow, or options, times and attempts of a task.
+
+    Raises:
+        ValueError: no such workflow or task.
+    """
+    found: dict[str, Any] = _connector.connect().call(
+        "metadata", validate_workflow_id(workflow_id), task_id)
+    return found
+
+
+def list_all(
+    status_filter: WorkflowStatus | str | set[WorkflowStatus | str] | None = None,
+) -> list[tuple[str, WorkflowStatus]]:
+    """All workflows with their status, RESUMABLE ones last.
+
+    Args:
+        status_filter: a status, its name, or a set of either; None is all.
+
+    Raises:
+        TypeError: another type of filter, or a set with something else in it.
+        ValueError: a name that is no status, or NONE.
+    """
+    wanted = _statuses(status_filter)
+    found = _connector.connect().call("list")
+    return [(i, WorkflowStatus(s)) for i, s in found if wanted is None or s in wanted]
+
+
+def changes(cursor: str | None, timeout: float) -> Changes:
+    """Which workflows changed behind ``cursor`` (None: the beginning); waits up to ``timeout`` seconds.
+
+    Raises:
+        EngineUnavailableError: Ray or the engine cannot be reached.
+    """
+    found: Changes = _connector.connect().call("changes", cursor, timeout)
+    return found
+
+
+def continuation(dag: Any) -> Any:
+    """Hand over to a DAG: returned from a task, its value replaces the task's.
+
+    Outside a workflow the DAG is executed at once and its value returned.
+
+    Raises:
+        TypeError: ``dag`` is no DAG node.
+    """
+    if not nodes.is_node(dag):
+        raise TypeError(f"continuation takes a DAG made with .bind(); got {type(dag).__name__}.")
+    return dag if context.current.get() is not None else nodes.execute(dag)
+
+
+def artifact(name: str, data: bytes) -> str:
+    """Store a file beside the running workflow and return its key in the storage.
+
+    The same name is replaced as a whole, so a repeated attempt leaves one complete file.
+
+    Raises:
+        RuntimeError: not called inside a task of a workflow.
+        DataSaveError: the storage failed.
+    """
+    task = context.current.get()
+    if task is None:
+        raise RuntimeError("workflow.artifact works inside a task of a workflow.")
+    key = layout.artifact(task.workflow_id, name)
+    open_store(task.storage).write(key, [data])
+    return key
+
+
+def _get(ref: Any) -> Any:
+    """The value of an output. Failures keep Ray's dual type: they are also ``RayTaskError``s."""
+    return answered(ref)
+
+
+def _fresh_id() -> str:
+    return f"{uuid.uuid4()}.{time.time():.9f}"
+
+
+def _statuses(chosen: object) -> set[str] | None:
+    if chosen is None:
+        return None
+    if isinstance(chosen, str):
+        chosen = {chosen}
+    if not isinstance(chosen, set) or not all(isinstance(s, str) for s in chosen):
+        raise TypeError(
+            "status_filter is a status, its name, or a set of them, not "
+            f"{type(chosen).__name__}: {chosen!r}."
+        )
+    return {_status(name) for name in _strings(chosen)}
+
+
+def _strings(chosen: Iterable[Any]) -> list[str]:
+    return [str(name) for name in chosen]
+
+
+def _status(name: str) -> str:
+    known = [s.value for s in WorkflowStatus if s is not WorkflowStatus.NONE]
+    if name not in known:
+        raise ValueError(f"'{name}' is no workflow status; those are {', '.join(known)}.")
+    return name

@@ -1,0 +1,29 @@
+"""What a part is: its command, environment, sign of readiness, way to stop. Values only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+# What the terminal shows of a talkative part: the rest is in its log file.
+NOTHING = re.compile(r"(?!)")
+LEVELS = re.compile(r"\b(INFO|WARNING|ERROR|CRITICAL)\b|Traceback|Error:")
+ERRORS = re.compile(r"\b(ERROR|CRITICAL|FATAL|Traceback)\b|Error:")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One process of the instance, as it should be run."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    # Exactly one sign of readiness: a question that is asked again and again, a line of output, or
+    # just staying alive.
+    probe: Callable[[], Awaitable[bool]] | None = None
+    ready_line: str | None = None
+    # Parts whose restart makes a restart of this one necessary.
+    follows: tuple[str, ...] = ()
+    stop_seconds: float = 3.0
+    shown: re.Pattern[str] | None = None

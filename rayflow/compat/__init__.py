@@ -1,0 +1,1 @@
+"""Help for programs written for ``ray.workflow``; nothing else in RayFlow imports it."""

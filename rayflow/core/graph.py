@@ -1,0 +1,119 @@
+"""Graphs as they travel: a DAG translated to plain values, before its tasks have ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rayflow.core.ids import unused_id
+from rayflow.core.records import Fact, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class StoredValue:
+    """Where an encoded value is: inline, or under a key of the storage.
+
+    Attributes:
+        format: how the bytes are to be read (``json``, ``pickle``, ``numpy``, ``arrow-table`` ...).
+        size: length in bytes.
+        crc: CRC-32 of the bytes.
+        data: the bytes, if they are small enough to travel inline.
+        key: the storage key, if they are not.
+    """
+
+    format: str
+    size: int
+    crc: int
+    data: bytes | None = None
+    key: str | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """The JSON form that goes into a record (the bytes go into the record's ``value``)."""
+        return {"format": self.format, "size": self.size, "crc": self.crc, "key": self.key}
+
+    @classmethod
+    def from_record(cls, described: Mapping[str, Any], data: bytes | None) -> StoredValue:
+        """The inverse of :meth:`describe`."""
+        key = described["key"]
+        inline = None if key is not None else (data or b"")
+        return cls(described["format"], described["size"], described["crc"], inline, key)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOptions:
+    """What a user may set for one task. ``None`` means: inherit from the creating task."""
+
+    max_retries: int = 3
+    retry_exceptions: bool = False
+    catch_exceptions: bool | None = None
+    checkpoint: bool | None = None
+    ray: dict[str, Any] = field(default_factory=dict)
+
+    def describe(self) -> dict[str, Any]:
+        """The JSON form that goes into a record."""
+        return {
+            "max_retries": self.max_retries,
+            "retry_exceptions": self.retry_exceptions,
+            "catch_exceptions": self.catch_exceptions,
+            "checkpoint": self.checkpoint,
+            "ray": self.ray,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One task of a graph that has no id yet. ``upstream`` are positions in the same graph."""
+
+    name: str
+    function: str
+    args: StoredValue
+    upstream: tuple[int, ...] = ()
+    options: TaskOptions = field(default_factory=TaskOptions)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A DAG in dependency order: a node's upstream nodes come before it, the root comes last."""
+
+    nodes: tuple[Node, ...]
+
+
+def task_facts(
+    graph: Graph, tasks: Mapping[str, Any], names: Mapping[str, int], *, parent: str | None = None,
+    catch: bool | None = None, checkpoint: bool | None = None,
+) -> tuple[list[Fact], str]:
+    """Give every node of ``graph`` an id and return its ``task`` facts and the root's id.
+
+    Ids continue the workflow's numbering: dependencies get the smaller suffix. The root inherits
+    ``catch`` and every node inherits ``checkpoint`` where it does not say otherwise
+    (``ray-workflows`` 1.7 and 1.8).
+    """
+    ids: list[str] = []
+    fresh: set[str] = set()
+    counts: dict[str, int] = {}
+    facts: list[Fact] = []
+    last = len(graph.nodes) - 1
+    for position, node in enumerate(graph.nodes):
+        used = counts.get(node.name, names.get(node.name, 0))
+        task_id = unused_id(node.name, used, lambda c: c in fresh or c in tasks)
+        counts[node.name] = used + 1
+        fresh.add(task_id)
+        ids.append(task_id)
+        options = node.options.describe()
+        if options["catch_exceptions"] is None and position == last:
+            options["catch_exceptions"] = catch
+        if options["checkpoint"] is None:
+            options["checkpoint"] = checkpoint
+        data = {
+            "name": node.name,
+            "function": node.function,
+            "upstream": [ids[u] for u in node.upstream],
+            "parent": parent,
+            "metadata": node.metadata,
+            "options": options,
+            "args": node.args.describe(),
+        }
+        facts.append(Fact(Kind.TASK, task_id, None, data, node.args.data))
+    return facts, ids[-1]

@@ -1,0 +1,95 @@
+"""Outcomes of attempts, and the facts that follow from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rayflow.core.graph import Graph, StoredValue, task_facts
+from rayflow.core.records import Fact, Kind
+from rayflow.core.retry import catcher, may_retry
+from rayflow.core.state import TaskState, TaskStatus, WorkflowState
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one attempt.
+
+    Attributes:
+        kind: ``value``, ``graph`` (the task continues as a sub-graph), ``error`` (the body raised),
+            ``lost`` (its process died or Ray failed) or ``stopped`` (we stopped it).
+        value: the encoded result; for ``error`` the encoded ``(None, exception)`` for a catcher.
+        checkpoint: whether ``value`` may be written into the journal.
+        error: type, message and traceback, for ``error`` and ``lost``.
+        retryable: for ``error``: False when another attempt cannot help (the code is missing, ...).
+        detail: timings (Unix seconds), node and pid of the attempt.
+    """
+
+    kind: Literal["value", "graph", "error", "lost", "stopped"]
+    value: StoredValue | None = None
+    checkpoint: bool = True
+    preview: dict[str, Any] | None = None
+    graph: Graph | None = None
+    error: dict[str, Any] | None = None
+    retryable: bool = True
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+def facts_of(state: WorkflowState, task_id: str, attempt: int, outcome: Outcome) -> list[Fact]:
+    """The facts to commit for ``outcome``. Empty when it comes too late to matter."""
+    task = state.tasks[task_id]
+    if task.status is not TaskStatus.PENDING or state.in_flight.get(task_id) != attempt:
+        return []
+    if outcome.kind == "value":
+        return [_succeeded(task, attempt, outcome)]
+    if outcome.kind == "graph":
+        return _continued(state, task, attempt, outcome)
+    if outcome.kind == "stopped":
+        return [Fact(Kind.TASK_CANCELED, task_id, attempt, {"reason": "stopped"})]
+    return _failed(state, task, attempt, outcome)
+
+
+def _succeeded(task: TaskState, attempt: int, outcome: Outcome, *, caught: bool = False) -> Fact:
+    value = outcome.value
+    assert value is not None
+    kept = value if outcome.checkpoint else None
+    data = {
+        "value": None if kept is None else kept.describe(),
+        "preview": outcome.preview,
+        "caught": caught,
+        **outcome.detail,
+    }
+    return Fact(Kind.SUCCEEDED, task.task_id, attempt, data, None if kept is None else kept.data)
+
+
+def _continued(
+    state: WorkflowState, task: TaskState, attempt: int, outcome: Outcome
+) -> list[Fact]:
+    """The hand-over and the new tasks, in one list: they are committed together or not at all."""
+    assert outcome.graph is not None
+    facts, root = task_facts(
+        outcome.graph, state.tasks, state.names, parent=task.task_id,
+        catch=task.options["catch_exceptions"], checkpoint=task.options["checkpoint"],
+    )
+    hand_over = Fact(Kind.CONTINUED, task.task_id, attempt, {"root": root, **outcome.detail})
+    return [hand_over, *facts]
+
+
+def _failed(state: WorkflowState, task: TaskState, attempt: int, outcome: Outcome) -> list[Fact]:
+    cause: Literal["application", "system"] = (
+        "application" if outcome.kind == "error" else "system"
+    )
+    data = {"error": outcome.error, "cause": cause, "retry_at": None, **outcome.detail}
+    if outcome.retryable and may_retry(task, cause):
+        return [Fact(Kind.FAILED, task.task_id, attempt, {**data, "next": "retry"})]
+    taker = catcher(state, task) if cause == "application" else None
+    if taker is None or outcome.value is None:
+        return [Fact(Kind.FAILED, task.task_id, attempt, {**data, "next": "final"})]
+    facts = [Fact(Kind.FAILED, task.task_id, attempt, {**data, "next": "caught"})]
+    if taker is not task:
+        facts += [
+            Fact(Kind.TASK_CANCELED, other.task_id, None, {"reason": f"caught by {taker.task_id}"})
+            for other in state.descendants(taker.task_id)
+            if other is not task and other.status in (TaskStatus.PENDING, TaskStatus.CONTINUED)
+        ]
+    return [*facts, _succeeded(taker, attempt, outcome, caught=True)]

@@ -1,0 +1,139 @@
+"""The planner: from a state to what is to be done next. A pure function; doing it is elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from rayflow.core.records import WorkflowStatus
+from rayflow.core.state import TaskStatus, WorkflowState
+
+
+@dataclass(frozen=True, slots=True)
+class StartTask:
+    """Start attempt number ``attempt`` of a task whose ancestors are all durable."""
+
+    task_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopTask:
+    """Stop the attempt of a task that is under way."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Write down that the workflow has ended."""
+
+    status: WorkflowStatus
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAt:
+    """Nothing more to do before ``time`` (Unix seconds)."""
+
+    time: float
+
+
+Command = StartTask | StopTask | Finish | WakeAt
+
+
+def plan(state: WorkflowState, now: float, *, window: int) -> list[Command]:
+    """What to do next.
+
+    Args:
+        state: the fold of everything committed so far.
+        now: Unix time in seconds.
+        window: how many attempts of this workflow may be under way at once.
+    """
+    if state.status is not WorkflowStatus.RUNNING:
+        return _plan_pending(state)
+    if state.cancel_requested:
+        return _stop_or(state, Finish(WorkflowStatus.CANCELED))
+    if state.error is not None:
+        return _stop_or(state, Finish(_failure_status(state.error), state.error))
+    if state.output.status is TaskStatus.SUCCESSFUL:
+        return _stop_or(state, Finish(WorkflowStatus.SUCCESSFUL))
+    return [*_stops_of_canceled(state), *_starts(state, now, window)]
+
+
+def lost_values(state: WorkflowState) -> list[str]:
+    """Tasks that must run again because an unfinished consumer needs a value that was not stored.
+
+    Applies to results of ``checkpoint=False`` tasks after their owner is gone (``ray-workflows`` 1.8).
+    """
+    needed = [t for t in state.tasks.values() if t.status is TaskStatus.PENDING]
+    stack = [u for task in needed for u in task.upstream] + ([state.root] if state.root else [])
+    lost: dict[str, None] = {}
+    while stack:
+        task = state.tasks[stack.pop()]
+        if task.task_id in lost or task.status is not TaskStatus.SUCCESSFUL or not task.volatile:
+            continue
+        lost[task.task_id] = None
+        stack.extend([task.continued_to] if task.continued_to else task.upstream)
+    return list(lost)
+
+
+def failed_tasks(state: WorkflowState) -> list[str]:
+    """Tasks that a resume gives another chance: failed ones and those stopped because of them."""
+    again = (TaskStatus.FAILED, TaskStatus.CANCELED)
+    return [
+        task.task_id for task in state.tasks.values()
+        if task.status in again and not _is_abandoned(state, task.parent)
+    ]
+
+
+def _is_abandoned(state: WorkflowState, parent: str | None) -> bool:
+    """Whether an ancestor has its value already (it caught an error), so nobody needs this task."""
+    while parent is not None:
+        task = state.tasks[parent]
+        if task.status is TaskStatus.SUCCESSFUL:
+            return True
+        parent = task.parent
+    return False
+
+
+def _plan_pending(state: WorkflowState) -> list[Command]:
+    if state.status is WorkflowStatus.PENDING and state.cancel_requested:
+        return [Finish(WorkflowStatus.CANCELED)]
+    return []
+
+
+def _failure_status(error: dict[str, Any]) -> WorkflowStatus:
+    system = error.get("cause") == "system"
+    return WorkflowStatus.RESUMABLE if system else WorkflowStatus.FAILED
+
+
+def _stop_or(state: WorkflowState, finish: Finish) -> list[Command]:
+    """Nothing of a workflow may be under way when it ends."""
+    if state.in_flight:
+        return [StopTask(task_id) for task_id in state.in_flight]
+    return [finish]
+
+
+def _stops_of_canceled(state: WorkflowState) -> list[Command]:
+    return [
+        StopTask(task_id) for task_id in state.in_flight
+        if state.tasks[task_id].status is TaskStatus.CANCELED
+    ]
+
+
+def _starts(state: WorkflowState, now: float, window: int) -> list[Command]:
+    due = [task_id for task_id, when in state.delayed.items() if when <= now]
+    room = max(0, window - len(state.in_flight))
+    chosen = list(islice((*due, *state.ready), room))
+    commands: list[Command] = [StartTask(t, state.tasks[t].attempt + 1) for t in chosen]
+    if state.delayed and len(due) < len(state.delayed):
+        commands.append(WakeAt(min(when for when in state.delayed.values() if when > now)))
+    if not commands and not state.in_flight and not state.ready:
+        message = "no task can run: every one left waits for a task that will never have a value"
+        commands.append(Finish(WorkflowStatus.FAILED, {
+            "type": "WorkflowStuck", "message": message, "traceback": None, "task_id": None,
+            "cause": "application",
+        }))
+    return commands

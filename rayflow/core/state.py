@@ -1,0 +1,272 @@
+"""The state of one workflow: ``fold(records)``.
+
+Starting, resuming and recovering are one path: fold what the journal holds (nothing for a new
+workflow), then continue. The only part of a state that is not in the journal is ``in_flight``: the
+attempts that the present owner has under way. After a crash it is empty, so whatever had no recorded
+outcome is ready to run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from rayflow.core.graph import StoredValue
+from rayflow.core.records import Kind, Record, WorkflowStatus
+
+
+class TaskStatus(StrEnum):
+    """What is known of a task from the journal."""
+
+    PENDING = "PENDING"
+    CONTINUED = "CONTINUED"
+    SUCCESSFUL = "SUCCESSFUL"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+
+@dataclass(slots=True)
+class TaskState:
+    """One task of a workflow.
+
+    ``missing`` counts upstream tasks without an outcome; ``unread`` counts consumers that have no
+    outcome yet, so that an inline value can be forgotten when nobody will ask for it again.
+    """
+
+    task_id: str
+    name: str
+    function: str
+    args: StoredValue
+    upstream: tuple[str, ...]
+    parent: str | None
+    options: dict[str, Any]
+    metadata: dict[str, Any]
+    status: TaskStatus = TaskStatus.PENDING
+    missing: int = 0
+    unread: int = 0
+    attempt: int = 0
+    failures: int = 0
+    retry_at: float | None = None
+    value: StoredValue | None = None
+    volatile: bool = False
+    preview: dict[str, Any] | None = None
+    continued_to: str | None = None
+    resolves: str | None = None
+    dependents: list[str] = field(default_factory=list)
+    children: list[str] = field(default_factory=list)
+
+
+class WorkflowState:
+    """Everything the planner needs to know about one workflow."""
+
+    def __init__(self) -> None:
+        self.workflow_id = ""
+        self.status = WorkflowStatus.NONE
+        self.root = ""
+        self.accepted: dict[str, Any] = {}
+        self.tasks: dict[str, TaskState] = {}
+        self.names: dict[str, int] = {}
+        self.ready: dict[str, None] = {}  # an ordered set
+        self.delayed: dict[str, float] = {}
+        self.in_flight: dict[str, int] = {}
+        self.error: dict[str, Any] | None = None
+        self.cancel_requested = False
+        self.last_seq = 0
+        self._links: dict[str, str] = {}
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing will happen any more unless somebody resumes the workflow."""
+        return self.status not in (
+            WorkflowStatus.NONE, WorkflowStatus.PENDING, WorkflowStatus.RUNNING,
+        )
+
+    @property
+    def output(self) -> TaskState:
+        """The task whose value is the workflow's output."""
+        return self.tasks[self.root]
+
+    def apply(self, record: Record) -> None:
+        """Take one more record into account. Records come in the order of their ``seq``."""
+        self.last_seq = record.seq
+        handler = _HANDLERS.get(record.kind)
+        if handler is not None:
+            handler(self, record)
+
+    def dispatch(self, task_id: str, attempt: int) -> None:
+        """Note that the present owner has an attempt of ``task_id`` under way."""
+        self.ready.pop(task_id, None)
+        self.delayed.pop(task_id, None)
+        self.in_flight[task_id] = attempt
+
+    def settle(self, task_id: str) -> None:
+        """Note that no attempt of ``task_id`` is under way any more."""
+        self.in_flight.pop(task_id, None)
+
+    def descendants(self, task_id: str) -> Iterator[TaskState]:
+        """All tasks that exist because ``task_id`` continued as a graph, at any depth."""
+        stack = list(self.tasks[task_id].children)
+        while stack:
+            task = self.tasks[stack.pop()]
+            stack.extend(task.children)
+            yield task
+
+    def _accepted(self, record: Record) -> None:
+        self.accepted = record.data
+        self.workflow_id = record.data["workflow_id"]
+        self.root = record.data["root"]
+
+    def _task(self, record: Record) -> None:
+        assert record.task_id is not None
+        data = record.data
+        task = TaskState(
+            record.task_id, data["name"], data["function"],
+            StoredValue.from_record(data["args"], record.value), tuple(data["upstream"]),
+            data["parent"], data["options"], data["metadata"],
+        )
+        self.tasks[task.task_id] = task
+        self.names[task.name] = self.names.get(task.name, 0) + 1
+        task.resolves = self._links.pop(task.task_id, None)
+        if task.parent is not None:
+            self.tasks[task.parent].children.append(task.task_id)
+        for upstream_id in task.upstream:
+            upstream = self.tasks[upstream_id]
+            upstream.unread += 1
+            upstream.dependents.append(task.task_id)
+            if upstream.status is not TaskStatus.SUCCESSFUL:
+                task.missing += 1
+        if not task.missing:
+            self.ready[task.task_id] = None
+
+    def _status(self, record: Record) -> None:
+        self.status = WorkflowStatus(record.data["status"])
+        if self.is_finished:
+            self.error = record.data.get("error")
+
+    def _started(self, record: Record) -> None:
+        task = self._about(record)
+        task.attempt = max(task.attempt, record.attempt or 0)
+
+    def _succeeded(self, record: Record) -> None:
+        task = self._about(record)
+        stored = record.data["value"]
+        value = None if stored is None else StoredValue.from_record(stored, record.value)
+        if not task.dependents:  # it may be the workflow's output
+            task.preview = record.data.get("preview")
+        self._forget(task.task_id)
+        self._resolve(task, value, volatile=stored is None)
+
+    def _failed(self, record: Record) -> None:
+        task = self._about(record)
+        task.failures += 1
+        task.attempt = max(task.attempt, record.attempt or 0)
+        self._forget(task.task_id)
+        if record.data["next"] == "retry":
+            self._schedule(task, record.data.get("retry_at"))
+        else:
+            task.status = TaskStatus.FAILED
+        if record.data["next"] == "final" and self.error is None:
+            self.error = {**record.data["error"], "task_id": task.task_id,
+                          "cause": record.data["cause"]}
+
+    def _continued(self, record: Record) -> None:
+        task = self._about(record)
+        task.status = TaskStatus.CONTINUED
+        task.continued_to = record.data["root"]
+        self._links[task.continued_to] = task.task_id
+        self._forget(task.task_id)
+        self._read_inputs(task)
+
+    def _task_canceled(self, record: Record) -> None:
+        task = self._about(record)
+        task.status = TaskStatus.CANCELED
+        self.ready.pop(task.task_id, None)
+        self.delayed.pop(task.task_id, None)
+        if record.attempt is not None:  # the attempt itself is gone, not only unwanted
+            self.settle(task.task_id)
+
+    def _cancel_requested(self, record: Record) -> None:
+        self.cancel_requested = True
+
+    def _resumed(self, record: Record) -> None:
+        self.error = None
+        self.status = WorkflowStatus.RUNNING
+        resets = [self.tasks[task_id] for task_id in record.data["reset"]]
+        for task in resets:
+            was_successful = task.status is TaskStatus.SUCCESSFUL
+            task.status = TaskStatus.CONTINUED if task.continued_to else TaskStatus.PENDING
+            task.failures, task.value = 0, None
+            self._forget(task.task_id)
+            if was_successful:
+                for dependent in task.dependents:
+                    self._unready(self.tasks[dependent])
+        for task in resets:
+            if not task.missing and task.status is TaskStatus.PENDING:
+                self.ready[task.task_id] = None
+
+    def _about(self, record: Record) -> TaskState:
+        assert record.task_id is not None
+        return self.tasks[record.task_id]
+
+    def _forget(self, task_id: str) -> None:
+        """An attempt has ended: the task is neither ready, nor waiting, nor under way."""
+        self.ready.pop(task_id, None)
+        self.delayed.pop(task_id, None)
+        self.in_flight.pop(task_id, None)
+
+    def _unready(self, task: TaskState) -> None:
+        task.missing += 1
+        self.ready.pop(task.task_id, None)
+
+    def _schedule(self, task: TaskState, retry_at: float | None) -> None:
+        if retry_at is None:
+            self.ready[task.task_id] = None
+        else:
+            self.delayed[task.task_id] = retry_at
+
+    def _resolve(self, task: TaskState, value: StoredValue | None, *, volatile: bool) -> None:
+        """Give ``task`` its value, and every task that waited to be replaced by it, iteratively."""
+        current: TaskState | None = task
+        while current is not None and current.status is not TaskStatus.SUCCESSFUL:
+            if current.status is not TaskStatus.CONTINUED and not volatile:
+                self._read_inputs(current)
+            current.status = TaskStatus.SUCCESSFUL
+            current.value, current.volatile = value, volatile
+            for dependent_id in current.dependents:
+                dependent = self.tasks[dependent_id]
+                dependent.missing -= 1
+                if not dependent.missing and dependent.status is TaskStatus.PENDING:
+                    self.ready[dependent_id] = None
+            current = self.tasks[current.resolves] if current.resolves is not None else None
+
+    def _read_inputs(self, task: TaskState) -> None:
+        """A consumer is done: forget inline values that nobody else will read (they are in the journal)."""
+        for upstream_id in task.upstream:
+            upstream = self.tasks[upstream_id]
+            upstream.unread -= 1
+            if not upstream.unread and upstream.value is not None and upstream_id != self.root:
+                upstream.value = replace(upstream.value, data=None)
+
+
+_HANDLERS = {
+    Kind.ACCEPTED: WorkflowState._accepted,
+    Kind.TASK: WorkflowState._task,
+    Kind.STATUS: WorkflowState._status,
+    Kind.STARTED: WorkflowState._started,
+    Kind.SUCCEEDED: WorkflowState._succeeded,
+    Kind.FAILED: WorkflowState._failed,
+    Kind.CONTINUED: WorkflowState._continued,
+    Kind.TASK_CANCELED: WorkflowState._task_canceled,
+    Kind.CANCEL_REQUESTED: WorkflowState._cancel_requested,
+    Kind.RESUMED: WorkflowState._resumed,
+}
+
+
+def fold(records: Iterable[Record]) -> WorkflowState:
+    """The state after ``records``, which start at sequence 1 and have no gaps."""
+    state = WorkflowState()
+    for record in records:
+        state.apply(record)
+    return state

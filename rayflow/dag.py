@@ -1,0 +1,175 @@
+"""From a Ray DAG to a graph of plain values, without recursion.
+
+Ray's own walk recurses and pickles chains of nodes, which ends near 300 links; this one keeps its own
+stack and pickles every task's arguments alone, with the nodes inside replaced by references.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rayflow.core.graph import Graph, Node, StoredValue, TaskOptions
+from rayflow.core.ids import task_name
+from rayflow.runtime import nodes
+from rayflow.runtime.nodes import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Stands in stored arguments for the value of an upstream task, or of a stored object."""
+
+    kind: str
+    which: Any
+
+
+class Encoder(Protocol):
+    """What a translation needs of its surroundings: somewhere to put code and arguments."""
+
+    def function(self, function: Callable[..., Any]) -> str:
+        """Store the code of ``function`` and return its digest."""
+
+    def object_ref(self, value: Any) -> StoredValue | None:
+        """If ``value`` is a reference to a Ray object, store what it refers to."""
+
+    def arguments(
+        self, value: Any, persistent_id: Callable[[Any], Any], task: str
+    ) -> StoredValue:
+        """Encode the arguments of ``task``."""
+
+
+def translate(
+    root: Any, encoder: Encoder, *, args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> Graph:
+    """The graph below ``root``, dependencies first.
+
+    Args:
+        root: a node made by ``fn.bind(...)``.
+        encoder: stores code and arguments.
+        args: positional values for the DAG's ``InputNode``.
+        kwargs: keyword values for it.
+
+    Raises:
+        TypeError: ``root`` is no node, a node is not a function node, or arguments do not fit.
+        ValueError: a task has several return values.
+        SerializationError: arguments or code cannot be stored.
+    """
+    if not nodes.is_node(root):
+        raise TypeError(
+            f"A workflow runs a DAG made with .bind(); got {type(root).__name__}: {root!r:.100}."
+        )
+    return _Translation(encoder, args, kwargs or {}).run(root)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A node whose upstream nodes are being translated."""
+
+    node: Any
+    call: Call
+    args: StoredValue
+    upstream: list[Any]
+    next: int = 0
+
+
+class _Translation:
+    def __init__(self, encoder: Encoder, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        self._encoder, self._args, self._kwargs = encoder, args, kwargs
+        self._done: dict[int, int] = {}
+        self._nodes: list[Node] = []
+        self._objects: dict[Any, StoredValue] = {}
+
+    def run(self, root: Any) -> Graph:
+        stack = [self._open(root)]
+        while stack:
+            current = stack[-1]
+            if current.next == len(current.upstream):
+                self._close(stack.pop())
+                continue
+            upstream = current.upstream[current.next]
+            current.next += 1
+            if id(upstream) not in self._done:
+                stack.append(self._open(upstream))
+        return Graph(tuple(self._nodes))
+
+    def _open(self, node: Any) -> _Open:
+        call = nodes.call_of(node)
+        upstream: list[Any] = []
+        places: dict[int, int] = {}
+
+        def position(child: Any) -> int:
+            if id(child) not in places:
+                places[id(child)] = len(upstream)
+                upstream.append(child)
+            return places[id(child)]
+
+        def replace(value: Any) -> Any:
+            """At the top level an upstream output arrives as its value."""
+            if nodes.is_input(value):
+                value = nodes.input_value(value, self._args, self._kwargs)
+            if nodes.is_node(value):
+                return Slot("task", position(value))
+            stored = self._object(value)
+            return value if stored is None else Slot("object", stored)
+
+        def persistent_id(value: Any) -> Any:
+            """Inside containers it arrives as an ObjectRef (one-level dereferencing)."""
+            if nodes.is_input(value):
+                return ("input", self._input(value))
+            if nodes.is_node(value):
+                return ("task", position(value))
+            stored = self._object(value)
+            return None if stored is None else ("object", stored)
+
+        top = (
+            tuple(replace(a) for a in call.args),
+            {key: replace(a) for key, a in call.kwargs.items()},
+        )
+        name = _name(call)
+        stored = self._encoder.arguments(top, persistent_id, name)
+        return _Open(node, call, stored, upstream)
+
+    def _close(self, done: _Open) -> None:
+        self._done[id(done.node)] = len(self._nodes)
+        self._nodes.append(Node(
+            _name(done.call), self._encoder.function(done.call.function), done.args,
+            tuple(self._done[id(u)] for u in done.upstream), _options(done.call),
+            done.call.options.get("metadata") or {},
+        ))
+
+    def _object(self, value: Any) -> StoredValue | None:
+        """Store the contents of an ObjectRef, once however often it is used."""
+        if type(value).__name__ != "ObjectRef":
+            return None
+        if value not in self._objects:
+            stored = self._encoder.object_ref(value)
+            if stored is None:
+                return None
+            self._objects[value] = stored
+        return self._objects[value]
+
+    def _input(self, node: Any) -> StoredValue:
+        value = nodes.input_value(node, self._args, self._kwargs)
+        return self._encoder.arguments(value, lambda _: None, "an input of the workflow")
+
+
+def _name(call: Call) -> str:
+    chosen = call.options.get("task_id")
+    return chosen or task_name(call.function.__module__, call.function.__qualname__)
+
+
+def _options(call: Call) -> TaskOptions:
+    ray_options = dict(call.ray_options)
+    return TaskOptions(
+        max_retries=_or(ray_options.pop("max_retries", None), 3),
+        retry_exceptions=bool(ray_options.pop("retry_exceptions", None) or False),
+        catch_exceptions=call.options.get("catch_exceptions"),
+        checkpoint=call.options.get("checkpoint"),
+        ray={key: value for key, value in ray_options.items() if value is not None},
+    )
+
+
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value

@@ -1,0 +1,188 @@
+"""Every error RayFlow raises, in one tree.
+
+::
+
+    WorkflowError
+    ├── WorkflowExecutionError        the workflow failed; delivered to everyone who waits for it
+    ├── WorkflowCancellationError     the workflow was cancelled while someone waited for it
+    ├── WorkflowNotResumableError     resume is impossible (unknown id, cancelled, checkpoints missing)
+    ├── WorkflowNotFoundError         no workflow has this id
+    ├── WorkflowStillActiveError      delete of a running or pending workflow
+    ├── WorkflowRunningError          run or resume of a workflow that is running   (also RuntimeError)
+    ├── WorkflowExistsError           the id is taken and the caller asked for a new workflow (also ValueError)
+    ├── InvalidWorkflowIdError        an id that is no id                    (also ValueError and TypeError)
+    ├── OutputNotAvailableError       there is no such output                          (also ValueError)
+    ├── SerializationError            a value cannot be stored                          (also TypeError)
+    ├── TaskLostError                 an exception that could not be stored, as text
+    ├── CodeUnavailableError          the code of a task cannot be loaded
+    ├── UnknownDefinitionError        no definition has this name                        (also KeyError)
+    ├── InvalidParametersError        parameters do not fit a definition               (also ValueError)
+    ├── EngineUnavailableError        no engine can be reached
+    ├── RootInUseError                another live engine owns the storage root
+    └── StorageError
+        ├── DataLoadError             stored bytes cannot be read
+        │   └── JournalCorruptError   a committed batch of a journal is damaged
+        ├── DataSaveError             bytes cannot be stored
+        └── FencedError               a newer epoch owns the workflow
+
+Errors keep their constructor arguments in ``args`` and build their text in ``__str__``, so that they
+survive pickling between processes unchanged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class WorkflowError(Exception):
+    """The base of every error that RayFlow raises."""
+
+
+class WorkflowExecutionError(WorkflowError):
+    """A workflow failed. Attributes: ``workflow_id`` and ``error`` (type, message, traceback, task_id)."""
+
+    def __init__(self, workflow_id: str, error: dict[str, Any] | None = None) -> None:
+        super().__init__(workflow_id, error)
+        self.workflow_id = workflow_id
+        self.error = error or {}
+
+    def __str__(self) -> str:
+        error = self.error
+        where = f" in task '{error['task_id']}'" if error.get("task_id") else ""
+        what = f"{error.get('type', 'Error')}: {error.get('message', 'no details were recorded')}"
+        traceback = error.get("traceback")
+        tail = f"\n{traceback}" if traceback else ""
+        return (
+            f"Workflow '{self.workflow_id}' failed{where}: {what.rstrip('.')}. After removing the cause, "
+            f"workflow.resume({self.workflow_id!r}) continues from the last checkpoints.{tail}"
+        )
+
+
+class _AboutWorkflow(WorkflowError):
+    """An error about one workflow, with an optional sentence of detail."""
+
+    sentence = "Something is wrong with workflow '{}'."
+
+    def __init__(self, workflow_id: str, detail: str = "") -> None:
+        super().__init__(workflow_id, detail)
+        self.workflow_id = workflow_id
+        self.detail = detail
+
+    def __str__(self) -> str:
+        text = self.sentence.format(self.workflow_id)
+        return f"{text} {self.detail}" if self.detail else text
+
+
+class WorkflowCancellationError(_AboutWorkflow):
+    """The workflow was cancelled while someone waited for it."""
+
+    sentence = "Workflow '{}' was cancelled; it has no output and cannot be resumed."
+
+
+class WorkflowNotResumableError(_AboutWorkflow):
+    """Resuming is impossible."""
+
+    sentence = "Workflow '{}' cannot be resumed."
+
+
+class WorkflowNotFoundError(_AboutWorkflow):
+    """No workflow has this id."""
+
+    sentence = "No workflow has the id '{}'; workflow.list_all() shows those that exist."
+
+
+class WorkflowStillActiveError(_AboutWorkflow):
+    """A running or pending workflow cannot be deleted."""
+
+    sentence = "Workflow '{}' is still active; cancel it or let it finish before deleting it."
+
+
+class WorkflowRunningError(_AboutWorkflow, RuntimeError):
+    """A running or pending workflow cannot be run or resumed a second time."""
+
+    sentence = "Workflow '{}' is already running or pending; wait for it or cancel it first."
+
+
+class WorkflowExistsError(_AboutWorkflow, ValueError):
+    """The id is taken."""
+
+    sentence = "A workflow with the id '{}' exists already; choose another id or delete it first."
+
+
+class InvalidWorkflowIdError(WorkflowError, ValueError, TypeError):
+    """Something that is no workflow id: not a string, empty, not UTF-8, or over 1,024 bytes."""
+
+
+class OutputNotAvailableError(WorkflowError, ValueError):
+    """The workflow or task has no output to give, now or ever."""
+
+
+class SerializationError(WorkflowError, TypeError):
+    """A value cannot be turned into bytes."""
+
+
+class TaskLostError(WorkflowError):
+    """Stands for an exception that could not be stored. ``args``: type name, message, traceback."""
+
+    def __init__(self, kind: str, message: str, traceback: str = "") -> None:
+        super().__init__(kind, message, traceback)
+        self.kind, self.message, self.traceback = kind, message, traceback
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
+
+
+class CodeUnavailableError(WorkflowError):
+    """The code of a task cannot be loaded here; the text names the module that is missing."""
+
+
+class UnknownDefinitionError(WorkflowError, KeyError):
+    """No definition has this name."""
+
+    def __init__(self, name: str, known: tuple[str, ...] = ()) -> None:
+        super().__init__(name, known)
+        self.name, self.known = name, known
+
+    def __str__(self) -> str:
+        known = ", ".join(sorted(self.known)) or "none; set RAYFLOW_FLOWS"
+        return f"No definition is called '{self.name}'. Known definitions: {known}."
+
+
+class InvalidParametersError(WorkflowError, ValueError):
+    """Parameters do not fit a definition. ``errors``: a list of {"pointer", "detail"}."""
+
+    def __init__(self, name: str, errors: list[dict[str, str]]) -> None:
+        super().__init__(name, errors)
+        self.name, self.errors = name, errors
+
+    def __str__(self) -> str:
+        problems = "; ".join(f"{e['pointer'] or '/'}: {e['detail']}" for e in self.errors)
+        return f"The parameters do not fit definition '{self.name}': {problems}."
+
+
+class EngineUnavailableError(WorkflowError):
+    """No engine can be reached: Ray is down, or the engine did not answer."""
+
+
+class RootInUseError(WorkflowError):
+    """Another engine with a fresh heartbeat owns the storage root."""
+
+
+class StorageError(WorkflowError):
+    """The storage did not do what was asked; the text names the key and the cause."""
+
+
+class DataLoadError(StorageError):
+    """Stored bytes cannot be read."""
+
+
+class JournalCorruptError(DataLoadError):
+    """A committed batch of a journal is damaged. It is never loaded."""
+
+
+class DataSaveError(StorageError):
+    """Bytes cannot be stored."""
+
+
+class FencedError(StorageError):
+    """A newer epoch owns the workflow; this owner must let go."""

@@ -1,0 +1,155 @@
+"""The connection of a process to Ray and to the engine of a storage root."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import uuid
+from typing import Any
+
+import ray
+
+from rayflow import context
+from rayflow.config import NAMESPACE, Limits, default_storage
+from rayflow.errors import EngineUnavailableError, RootInUseError, StorageError
+from rayflow.runtime.code import CodeStore
+from rayflow.runtime.engine import Engine
+from rayflow.storage.root import open_store
+
+_MANY = 1_000_000  # waiting callers hold no thread, so nothing needs to bound them
+_START_SECONDS = 60.0
+
+
+class Connection:
+    """One process's handle to one engine."""
+
+    def __init__(self, storage: str, engine: Any) -> None:
+        self.storage, self.engine = storage, engine
+        self.store = open_store(storage)
+        self.code = CodeStore(self.store)
+
+    def call(self, method: str, *args: Any) -> Any:
+        """Call the engine and wait.
+
+        Raises:
+            EngineUnavailableError: the engine does not answer; else what the method raises.
+        """
+        return unwrapped(getattr(self.engine, method).remote(*args))
+
+
+def unwrapped(ref: Any) -> Any:
+    """The value of an engine call; errors arrive as themselves, not wrapped by Ray.
+
+    Raises:
+        EngineUnavailableError: the engine or Ray is gone.
+    """
+    try:
+        return answered(ref)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        raise (cause if isinstance(cause, Exception) else error) from None
+
+
+def answered(ref: Any) -> Any:
+    """The value of an engine call, or its error as Ray delivers it.
+
+    Raises:
+        EngineUnavailableError: the engine or Ray is gone.
+    """
+    try:
+        return ray.get(ref)
+    except (ray.exceptions.RayActorError, ConnectionError) as error:
+        raise EngineUnavailableError(
+            f"The engine did not answer: {error}. Look at the Ray cluster, then try again."
+        ) from error
+
+
+class Connector:
+    """Connects once per process and Ray session; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._connection: Connection | None = None
+        self._session: str | None = None
+
+    def connect(
+        self, storage: str | None = None, limits: Limits | None = None, *,
+        resume_interrupted: bool = False,
+    ) -> Connection:
+        """The connection, made if there is none.
+
+        Raises:
+            ValueError: another storage or other limits are in use.
+            EngineUnavailableError: Ray cannot be reached.
+            RootInUseError, StorageError: the root cannot be used.
+        """
+        with self._lock:
+            self._ensure_ray()
+            session = ray.get_runtime_context().get_job_id()
+            if self._connection is None or self._session != session:
+                self._connection = self._open(storage, limits or Limits(), resume_interrupted)
+                self._session = session
+            elif storage is not None and open_store(storage).uri != self._connection.storage:
+                raise ValueError(
+                    f"RayFlow uses the storage {self._connection.storage} in this process; it "
+                    f"cannot change to {storage}. Use another process, or ray.shutdown() first."
+                )
+            if limits is not None:
+                _check_limits(self._connection, limits)
+            return self._connection
+
+    def _ensure_ray(self) -> None:
+        if ray.is_initialized():
+            return
+        try:
+            ray.init(namespace=NAMESPACE, log_to_driver=True,
+                     address=os.environ.get("RAY_ADDRESS") or None)
+        except ConnectionError as error:
+            raise EngineUnavailableError(
+                f"No Ray cluster answers at {os.environ.get('RAY_ADDRESS')}: {error}."
+            ) from error
+
+    def _open(self, storage: str | None, limits: Limits, resume: bool) -> Connection:
+        task = context.current.get()
+        uri = open_store(storage or (task.storage if task else None) or _recorded()
+                         or default_storage()).uri
+        engine = _engine_of(uri, limits)
+        try:
+            unwrapped(engine.start.remote(resume))
+        except (RootInUseError, StorageError):
+            ray.kill(engine, no_restart=True)
+            raise
+        return Connection(uri, engine)
+
+
+def _recorded() -> str | None:
+    """The root that the cluster uses already, if it is the only one and nobody chose another."""
+    if "RAYFLOW_STORAGE" in os.environ:
+        return None
+    engines = [a for a in ray.util.list_named_actors(all_namespaces=True)
+               if a["namespace"] == NAMESPACE and a["name"].startswith("engine-")]
+    if len(engines) != 1:
+        return None
+    actor = ray.get_actor(engines[0]["name"], namespace=NAMESPACE)
+    return str(unwrapped(actor.describe.remote())["storage"])
+
+
+def _engine_of(uri: str, limits: Limits) -> Any:
+    """The engine of a root: found, or made."""
+    name = f"engine-{hashlib.sha256(uri.encode()).hexdigest()[:16]}"
+    actor = ray.remote(Engine).options(
+        name=name, namespace=NAMESPACE, lifetime="detached", get_if_exists=True, num_cpus=0,
+        max_restarts=-1, max_task_retries=-1, max_concurrency=_MANY,
+    )
+    return actor.remote(uri, limits, uuid.uuid4().hex)
+
+
+def _check_limits(connection: Connection, limits: Limits) -> None:
+    used = connection.call("describe")["limits"]
+    for name, wanted in (("running", limits.running), ("pending", limits.pending)):
+        if wanted is not None and used[name] != wanted:
+            raise ValueError(
+                f"The cluster's engine allows max_{name}_workflows={used[name]}; it cannot change "
+                f"to {wanted} while it runs."
+            )

@@ -1,0 +1,108 @@
+"""The code of tasks: stored once per content, loaded once per worker."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import sys
+import sysconfig
+import threading
+import weakref
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cloudpickle
+
+from rayflow.errors import CodeUnavailableError, SerializationError
+from rayflow.storage import layout
+from rayflow.storage.root import open_store
+from rayflow.storage.store import Store
+
+_by_value = threading.Lock()  # cloudpickle keeps the modules to pickle by value in a global table
+
+
+class CodeStore:
+    """Puts functions into a store, each content once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._digests: weakref.WeakKeyDictionary[Callable[..., Any], str] = (
+            weakref.WeakKeyDictionary())
+        self._stored: set[str] = set()
+
+    def put(self, function: Callable[..., Any]) -> str:
+        """Store ``function`` if it is new and return its digest (SHA-256, hex).
+
+        Raises:
+            SerializationError: it cannot be pickled.
+        """
+        digest = self._digests.get(function)
+        if digest is None:
+            code = dump(function)
+            digest = hashlib.sha256(code).hexdigest()
+            if digest not in self._stored and self._store.size(layout.function(digest)) is None:
+                self._store.write(layout.function(digest), [code])
+            self._stored.add(digest)
+            self._digests[function] = digest
+        return digest
+
+
+def dump(function: Callable[..., Any]) -> bytes:
+    """Pickle a function; code that is not an installed package goes along by value."""
+    module = sys.modules.get(function.__module__)
+    try:
+        with _by_value:
+            if module is None or _is_installed(module):
+                return cloudpickle.dumps(function, protocol=5)
+            already = module.__name__ in cloudpickle.list_registry_pickle_by_value()
+            if not already:
+                cloudpickle.register_pickle_by_value(module)
+            try:
+                return cloudpickle.dumps(function, protocol=5)
+            finally:
+                if not already:
+                    cloudpickle.unregister_pickle_by_value(module)
+    except Exception as error:  # objects in closures may raise anything from __reduce__
+        raise SerializationError(
+            f"The code of task {function.__qualname__} cannot be stored: {type(error).__name__}: "
+            f"{error}. It probably uses an object, such as a lock or a connection, that cannot be "
+            "pickled; create it inside the task."
+        ) from error
+
+
+@lru_cache(maxsize=1024)
+def load(storage: str, digest: str) -> Callable[..., Any]:
+    """The function with ``digest``.
+
+    Raises:
+        CodeUnavailableError: it is missing, or a module that it needs cannot be imported here.
+    """
+    try:
+        code = open_store(storage).read(layout.function(digest))
+    except KeyError:
+        raise CodeUnavailableError(f"The code {digest} is missing in the storage {storage}.") from None
+    if hashlib.sha256(code).hexdigest() != digest:
+        raise CodeUnavailableError(f"The code {digest} in the storage {storage} is damaged.")
+    try:
+        function: Callable[..., Any] = pickle.loads(code)
+    except ImportError as error:
+        raise CodeUnavailableError(
+            f"A task needs the module '{error.name}', which cannot be imported here: {error}. "
+            "Install it on every node, then resume the workflow."
+        ) from error
+    return function
+
+
+def _is_installed(module: ModuleType) -> bool:
+    """Whether every node can be expected to have ``module``: installed, built in, or RayFlow itself."""
+    if module.__name__.partition(".")[0] in ("rayflow", "ray", "__main__"):
+        return True  # __main__ is pickled by value anyway
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return True
+    paths = sysconfig.get_paths()
+    roots = {paths[name] for name in ("purelib", "platlib", "stdlib", "platstdlib")}
+    return any(Path(file).is_relative_to(root) for root in roots)

@@ -1,0 +1,263 @@
+"""Drives one workflow: commit what happened, plan, do what is planned, wait.
+
+Everything that happens to a workflow goes through one inbox and one loop, so the journal and the state
+have one order. What arrives while a commit is under way goes into the next one (group commit). No
+command is carried out before the records it rests on are durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from rayflow.core.graph import StoredValue
+from rayflow.core.outcomes import Outcome, facts_of
+from rayflow.core.planner import Finish, StartTask, StopTask, WakeAt, plan
+from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
+from rayflow.core.state import TaskState, TaskStatus, WorkflowState
+from rayflow.errors import DataSaveError
+from rayflow.runtime.submitter import Handle, Submitter
+from rayflow.runtime.worker import TaskCall
+
+logger = logging.getLogger("rayflow.engine")
+
+COMMIT_PATIENCE_SECONDS = 60.0
+_INDEPENDENT = (Kind.STARTED, Kind.SUCCEEDED)
+
+
+class Writer(Protocol):
+    """The owner's end of a journal."""
+
+    last_seq: int
+
+    def commit(self, records: Sequence[Record]) -> None: ...
+
+
+class Clock(Protocol):
+    """Time, so that tests can make it."""
+
+    def now(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a runner needs besides its own workflow."""
+
+    storage: str
+    submitter: Submitter
+    clock: Clock
+    io: Callable[[Callable[[], None]], Awaitable[None]]
+    window: Callable[[], int]
+    committed: Callable[[WorkflowState], None]
+
+
+class WorkflowRunner:
+    """One live workflow. Make it, then await :meth:`run`; everything else may be called meanwhile."""
+
+    def __init__(self, state: WorkflowState, writer: Writer, around: Surroundings, token: str) -> None:
+        self.state = state
+        self._writer, self._around, self._token = writer, around, token
+        self._inbox: list[Callable[[], list[Fact]]] = []
+        self._wake = asyncio.Event()
+        self._handles: dict[str, Handle] = {}
+        self._stopped: set[str] = set()
+        self._refs: dict[str, Any] = {}
+        self._memory: dict[str, StoredValue] = {}  # values of tasks with checkpoint=False
+        self._watchers: set[asyncio.Task[None]] = set()
+
+    async def run(self, first: Sequence[Fact] = ()) -> None:
+        """Drive the workflow to its end.
+
+        Raises:
+            FencedError: another engine owns it now.
+            DataSaveError: the storage refused commits for too long.
+        """
+        facts = list(first)
+        try:
+            while True:
+                await self.commit(facts)
+                finish, wake_at = self._execute()
+                if finish is not None:
+                    await self.commit([self._status(finish)])
+                    return
+                facts = await self._happened(wake_at)
+        finally:
+            self._abandon()
+
+    async def commit(self, facts: Sequence[Fact]) -> None:
+        """Make facts durable, then take them into account."""
+        if not facts:
+            return
+        now, seq = self._around.clock.now(), self.state.last_seq
+        records = [fact.at(seq + n, now) for n, fact in enumerate(facts, start=1)]
+        await self._write(records)
+        for record in records:
+            self.state.apply(record)
+        self._around.committed(self.state)
+
+    def started(self, task_id: str, attempt: int, token: str) -> None:
+        """A worker says that an attempt is running."""
+        if token == self._token and self.state.in_flight.get(task_id) == attempt:
+            fact = Fact(Kind.STARTED, task_id, attempt)
+            self._put(lambda: [fact] if self.state.in_flight.get(task_id) == attempt else [])
+
+    def request_cancel(self) -> None:
+        """Cancel the workflow: a recorded fact, not only a signal."""
+        self._put(lambda: [] if self.state.cancel_requested else [Fact(Kind.CANCEL_REQUESTED)])
+
+    def admit(self, fact: Fact) -> None:
+        """A pending workflow may run now."""
+        self._put(lambda: [fact])
+
+    def live_ref(self, task: TaskState) -> Any:
+        """A reference to the value of ``task`` in Ray's object store, if it is there."""
+        return self._refs.get(self._source(task))
+
+    def stored(self, task: TaskState) -> StoredValue | None:
+        """Where the value of ``task`` is stored, checkpointed or only in memory."""
+        return task.value or self._memory.get(self._source(task))
+
+    def _source(self, task: TaskState) -> str:
+        """The task that really made the value: the end of a chain of continuations."""
+        while task.continued_to is not None and self.state.tasks[
+                task.continued_to].status is TaskStatus.SUCCESSFUL:
+            task = self.state.tasks[task.continued_to]
+        return task.task_id
+
+    def _put(self, happening: Callable[[], list[Fact]]) -> None:
+        self._inbox.append(happening)
+        self._wake.set()
+
+    async def _happened(self, wake_at: float | None) -> list[Fact]:
+        """Wait until something has happened; the facts of all that has."""
+        if not self._inbox:
+            timeout = None if wake_at is None else max(0.0, wake_at - self._around.clock.now())
+            try:
+                await asyncio.wait_for(self._wake.wait(), timeout)
+            except TimeoutError:
+                return []
+        self._wake.clear()
+        happenings, self._inbox = self._inbox, []
+        # Plain successes do not depend on each other. Whatever else follows from an outcome depends
+        # on the state (names in use, a catcher that has its value already), so it ends the batch.
+        facts: list[Fact] = []
+        for position, happening in enumerate(happenings):
+            new = happening()
+            facts += new
+            if any(fact.kind not in _INDEPENDENT for fact in new):
+                self._inbox = happenings[position + 1:] + self._inbox
+                self._wake.set()
+                break
+        return facts
+
+    def _execute(self) -> tuple[Finish | None, float | None]:
+        finish, wake_at = None, None
+        commands = plan(self.state, self._around.clock.now(), window=self._around.window())
+        for command in commands:
+            match command:
+                case StartTask(task_id, attempt):
+                    self._start(task_id, attempt)
+                case StopTask(task_id):
+                    self._stop(task_id)
+                case WakeAt(time):
+                    wake_at = time
+                case Finish():
+                    finish = command
+        return finish, wake_at
+
+    def _start(self, task_id: str, attempt: int) -> None:
+        task = self.state.tasks[task_id]
+        self.state.dispatch(task_id, attempt)
+        options = {k: v for k, v in task.options["ray"].items() if k != "_labels"}
+        inputs = [self.state.tasks[u] for u in task.upstream]
+        refs = [(i, ref) for i, t in enumerate(inputs) if (ref := self.live_ref(t)) is not None]
+        call = TaskCall(
+            self._around.storage, self.state.workflow_id, task_id, attempt, task.function,
+            task.args, tuple(self.stored(t) for t in inputs),
+            bool(task.options["catch_exceptions"]), task.options["checkpoint"] is not False,
+            self._token,
+        )
+        try:
+            handle = self._around.submitter.submit(call, options, refs)
+        except (ValueError, TypeError) as error:
+            described = {"type": type(error).__name__, "traceback": None,
+                         "message": f"Ray refused the options of the task: {error}"}
+            outcome = Outcome("error", error=described, retryable=False)
+            self._put(lambda: self._settle(task_id, attempt, outcome, None))
+            return
+        self._handles[task_id] = handle
+        watcher = asyncio.ensure_future(self._watch(task_id, attempt, handle))
+        self._watchers.add(watcher)
+        watcher.add_done_callback(self._watchers.discard)
+
+    def _stop(self, task_id: str) -> None:
+        if task_id not in self._stopped and task_id in self._handles:
+            self._stopped.add(task_id)
+            self._around.submitter.stop(self._handles[task_id])
+
+    async def _watch(self, task_id: str, attempt: int, handle: Handle) -> None:
+        outcome = await self._around.submitter.outcome(handle)
+        self._put(lambda: self._settle(task_id, attempt, outcome, handle))
+
+    def _settle(
+        self, task_id: str, attempt: int, outcome: Outcome, handle: Handle | None
+    ) -> list[Fact]:
+        """The facts that an outcome leads to, now that its turn has come."""
+        self._handles.pop(task_id, None)
+        if task_id in self._stopped:
+            self._stopped.discard(task_id)
+            if outcome.kind == "lost":
+                outcome = replace(outcome, kind="stopped")
+        facts = facts_of(self.state, task_id, attempt, outcome)
+        if not facts:
+            self.state.settle(task_id)
+            return []
+        if outcome.kind == "value" and outcome.value is not None:
+            if handle is not None and outcome.value.data is None:
+                self._refs[task_id] = handle.value
+            if not outcome.checkpoint:
+                self._memory[task_id] = outcome.value
+        self._release_inputs(self.state.tasks[task_id])
+        return facts
+
+    def _release_inputs(self, task: TaskState) -> None:
+        """Let go of live values that no other consumer waits for: they are in the storage."""
+        for upstream_id in task.upstream:
+            upstream = self.state.tasks[upstream_id]
+            if upstream.unread <= 1 and upstream_id != self.state.root and not upstream.volatile:
+                self._refs.pop(self._source(upstream), None)
+
+    def _status(self, finish: Finish) -> Fact:
+        successful = finish.status is WorkflowStatus.SUCCESSFUL
+        output = self.state.tasks[self._source(self.state.output)] if successful else None
+        return Fact(Kind.STATUS, data={
+            "status": str(finish.status), "reason": None, "error": finish.error,
+            "output": output.preview if output else None,
+        })
+
+    async def _write(self, records: list[Record]) -> None:
+        """Commit, and have patience with a storage that fails: nothing is lost by waiting."""
+        clock = self._around.clock
+        deadline, delay = clock.now() + COMMIT_PATIENCE_SECONDS, 0.1
+        while True:
+            try:
+                await self._around.io(lambda: self._writer.commit(records))
+                return
+            except DataSaveError as error:
+                if clock.now() + delay > deadline:
+                    raise
+                logger.warning("workflow '%s': %s Trying again.", self.state.workflow_id, error)
+                await clock.sleep(delay)
+                delay = min(delay * 2, 5.0)
+
+    def _abandon(self) -> None:
+        """Nothing may run on when the loop has ended, whatever ended it."""
+        for watcher in self._watchers:
+            watcher.cancel()
+        for handle in self._handles.values():
+            self._around.submitter.stop(handle)

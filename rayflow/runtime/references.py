@@ -1,0 +1,131 @@
+"""Values that refer to Ray objects: what an ObjectRef inside arguments or results becomes in storage.
+
+The contents of a reference are stored like any value; where the reference stood, a persistent id names
+them. Reading makes a new reference to the same contents, so the types that user code sees do not change
+after a recovery.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from rayflow.core.graph import StoredValue
+from rayflow.errors import SerializationError
+from rayflow.runtime.code import CodeStore
+from rayflow.storage import layout
+from rayflow.storage.root import open_store
+from rayflow.storage.store import Store
+from rayflow.storage.values import Encoded, decode, encode, load_bytes
+
+
+class ValueWriter:
+    """Encodes values of one workflow and stores what is too large to travel inline."""
+
+    def __init__(self, store: Store, workflow_id: str, code: CodeStore) -> None:
+        self._store, self._workflow_id, self._code = store, workflow_id, code
+
+    def function(self, function: Callable[..., Any]) -> str:
+        """Store code; see :meth:`CodeStore.put`."""
+        return self._code.put(function)
+
+    def object_ref(self, value: Any) -> StoredValue | None:
+        """Store what an ObjectRef refers to; None if ``value`` is no ObjectRef."""
+        if not isinstance(value, ray.ObjectRef):
+            return None
+        return self.keep(encode(ray.get(value), persistent_id=self.persistent_id), "objects")
+
+    def arguments(
+        self, value: Any, persistent_id: Callable[[Any], Any], task: str
+    ) -> StoredValue:
+        """Encode the arguments of a task."""
+        encoded = encode(value, persistent_id=persistent_id, what=f"arguments of task '{task}'")
+        return self.keep(encoded, task)
+
+    def result(self, value: Any, task_id: str) -> Encoded:
+        """Encode the result of a task; references inside are stored first."""
+        return encode(value, persistent_id=self.persistent_id, what=f"result of task '{task_id}'")
+
+    def keep(self, encoded: Encoded, folder: str) -> StoredValue:
+        """Store ``encoded`` inline or under a fresh key below ``folder``."""
+        return encoded.store(
+            self._store, lambda: layout.value(self._workflow_id, folder, uuid.uuid4().hex)
+        )
+
+    def persistent_id(self, value: Any) -> Any:
+        """For :class:`pickle.Pickler`: ObjectRefs become ids of stored objects."""
+        if isinstance(value, ray.actor.ActorHandle):
+            raise SerializationError(
+                "An actor handle cannot be stored: the actor does not outlive its cluster. "
+                "Pass the actor's name and call ray.get_actor inside the task."
+            )
+        stored = self.object_ref(value)
+        return None if stored is None else ("object", stored)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An upstream value on its way into a task: stored, or live in Ray's object store."""
+
+    stored: StoredValue | None
+    ref: ray.ObjectRef | None = None
+
+
+class ValueReader:
+    """Decodes values, with ``inputs`` for the outputs of upstream tasks."""
+
+    def __init__(self, store: Store, inputs: Sequence[Input] = ()) -> None:
+        self._store, self._inputs = store, inputs
+
+    def read(self, stored: StoredValue) -> Any:
+        """The value that ``stored`` describes.
+
+        Raises:
+            DataLoadError: it is missing or damaged.
+        """
+        return decode(
+            stored.format, load_bytes(self._store, stored), persistent_load=self._resolve
+        )
+
+    def input(self, position: int) -> Any:
+        """The value of an upstream task; from storage when the live object is gone."""
+        given = self._inputs[position]
+        if given.ref is not None:
+            try:
+                return ray.get(given.ref)
+            except (ray.exceptions.ObjectLostError, ray.exceptions.OwnerDiedError):
+                if given.stored is None:
+                    raise
+        assert given.stored is not None
+        return self.read(given.stored)
+
+    def _resolve(self, pid: Any) -> Any:
+        kind, which = pid
+        if kind == "task":
+            given = self._inputs[which]
+            return given.ref if given.ref is not None else ray.put(self.input(which))
+        if kind == "object":
+            return ray.put(self.read(which))
+        return self.read(which)  # "input": an argument of workflow.run
+
+
+class Output:
+    """A result on its way to whoever asked for it: it unpickles as the value itself.
+
+    So an ``ObjectRef`` to it behaves like one to the value, and the engine never unpickles values.
+    """
+
+    def __init__(self, storage: str, stored: StoredValue | None, ref: ray.ObjectRef | None) -> None:
+        self._parts = (storage, stored, ref)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return materialise, self._parts
+
+
+def materialise(storage: str, stored: StoredValue | None, ref: ray.ObjectRef | None) -> Any:
+    """The value of an :class:`Output`, in the process that unpickles it."""
+    return ValueReader(open_store(storage), [Input(stored, ref)]).input(0)

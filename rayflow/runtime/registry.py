@@ -1,0 +1,162 @@
+"""The engine's view of the index: all entries in memory, changes committed in groups."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import psutil
+
+from rayflow.core.records import WorkflowStatus
+from rayflow.errors import RootInUseError, StorageError
+from rayflow.storage.index import DELETED, Index, IndexEntry, Owner
+from rayflow.storage.root import check_writable
+from rayflow.storage.store import Store
+
+BEAT_SECONDS = 1.0
+SILENCE_SECONDS = 5.0
+
+Io = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+
+class Registry:
+    """Which workflows a root has. Changes are durable when :meth:`put` and :meth:`remove` return."""
+
+    def __init__(self, store: Store, instance: str, io: Io) -> None:
+        self.entries: dict[str, IndexEntry] = {}
+        self._store, self._index, self._io = store, Index(store), io
+        self._instance = instance
+        self._waiting: list[tuple[IndexEntry, asyncio.Future[None]]] = []
+        self._flushing = False
+
+    async def take_over(self) -> bool:
+        """Become the owner of the root.
+
+        Returns whether the last owner was this very actor, before Ray restarted it: then what was
+        live is to be carried on, else it has become RESUMABLE.
+
+        Raises:
+            RootInUseError: another engine gives signs of life.
+            StorageError: the root cannot be used.
+        """
+        await self._io(lambda: check_writable(self._store))
+        last: Owner | None = await self._io(self._index.owner)
+        is_restart = last is not None and last.instance == self._instance
+        if last is not None and not is_restart:
+            await self._await_silence(last)
+        was_live = None if is_restart else WorkflowStatus.RESUMABLE
+        self.entries = await self._io(lambda: self._index.take_over(was_live))
+        await self._beat()
+        return is_restart
+
+    async def beat_for_ever(self) -> None:
+        """Say every second that the owner is alive."""
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            try:
+                await self._beat()
+            except StorageError:
+                continue  # the journals find out; a missed heartbeat alone changes nothing
+
+    async def put(
+        self, workflow_id: str, status: WorkflowStatus, *, definition: str | None = None
+    ) -> None:
+        """Record the status of a workflow."""
+        now = time.time()
+        old = self.entries.get(workflow_id)
+        if old is None:
+            entry = IndexEntry(workflow_id, str(status), now, now, definition)
+        else:
+            entry = replace(old, status=str(status), changed_at=now, was=None)
+        await self._commit(entry)
+        self.entries[workflow_id] = entry
+
+    async def remove(self, workflow_id: str) -> None:
+        """Forget a workflow."""
+        entry = replace(self.entries[workflow_id], status=DELETED, changed_at=time.time())
+        await self._commit(entry)
+        self.entries.pop(workflow_id, None)
+
+    def interrupted(self) -> list[str]:
+        """Workflows to carry on with: running ones before pending ones, older before younger."""
+        return self._oldest_first(lambda e: e.status if WorkflowStatus(e.status).is_live else None)
+
+    def resumable(self, include_failed: bool) -> list[str]:
+        """Workflows that ``resume_all`` is about, in its order."""
+        failed = WorkflowStatus.FAILED
+
+        def rank(entry: IndexEntry) -> str | None:
+            if entry.status == WorkflowStatus.RESUMABLE:
+                return entry.was or WorkflowStatus.RUNNING
+            return WorkflowStatus.RUNNING if include_failed and entry.status == failed else None
+
+        return self._oldest_first(rank)
+
+    def listing(self) -> list[tuple[str, str]]:
+        """All workflows: RESUMABLE ones last, formerly running before formerly pending."""
+        def place(entry: IndexEntry) -> tuple[bool, bool]:
+            return (entry.status == WorkflowStatus.RESUMABLE, entry.was == WorkflowStatus.PENDING)
+
+        return [(e.workflow_id, e.status) for e in sorted(self.entries.values(), key=place)]
+
+    def _oldest_first(self, rank: Callable[[IndexEntry], str | None]) -> list[str]:
+        chosen = [(r, e) for e in self.entries.values() if (r := rank(e)) is not None]
+        chosen.sort(key=lambda pair: (pair[0] == WorkflowStatus.PENDING, pair[1].created_at))
+        return [entry.workflow_id for _, entry in chosen]
+
+    async def _commit(self, entry: IndexEntry) -> None:
+        """Group commit: what arrives while a commit is under way goes into the next one."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((entry, future))
+        if not self._flushing:
+            self._flushing = True
+            try:
+                while self._waiting:
+                    await self._flush()
+            finally:
+                self._flushing = False
+        await future
+
+    async def _flush(self) -> None:
+        batch, self._waiting = self._waiting, []
+        try:
+            await self._io(lambda: self._index.append([entry for entry, _ in batch]))
+        except Exception as error:
+            for _, future in batch:
+                future.set_exception(error)
+            return
+        for _, future in batch:
+            future.set_result(None)
+
+    async def _beat(self) -> None:
+        owner = Owner(self._instance, _here(), time.time())
+        await self._io(lambda: self._index.beat(owner))
+
+    async def _await_silence(self, seen: Owner) -> None:
+        """A fresh heartbeat that stays still is that of a dead engine; one that moves is not."""
+        if not seen.is_fresh or _is_dead(seen):
+            return
+        deadline = time.monotonic() + SILENCE_SECONDS
+        while time.monotonic() < deadline:
+            await asyncio.sleep(BEAT_SECONDS / 2)
+            now = await self._io(self._index.owner)
+            if now is not None and now.time != seen.time:
+                raise RootInUseError(
+                    f"The storage {self._store.uri} is owned by a live engine ({now.cluster}). Two "
+                    "engines must not share a root: stop the other cluster, or use another storage."
+                )
+
+
+def _here() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _is_dead(owner: Owner) -> bool:
+    """Whether the owner was a process of this machine that does not exist any more."""
+    host, _, pid = owner.cluster.rpartition(":")
+    return host == socket.gethostname() and not psutil.pid_exists(int(pid))

@@ -1,0 +1,85 @@
+"""Which output a question gets, live or from the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from rayflow.core.graph import StoredValue
+from rayflow.core.records import Kind, Record, WorkflowStatus
+from rayflow.core.state import TaskState, TaskStatus, WorkflowState
+from rayflow.errors import (
+    OutputNotAvailableError,
+    WorkflowCancellationError,
+    WorkflowExecutionError,
+)
+from rayflow.runtime.references import Output
+
+
+def is_ready(state: WorkflowState, task: TaskState, *, whole: bool) -> bool:
+    """Whether a live workflow has the output: of a task at once, of the whole when it has ended."""
+    done = task.status is TaskStatus.SUCCESSFUL
+    return done and (not whole or state.status is WorkflowStatus.SUCCESSFUL)
+
+
+def refuse_unknown(workflow_id: str) -> NoReturn:
+    """Raise the error for an id that no workflow has."""
+    raise OutputNotAvailableError(
+        f"No workflow has the id '{workflow_id}', so it has no output."
+    )
+
+
+def from_journal(
+    storage: str, state: WorkflowState, records: Sequence[Record], workflow_id: str,
+    task_id: str | None, *, waited: bool,
+) -> Output:
+    """The output of a workflow at rest, or the error that says why there is none.
+
+    ``waited``: the question was asked while the workflow was live, so its end is the answer.
+
+    Raises:
+        WorkflowExecutionError, WorkflowCancellationError, OutputNotAvailableError
+    """
+    if state.status is WorkflowStatus.CANCELED and (waited or task_id is None):
+        if waited:
+            raise WorkflowCancellationError(workflow_id)
+        raise OutputNotAvailableError(f"Workflow '{workflow_id}' was cancelled; it has no output.")
+    task = state.tasks.get(task_id if task_id is not None else state.root)
+    if task is not None and task.status is TaskStatus.SUCCESSFUL:
+        stored = _stored(state, records, task)
+        if stored is not None:
+            return Output(storage, stored, None)
+    if waited and state.status in (WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE):
+        raise WorkflowExecutionError(workflow_id, state.error)
+    _refuse(state, workflow_id, task_id, task)
+
+
+def _stored(
+    state: WorkflowState, records: Sequence[Record], task: TaskState
+) -> StoredValue | None:
+    """The checkpoint of ``task``, at the end of its continuations."""
+    while task.continued_to is not None and (
+            state.tasks[task.continued_to].status is TaskStatus.SUCCESSFUL):
+        task = state.tasks[task.continued_to]
+    for record in reversed(records):
+        if record.task_id == task.task_id and record.kind == Kind.SUCCEEDED:
+            described = record.data["value"]
+            return None if described is None else StoredValue.from_record(described, record.value)
+    return None
+
+
+def _refuse(
+    state: WorkflowState, workflow_id: str, task_id: str | None, task: TaskState | None
+) -> NoReturn:
+    if task_id is None:
+        raise OutputNotAvailableError(
+            f"Workflow '{workflow_id}' is {state.status}; it has no output. "
+            f"workflow.resume({workflow_id!r}) continues it."
+        )
+    if task is None:
+        raise OutputNotAvailableError(
+            f"No such task_id '{task_id}' in workflow '{workflow_id}', and it has ended."
+        )
+    raise OutputNotAvailableError(
+        f"Task '{task_id}' of workflow '{workflow_id}' has no stored output: it is {task.status}."
+    )

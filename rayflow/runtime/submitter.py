@@ -1,0 +1,81 @@
+"""The submitter: where attempts really run. One seam, one implementation on Ray."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import ray
+from ray import exceptions
+
+from rayflow.core.outcomes import Outcome
+from rayflow.runtime.worker import TaskCall, run_task
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """An attempt under way: references to its outcome and to its (large) value."""
+
+    outcome: Any
+    value: Any
+
+
+class Submitter(Protocol):
+    """Runs attempts somewhere."""
+
+    def submit(
+        self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
+    ) -> Handle:
+        """Start an attempt. Raises ValueError or TypeError if ``options`` make no sense."""
+
+    async def outcome(self, handle: Handle) -> Outcome:
+        """What became of it. Never raises."""
+
+    def stop(self, handle: Handle) -> None:
+        """Kill it; its outcome says when it is gone."""
+
+
+class RaySubmitter:
+    """Attempts as Ray tasks, owned by the process that submits them: the engine."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        # RayFlow counts attempts: Ray neither retries nor reconstructs. Two returns: the outcome is
+        # small and comes back inline; a large value stays in the object store for its consumers.
+        self._task = ray.remote(num_returns=2, max_retries=0)(run_task)
+
+    def submit(
+        self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
+    ) -> Handle:
+        """Start an attempt. Raises ValueError or TypeError if ``options`` make no sense."""
+        chosen = {"name": call.task_id, **options, "num_returns": 2, "max_retries": 0}
+        outcome, value = self._task.options(**chosen).remote(call, self._engine, refs)
+        return Handle(outcome, value)
+
+    async def outcome(self, handle: Handle) -> Outcome:
+        """What became of it. Never raises."""
+        try:
+            result: Outcome = await handle.outcome
+        except exceptions.TaskCancelledError:
+            return Outcome("stopped")
+        except Exception as error:  # whatever Ray reports here is a failure of the system
+            # The value failed alike; Ray logs errors that nobody asked for, so ask.
+            await asyncio.gather(handle.value, return_exceptions=True)
+            return Outcome("lost", error=_describe(error))
+        return result
+
+    def stop(self, handle: Handle) -> None:
+        """Kill it; its outcome says when it is gone."""
+        ray.cancel(handle.outcome, force=True)
+
+
+def _describe(error: Exception) -> dict[str, Any]:
+    advice = {
+        "WorkerCrashedError": "The process of the task died before it could report a result.",
+        "OutOfMemoryError": "The node ran out of memory and Ray killed the task.",
+        "NodeDiedError": "The node of the task died.",
+    }
+    kind = type(error).__name__
+    message = advice.get(kind, str(error) or kind)
+    return {"type": f"ray.exceptions.{kind}", "message": message, "traceback": None}

@@ -1,0 +1,187 @@
+"""What runs in a Ray worker: one attempt of one task."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import ray
+
+from rayflow import context
+from rayflow.core.graph import StoredValue
+from rayflow.core.outcomes import Outcome
+from rayflow.dag import Slot, translate
+from rayflow.errors import (
+    CodeUnavailableError,
+    DataLoadError,
+    DataSaveError,
+    SerializationError,
+    TaskLostError,
+)
+from rayflow.runtime import code, nodes
+from rayflow.runtime.references import Input, ValueReader, ValueWriter
+from rayflow.storage.preview import describe
+from rayflow.storage.root import open_store
+from rayflow.storage.store import Store
+from rayflow.storage.values import INLINE_BYTES
+
+ANNOUNCE_AFTER_SECONDS = 0.05
+_TRACEBACK_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCall:
+    """Everything an attempt needs. ``inputs[i]`` is None where ``refs`` carries the value instead."""
+
+    storage: str
+    workflow_id: str
+    task_id: str
+    attempt: int
+    function: str
+    args: StoredValue
+    inputs: tuple[StoredValue | None, ...]
+    catches: bool
+    checkpoint: bool
+    token: str
+
+
+def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[Outcome, Any]:
+    """Run one attempt and say what became of it. Never raises.
+
+    Returns the outcome, and the value itself if it is too large to travel inside the outcome.
+    """
+    started = time.time()
+    announcement = threading.Timer(ANNOUNCE_AFTER_SECONDS, _announce, (call, engine))
+    announcement.daemon = True
+    announcement.start()
+    detail = {"started_at": started, "node": ray.util.get_node_ip_address(), "pid": os.getpid()}
+    token = context.current.set(
+        context.TaskContext(call.storage, call.workflow_id, call.task_id, call.attempt))
+    try:
+        return _Attempt(call, refs, detail).run()
+    finally:
+        context.current.reset(token)
+        announcement.cancel()
+
+
+def _announce(call: TaskCall, engine: Any) -> None:
+    """Tell the engine that a body is running; short tasks are over before this is worth it."""
+    engine.task_started.remote(call.workflow_id, call.task_id, call.attempt, call.token)
+
+
+class _Attempt:
+    def __init__(self, call: TaskCall, refs: list[tuple[int, Any]], detail: dict[str, Any]) -> None:
+        self._call, self._detail = call, detail
+        store, code_store = _storage(call.storage)
+        live = dict(refs)
+        inputs = [Input(stored, live.get(i)) for i, stored in enumerate(call.inputs)]
+        self._reader = ValueReader(store, inputs)
+        self._writer = ValueWriter(store, call.workflow_id, code_store)
+
+    def run(self) -> tuple[Outcome, Any]:
+        """Load, call, store; each with the kind of error that belongs to it."""
+        call = self._call
+        try:
+            function = code.load(call.storage, call.function)
+            args, kwargs = self._arguments()
+        except (CodeUnavailableError, DataLoadError) as error:
+            return self._lost(error)
+        try:
+            value = function(*args, **kwargs)
+        except (Exception, SystemExit) as error:
+            return self._raised(error)
+        try:
+            return self._returned(value)
+        except DataSaveError as error:
+            return self._lost(error)
+        except Exception as error:  # the value or the sub-graph is at fault: trying again will not help
+            return self._raised(error, retryable=False)
+
+    def _arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        args, kwargs = self._reader.read(self._call.args)
+        return (
+            [self._fill(value) for value in args],
+            {key: self._fill(value) for key, value in kwargs.items()},
+        )
+
+    def _fill(self, value: Any) -> Any:
+        if not isinstance(value, Slot):
+            return value
+        return self._reader.input(value.which) if value.kind == "task" else self._reader.read(
+            value.which)
+
+    def _returned(self, value: Any) -> tuple[Outcome, Any]:
+        if nodes.is_node(value):
+            graph = translate(value, self._writer)
+            return Outcome("graph", graph=graph, detail=self._finished()), None
+        if self._call.catches:
+            value = (value, None)
+        encoded = self._writer.result(value, self._call.task_id)
+        preview = describe(value, encoded.size)
+        if self._call.checkpoint or encoded.size <= INLINE_BYTES:
+            stored = self._writer.keep(encoded, self._call.task_id)
+        else:  # lives in Ray's object store alone
+            stored = StoredValue(encoded.format, encoded.size, 0)
+        outcome = Outcome(
+            "value", value=stored, checkpoint=self._call.checkpoint, preview=preview,
+            detail=self._finished(),
+        )
+        return outcome, (value if stored.data is None else None)
+
+    def _raised(self, error: BaseException, *, retryable: bool = True) -> tuple[Outcome, Any]:
+        described = _describe_error(error)
+        stored = self._caught(error, described)
+        outcome = Outcome(
+            "error", value=stored, error=described, retryable=retryable, detail=self._finished(),
+            preview=describe((None, error), 0),
+        )
+        return outcome, None
+
+    def _caught(self, error: BaseException, described: dict[str, Any]) -> StoredValue:
+        """The value ``(None, exception)`` that a catching task would have."""
+        try:
+            encoded = self._writer.result((None, error.with_traceback(None)), self._call.task_id)
+        except SerializationError:
+            lost = TaskLostError(described["type"], described["message"], described["traceback"])
+            encoded = self._writer.result((None, lost), self._call.task_id)
+        return self._writer.keep(encoded, self._call.task_id)
+
+    def _lost(self, error: Exception) -> tuple[Outcome, Any]:
+        """RayFlow or the storage is at fault, not the body: a system error."""
+        outcome = Outcome(
+            "lost", error=_describe_error(error), detail=self._finished(),
+            retryable=not isinstance(error, CodeUnavailableError),
+        )
+        return outcome, None
+
+    def _finished(self) -> dict[str, Any]:
+        return {**self._detail, "finished_at": time.time()}
+
+
+@lru_cache(maxsize=8)
+def _storage(uri: str) -> tuple[Store, code.CodeStore]:
+    """The store of a root and its code, opened once per process."""
+    store = open_store(uri)
+    return store, code.CodeStore(store)
+
+
+def _describe_error(error: BaseException) -> dict[str, Any]:
+    """Type, message and traceback as text, without the frames of this module."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    text = "".join(traceback.format_exception(type(error), error, trace))
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else (
+        f"{kind.__module__}.{kind.__qualname__}")
+    try:
+        message = str(error)
+    except Exception:  # a user's __str__ may raise anything
+        message = "the exception has no readable message"
+    return {"type": name, "message": message[:_TRACEBACK_BYTES],
+            "traceback": text[-_TRACEBACK_BYTES:]}

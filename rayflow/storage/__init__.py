@@ -1,0 +1,1 @@
+"""Bytes in and out: stores, journals, values, the index. The only package that imports pyarrow."""

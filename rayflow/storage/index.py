@@ -1,0 +1,145 @@
+"""The index: a shared log of workflow-level status changes, so that listing walks no folders.
+
+An engine that takes over a root claims the next epoch, reads the newest one that has a snapshot, and
+commits a snapshot of its own as its first batch; older epochs are deleted after that. A crash in
+between leaves the older epoch in force.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+
+from rayflow.core.records import WorkflowStatus
+from rayflow.errors import FencedError
+from rayflow.storage import layout
+from rayflow.storage.log import Cursor, EpochLog
+from rayflow.storage.store import Store
+
+OWNER_FRESH_SECONDS = 10.0
+DELETED = "DELETED"
+
+SCHEMA = pa.schema([
+    pa.field("workflow_id", pa.string(), nullable=False),
+    pa.field("status", pa.string(), nullable=False),
+    pa.field("created_at", pa.float64(), nullable=False),
+    pa.field("changed_at", pa.float64(), nullable=False),
+    pa.field("definition", pa.string()),
+    pa.field("was", pa.string()),
+], metadata={"rayflow.format": "1"})
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """What the index knows of one workflow. Times are Unix seconds.
+
+    ``was`` is set for RESUMABLE workflows: what they were doing when their owner went away.
+    """
+
+    workflow_id: str
+    status: str
+    created_at: float
+    changed_at: float
+    definition: str | None = None
+    was: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who owns a root: an engine's instance, its cluster, and when it last said so (Unix seconds)."""
+
+    instance: str
+    cluster: str
+    time: float
+    released: bool = False
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the owner has given a sign of life lately."""
+        return not self.released and time.time() - self.time < OWNER_FRESH_SECONDS
+
+
+class Index:
+    """The index of ``store``. One engine writes; anyone reads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._log = EpochLog(store, layout.INDEX, SCHEMA)
+        self._epoch, self._cursor = 0, Cursor()
+
+    def read(self) -> dict[str, IndexEntry]:
+        """The newest entry of every workflow that exists.
+
+        Raises:
+            JournalCorruptError: the index is damaged; it can be rebuilt from the journals.
+        """
+        return self._read(self._log.epochs())
+
+    def take_over(self, was_live: WorkflowStatus | None) -> dict[str, IndexEntry]:
+        """Become the writer and return all entries.
+
+        Args:
+            was_live: the status to give to workflows that the last owner left RUNNING or PENDING
+                (RESUMABLE on a new cluster), or None to leave them as they are.
+        """
+        epochs = self._log.epochs()
+        self._epoch = (epochs[-1] if epochs else 0) + 1
+        try:
+            self._cursor = self._log.claim(self._epoch)
+        except FileExistsError as error:
+            raise FencedError(f"Another engine took the index of {self._store.uri}.") from error
+        entries = self._read(epochs)
+        if was_live is not None:
+            entries = {k: _left_behind(e, was_live) for k, e in entries.items()}
+        self.append(entries.values())
+        for epoch in epochs:
+            self._store.delete(f"{layout.INDEX}/{epoch:06d}" + (".arrows" if self._store.appends else ""))
+        return entries
+
+    def append(self, entries: Iterable[IndexEntry]) -> None:
+        """Make status changes durable, all or none.
+
+        Raises:
+            FencedError: another engine owns the root now.
+            DataSaveError: the storage failed.
+        """
+        rows: Sequence[dict[str, object]] = [asdict(entry) for entry in entries]
+        batch = pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
+        self._cursor = self._log.append(self._epoch, self._cursor, batch)
+
+    def owner(self) -> Owner | None:
+        """Who owns the root, as far as the heartbeat tells."""
+        try:
+            return Owner(**json.loads(self._store.read(layout.OWNER)))
+        except KeyError:
+            return None
+
+    def beat(self, owner: Owner) -> None:
+        """Write a heartbeat."""
+        self._store.write(layout.OWNER, [json.dumps(asdict(owner)).encode()])
+
+    def _read(self, epochs: Sequence[int]) -> dict[str, IndexEntry]:
+        for epoch in reversed(epochs):
+            entries: dict[str, IndexEntry] = {}
+            has_snapshot = False
+            for frame in self._log.read(epoch):
+                has_snapshot = True
+                for row in frame.batch.to_pylist():
+                    if row["status"] == DELETED:
+                        entries.pop(row["workflow_id"], None)
+                    else:
+                        entries[row["workflow_id"]] = IndexEntry(**row)
+            if has_snapshot:
+                return entries
+        return {}
+
+
+def _left_behind(entry: IndexEntry, status: WorkflowStatus) -> IndexEntry:
+    if not WorkflowStatus(entry.status).is_live:
+        return entry
+    return IndexEntry(entry.workflow_id, status, entry.created_at, time.time(), entry.definition,
+                      was=entry.status)

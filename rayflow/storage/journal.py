@@ -1,0 +1,228 @@
+"""The journal of one workflow: written by its owner, read by anyone.
+
+Protocol of a change of ownership, and what a crash after each step leaves:
+
+1. The new owner claims the next epoch (create-if-absent). *Crash: an empty epoch, which nobody heeds.*
+2. It reads the epochs before. *Crash: as after 1.*
+3. It commits a ``sealed`` record that states how many batches of each older epoch it has read. From
+   here on readers ignore whatever else a fenced owner appends. *Crash: owned by nobody, nothing lost.*
+
+An owner finds out that it is fenced when, after a commit, the next epoch exists.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from rayflow.core.records import Fact, Kind, Record
+from rayflow.errors import FencedError, JournalCorruptError
+from rayflow.storage import layout
+from rayflow.storage.log import Cursor, EpochLog, Frame
+from rayflow.storage.store import Store
+
+SCHEMA = pa.schema([
+    pa.field("seq", pa.int64(), nullable=False),
+    pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False),
+    pa.field("kind", pa.string(), nullable=False),
+    pa.field("task_id", pa.string()),
+    pa.field("attempt", pa.int32()),
+    pa.field("data", pa.string(), nullable=False),
+    pa.field("value", pa.binary()),
+], metadata={"rayflow.format": "1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a reader has come: an epoch, a place in it, and the last sequence number read."""
+
+    epoch: int = 0
+    cursor: Cursor = Cursor()
+    seq: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.epoch}:{self.cursor.batches}:{self.cursor.offset}:{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str | None) -> Position:
+        """The inverse of ``str``; nothing means the start."""
+        if not text:
+            return cls()
+        epoch, batches, offset, seq = map(int, text.split(":"))
+        return cls(epoch, Cursor(batches, offset), seq)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some records in order, the position behind them, and whether there are more.
+
+    ``reset`` says that records given out before turned out to be a fenced owner's: this page starts
+    anew at sequence 1, and the reader must forget what it had.
+    """
+
+    records: list[Record]
+    position: str
+    more: bool
+    reset: bool = False
+
+
+class JournalWriter:
+    """The owner's end of a journal. Not safe for several threads at once."""
+
+    def __init__(self, log: EpochLog, epoch: int, cursor: Cursor, last_seq: int) -> None:
+        self._log, self.epoch, self._cursor, self.last_seq = log, epoch, cursor, last_seq
+
+    def commit(self, records: Sequence[Record]) -> None:
+        """Make ``records`` durable, all or none.
+
+        Raises:
+            FencedError: another owner has taken the workflow.
+            FileExistsError: this was to be a new journal, and one exists.
+            DataSaveError: the storage failed; the records are not committed.
+        """
+        self._cursor = self._log.append(self.epoch, self._cursor, _encode(records))
+        self.last_seq = records[-1].seq
+
+
+class Journal:
+    """The journal of ``workflow_id`` in ``store``."""
+
+    def __init__(self, store: Store, workflow_id: str) -> None:
+        self._workflow_id = workflow_id
+        self._log = EpochLog(store, layout.journal(workflow_id), SCHEMA)
+
+    def create(self) -> JournalWriter:
+        """A writer for a workflow that has no journal yet; its first commit is the claim."""
+        return JournalWriter(self._log, 1, Cursor(), 0)
+
+    def claim(self, now: float) -> tuple[JournalWriter, list[Record]]:
+        """Take over the workflow: claim, read, seal. Returns the writer and all records.
+
+        Raises:
+            FencedError: another owner was quicker.
+            JournalCorruptError: the journal is damaged.
+        """
+        epochs = self._log.epochs()
+        epoch = (epochs[-1] if epochs else 0) + 1
+        try:
+            cursor = self._log.claim(epoch)
+        except FileExistsError as error:
+            raise FencedError(
+                f"Another engine claimed epoch {epoch} of workflow '{self._workflow_id}'."
+            ) from error
+        records, counts = self._load(epochs)
+        last = records[-1].seq if records else 0
+        seal = Fact(Kind.SEALED, data={"epochs": counts}).at(last + 1, now)
+        writer = JournalWriter(self._log, epoch, cursor, last)
+        writer.commit([seal])
+        return writer, [*records, seal]
+
+    def load(self) -> list[Record]:
+        """All committed records.
+
+        Raises:
+            JournalCorruptError: the journal is damaged.
+        """
+        return self._load(self._log.epochs())[0]
+
+    def read(self, position: Position, limit: int) -> Page:
+        """About ``limit`` records behind ``position`` (whole batches)."""
+        epochs = self._log.epochs()
+        if epochs and position.epoch == epochs[-1]:
+            newest, limits = position.epoch, {}  # the usual case: its seal has been heeded before
+        else:
+            seals = self._seals(epochs)
+            newest = max(seals, default=0)
+            limits = seals.get(newest, {})
+        counted = limits.get(position.epoch)
+        if position.epoch and position.epoch < newest and position.cursor.batches > (counted or 0):
+            fresh = self.read(Position(), limit)
+            return Page(fresh.records, fresh.position, fresh.more, reset=True)
+        records: list[Record] = []
+        for epoch, frame in self._frames(epochs, limits, newest, position):
+            if len(records) >= limit:
+                return Page(records, str(position), more=True)
+            records += _decode(frame.batch, after=position.seq)
+            seq = records[-1].seq if records else position.seq
+            position = Position(epoch, frame.end, seq)
+        return Page(records, str(position), more=False)
+
+    def _load(self, epochs: Sequence[int]) -> tuple[list[Record], dict[str, int]]:
+        seals = self._seals(epochs)
+        newest = max(seals, default=0)
+        counts = {str(e): 0 for e in epochs}
+        counts.update({str(e): n for e, n in seals.get(newest, {}).items()})
+        records: list[Record] = []
+        for epoch, frame in self._frames(epochs, seals.get(newest, {}), newest, Position()):
+            records += _decode(frame.batch, after=records[-1].seq if records else 0)
+            counts[str(epoch)] = frame.end.batches
+        return records, counts
+
+    def _seals(self, epochs: Sequence[int]) -> dict[int, dict[int, int]]:
+        """For every epoch that counts: how many batches of each older epoch count.
+
+        The first epoch of a workflow needs no seal: nothing is older.
+        """
+        seals: dict[int, dict[int, int]] = {}
+        for epoch in reversed(epochs):
+            first = next(iter(self._log.read(epoch)), None)
+            if first is None:
+                continue
+            record = _decode(first.batch)[0]
+            sealed = record.data["epochs"] if record.kind == Kind.SEALED else {}
+            seals[epoch] = {int(e): n for e, n in sealed.items()}
+            break  # the newest seal speaks for all that is older
+        return seals
+
+    def _frames(
+        self, epochs: Sequence[int], limits: dict[int, int], newest: int, position: Position
+    ) -> Iterator[tuple[int, Frame]]:
+        """The committed frames behind ``position``, over all epochs that count."""
+        for epoch in epochs:
+            if epoch < position.epoch or epoch > newest:
+                continue
+            cursor = position.cursor if epoch == position.epoch else Cursor()
+            count = limits.get(epoch) if epoch < newest else None
+            if epoch < newest and not count:
+                continue
+            done = cursor.batches
+            if count is not None and done >= count:
+                continue
+            for frame in self._log.read(epoch, cursor):
+                yield epoch, frame
+                done = frame.end.batches
+                if done == count:
+                    break
+            if count is not None and done < count:
+                raise JournalCorruptError(
+                    f"Epoch {epoch} of workflow '{self._workflow_id}' has {done} readable batches "
+                    f"of {count} that were committed; restore the file from a copy."
+                )
+
+
+def _encode(records: Sequence[Record]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pydict({
+        "seq": [r.seq for r in records],
+        "time": [round(r.time * 1e6) for r in records],
+        "kind": [str(r.kind) for r in records],
+        "task_id": [r.task_id for r in records],
+        "attempt": [r.attempt for r in records],
+        "data": [json.dumps(r.data, separators=(",", ":")) for r in records],
+        "value": [r.value for r in records],
+    }, schema=SCHEMA)
+
+
+def _decode(batch: pa.RecordBatch, *, after: int = -1) -> list[Record]:
+    columns = [
+        batch.column("seq").to_pylist(),
+        batch.column("time").cast(pa.int64()).to_pylist(),
+        *(batch.column(n).to_pylist() for n in ("kind", "task_id", "attempt", "data", "value")),
+    ]
+    return [
+        Record(seq, time / 1e6, kind, task_id, attempt, json.loads(data), value)
+        for seq, time, kind, task_id, attempt, data, value in zip(*columns, strict=True)
+        if seq > after
+    ]

@@ -1,0 +1,33 @@
+"""Every key of a storage root. No key is built anywhere else."""
+
+from __future__ import annotations
+
+from rayflow.core.ids import key_segment, shard
+
+OWNER = "index/owner.json"
+INDEX = "index/log"
+
+
+def workflow(workflow_id: str) -> str:
+    """The folder that holds everything of one workflow."""
+    return f"workflows/{shard(workflow_id)}/{key_segment(workflow_id)}"
+
+
+def journal(workflow_id: str) -> str:
+    """The folder with a workflow's epochs."""
+    return f"{workflow(workflow_id)}/journal"
+
+
+def value(workflow_id: str, task_id: str, unique: str) -> str:
+    """A value too large for a record: a result, or the arguments of a task."""
+    return f"{workflow(workflow_id)}/values/{key_segment(task_id)}/{unique}"
+
+
+def artifact(workflow_id: str, name: str) -> str:
+    """A file that a task of the user has put beside its workflow."""
+    return f"{workflow(workflow_id)}/artifacts/{'/'.join(map(key_segment, name.split('/')))}"
+
+
+def function(digest: str) -> str:
+    """The code of a task, stored once per content."""
+    return f"functions/{digest[:2]}/{digest}"

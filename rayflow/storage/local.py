@@ -1,0 +1,153 @@
+"""A store in a folder of the local (or a shared POSIX) file system."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from rayflow.errors import DataLoadError, DataSaveError
+from rayflow.storage.store import Buffer, Store
+
+_TEMPORARY = ".tmp-"
+
+
+class LocalStore(Store):
+    """Files below ``root``. Every write is on disk (fsync of file and folder) when it returns."""
+
+    appends = True
+
+    def __init__(self, root: str) -> None:
+        self.uri = os.path.abspath(root)
+        self._root = Path(self.uri)
+
+    def __reduce__(self) -> tuple[type[LocalStore], tuple[str]]:
+        return LocalStore, (self.uri,)
+
+    def read(self, key: str, offset: int = 0) -> bytes:
+        try:
+            with open(self._path(key), "rb") as file:
+                file.seek(offset)
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            raise KeyError(key) from None
+        except OSError as error:
+            raise DataLoadError(f"Cannot read '{key}' below {self.uri}: {error}.") from error
+
+    def size(self, key: str) -> int | None:
+        try:
+            return os.stat(self._path(key)).st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise DataLoadError(f"Cannot look up '{key}' below {self.uri}: {error}.") from error
+
+    def write(self, key: str, parts: Sequence[Buffer], *, if_absent: bool = False) -> None:
+        path = self._path(key)
+        # Beside the target, never in the system's temporary folder: a rename must not cross devices.
+        temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+        with self._saving(key):
+            self._make_folder(path.parent)
+            try:
+                with open(temporary, "xb") as file:
+                    for part in parts:
+                        file.write(part)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if if_absent:
+                    os.link(temporary, path)  # unlike rename, refuses to replace
+                else:
+                    os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+            _sync_folder(path.parent)
+
+    def append(self, key: str, offset: int, data: Buffer) -> None:
+        path = self._path(key)
+        with self._saving(key):
+            if offset == 0:
+                self._make_folder(path.parent)
+            flags = os.O_WRONLY | (os.O_CREAT | os.O_EXCL if offset == 0 else 0)
+            try:
+                descriptor = os.open(path, flags, 0o644)
+            except FileNotFoundError:
+                raise KeyError(key) from None
+            try:
+                if offset and os.fstat(descriptor).st_size != offset:
+                    os.ftruncate(descriptor, offset)  # what a failed append left behind
+                os.lseek(descriptor, offset, os.SEEK_SET)
+                _write_all(descriptor, data)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            if offset == 0:
+                _sync_folder(path.parent)
+
+    def list(self, prefix: str) -> list[tuple[str, Literal["file", "folder"]]]:
+        try:
+            with os.scandir(self._path(prefix)) as entries:
+                found: list[tuple[str, Literal["file", "folder"]]] = [
+                    (entry.name, "folder" if entry.is_dir() else "file")
+                    for entry in entries if not entry.name.startswith(_TEMPORARY)
+                ]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise DataLoadError(f"Cannot list '{prefix}' below {self.uri}: {error}.") from error
+        return sorted(found)
+
+    def delete(self, prefix: str) -> None:
+        path = self._path(prefix)
+        with self._saving(prefix):
+            if path.is_dir():
+                # Out of sight first, in one step: a crash in the middle leaves no half workflow.
+                gone = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+                path.rename(gone)
+                _sync_folder(path.parent)
+                shutil.rmtree(gone)
+            elif path.exists():
+                path.unlink()
+                _sync_folder(path.parent)
+
+    def _path(self, key: str) -> Path:
+        return self._root / key
+
+    def _make_folder(self, folder: Path) -> None:
+        """Create ``folder`` and make every new level durable in its parent."""
+        missing = []
+        while not folder.is_dir():
+            missing.append(folder)
+            folder = folder.parent
+        for new in reversed(missing):
+            new.mkdir(exist_ok=True)
+            _sync_folder(new.parent)
+
+    @contextmanager
+    def _saving(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise DataSaveError(
+                f"Cannot write '{key}' below {self.uri}: {error}. Nothing was changed; "
+                "free space or mend the permissions, then try again."
+            ) from error
+
+
+def _write_all(descriptor: int, data: Buffer) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view):]
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

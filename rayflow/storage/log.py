@@ -1,0 +1,222 @@
+"""An append-only log of Arrow record batches, divided into epochs. Journals and the index are such logs.
+
+On a store that appends, an epoch is one Arrow IPC stream, ``<epoch>.arrows``. On an object store it is a
+folder, ``<epoch>/<n>.arrow``, with one immutable stream a commit. Every batch says in its metadata which
+one it is (``rayflow.n``, from 0) and a CRC-32 of its buffers (``rayflow.crc``).
+
+A frame that cannot be read is a *torn tail*, "not committed", if nothing readable follows; else the log
+is corrupt and is not loaded. What a frame promises holds once :meth:`EpochLog.append` has returned.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from rayflow.errors import FencedError, JournalCorruptError
+from rayflow.storage.store import Store
+
+_MARKER = b"\xff\xff\xff\xff"  # starts every Arrow IPC message
+_FILE = re.compile(r"(\d{6})(\.arrows)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place between two batches of an epoch: how many batches and how many bytes lie before it."""
+
+    batches: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One committed batch, its metadata, and the place right behind it."""
+
+    batch: pa.RecordBatch
+    metadata: dict[str, str]
+    end: Cursor
+
+
+class EpochLog:
+    """The log in the folder ``folder`` of ``store``, whose batches have ``schema``."""
+
+    def __init__(self, store: Store, folder: str, schema: pa.Schema) -> None:
+        self.store, self.folder, self.schema = store, folder, schema
+        self._head = schema.serialize().to_pybytes()
+
+    def epochs(self) -> list[int]:
+        """The epochs that exist, ascending."""
+        matches = (_FILE.fullmatch(name) for name, _ in self.store.list(self.folder))
+        return sorted(int(match[1]) for match in matches if match)
+
+    def claim(self, epoch: int) -> Cursor:
+        """Create ``epoch`` without any batch.
+
+        Raises:
+            FileExistsError: somebody else has claimed it.
+        """
+        if self.store.appends:
+            self.store.append(self._key(epoch), 0, self._head)
+        else:
+            self.store.write(f"{self.folder}/{epoch:06d}/claim", [self._head], if_absent=True)
+        return Cursor(0, len(self._head))
+
+    def append(
+        self, epoch: int, cursor: Cursor, batch: pa.RecordBatch,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Cursor:
+        """Commit ``batch`` at ``cursor``, the end of ``epoch``, and return the new end.
+
+        A cursor of ``Cursor()`` creates the epoch together with its first batch.
+
+        Raises:
+            FencedError: the next epoch exists: somebody else owns the log now. Whether the batch
+                counts is for the new owner to say.
+            FileExistsError: the epoch was to be created, and exists.
+            DataSaveError: the storage failed; the batch does not count, and may be tried again.
+        """
+        data = self._encode(batch, cursor.batches, metadata or {})
+        if self.store.appends:
+            self._append_to_file(epoch, cursor, data)
+        else:
+            key = f"{self.folder}/{epoch:06d}/{cursor.batches:010d}.arrow"
+            self.store.write(key, [self._head, data], if_absent=cursor == Cursor())
+        # After the write, not before: a new owner claims first and reads afterwards, so a batch
+        # that was written before the claim is always seen by it.
+        if self._is_claimed(epoch + 1):
+            raise FencedError(f"Epoch {epoch} of {self.folder} is over: epoch {epoch + 1} exists.")
+        created = len(self._head) if cursor.offset == 0 else 0
+        return Cursor(cursor.batches + 1, cursor.offset + created + len(data))
+
+    def read(self, epoch: int, cursor: Cursor | None = None) -> Iterator[Frame]:
+        """The committed batches of ``epoch`` from ``cursor`` on.
+
+        Raises:
+            JournalCorruptError: a batch is damaged and readable ones follow.
+            DataLoadError: the storage failed.
+        """
+        if self.store.appends:
+            yield from self._read_file(epoch, cursor or Cursor())
+        else:
+            yield from self._read_objects(epoch, cursor or Cursor())
+
+    def _append_to_file(self, epoch: int, cursor: Cursor, data: bytes) -> None:
+        if cursor.offset == 0:
+            data = self._head + data
+        try:
+            self.store.append(self._key(epoch), cursor.offset, data)
+        except KeyError:
+            raise FencedError(f"Epoch {epoch} of {self.folder} was deleted.") from None
+
+    def _key(self, epoch: int) -> str:
+        return f"{self.folder}/{epoch:06d}.arrows"
+
+    def _is_claimed(self, epoch: int) -> bool:
+        if self.store.appends:
+            return self.store.size(self._key(epoch)) is not None
+        return bool(self.store.list(f"{self.folder}/{epoch:06d}"))
+
+    def _encode(self, batch: pa.RecordBatch, number: int, metadata: Mapping[str, str]) -> bytes:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.schema) as writer:
+            signed = {**metadata, "rayflow.n": str(number)}
+            crc = {"rayflow.crc": str(_checksum(batch, signed))}
+            writer.write_batch(batch, custom_metadata={**signed, **crc})
+            end = sink.tell()  # before the end-of-stream mark
+        return bytes(memoryview(sink.getvalue())[len(self._head):end])
+
+    def _read_file(self, epoch: int, cursor: Cursor) -> Iterator[Frame]:
+        start = cursor if cursor.offset else Cursor(0, len(self._head))
+        try:
+            tail = self.store.read(self._key(epoch), start.offset)
+        except KeyError:
+            return
+        base = start.offset - len(self._head)
+        data = self._head + tail
+        position, number = len(self._head), start.batches
+        while position < len(data):
+            found = self._frame_at(data, position)
+            if found is None or found[1].get("rayflow.n") != str(number):
+                self._require_torn_tail(epoch, data, position, number)
+                return
+            batch, metadata, end = found
+            yield Frame(batch, metadata, Cursor(number + 1, base + end))
+            position, number = end, number + 1
+
+    def _read_objects(self, epoch: int, cursor: Cursor) -> Iterator[Frame]:
+        number, offset = cursor.batches, cursor.offset
+        while True:
+            key = f"{self.folder}/{epoch:06d}/{number:010d}.arrow"
+            try:
+                data = self.store.read(key)
+            except KeyError:
+                return
+            found = self._frame_at(data, len(self._head))
+            if found is None or found[1].get("rayflow.n") != str(number):
+                raise JournalCorruptError(f"'{key}' of {self.store.uri} is damaged; restore it.")
+            offset += len(data)
+            yield Frame(found[0], found[1], Cursor(number + 1, offset))
+            number += 1
+
+    def _frame_at(
+        self, data: bytes, position: int
+    ) -> tuple[pa.RecordBatch, dict[str, str], int] | None:
+        """The intact frame at ``position`` of a stream, its metadata and its end, or None."""
+        if data[position : position + 4] != _MARKER:
+            return None
+        source = pa.BufferReader(memoryview(data)[position:])
+        try:
+            reader = pa.ipc.open_stream(_Joined(self._head, source))
+            batch, raw = reader.read_next_batch_with_custom_metadata()
+            metadata = {k.decode(): v.decode() for k, v in (raw or {}).items()}
+        except (StopIteration, OSError, ValueError, MemoryError):
+            return None  # cut off, or lengths and names that flipped bits have made nonsense of
+        if metadata.pop("rayflow.crc", None) != str(_checksum(batch, metadata)):
+            return None
+        return batch, metadata, position + source.tell()
+
+    def _require_torn_tail(self, epoch: int, data: bytes, position: int, number: int) -> None:
+        """Nothing readable may follow a frame that cannot be read.
+
+        Raises:
+            JournalCorruptError: an intact later batch follows.
+        """
+        later = data.find(_MARKER, position + 1)
+        while later != -1:
+            found = self._frame_at(data, later)
+            if found is not None and int(found[1].get("rayflow.n", "-1")) > number:
+                raise JournalCorruptError(
+                    f"Batch {number} of '{self._key(epoch)}' in {self.store.uri} is damaged, and "
+                    "committed batches follow it; restore the file from a copy."
+                )
+            later = data.find(_MARKER, later + 1)
+
+
+class _Joined:
+    """A readable object: the schema message, then the rest of a stream."""
+
+    closed = False
+
+    def __init__(self, head: bytes, tail: pa.BufferReader) -> None:
+        self._head, self._tail = head, tail
+
+    def read(self, size: int = -1) -> bytes:
+        if self._head:
+            wanted = len(self._head) if size < 0 else size
+            part, self._head = self._head[:wanted], self._head[wanted:]
+            return part
+        return bytes(self._tail.read(size))
+
+
+def _checksum(batch: pa.RecordBatch, metadata: Mapping[str, str]) -> int:
+    """A CRC-32 of the metadata (as sorted ``key=value`` lines) and then of every buffer."""
+    crc = zlib.crc32("".join(f"{k}={v}\n" for k, v in sorted(metadata.items())).encode())
+    for column in batch.columns:
+        for buffer in column.buffers():
+            if buffer is not None:
+                crc = zlib.crc32(buffer, crc)
+    return crc

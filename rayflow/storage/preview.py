@@ -1,0 +1,97 @@
+"""Previews: what pages may show of a value. Made by the worker that has it; bounded; plain JSON."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+_TEXT = 2_000
+_ROWS = 50
+_COLUMNS = 50
+_ITEMS = 50
+_DEPTH = 4
+
+
+def describe(value: Any, size: int) -> dict[str, Any]:
+    """Type, size in bytes, shape and a bounded picture of ``value``. Never raises."""
+    try:
+        return _describe(value, size)
+    except Exception as error:  # a user's __repr__ may raise anything; a preview must not fail a task
+        text = f"no preview: {type(error).__name__}: {error}"[:_TEXT]
+        return {**_frame(value, size), "text": text}
+
+
+def _frame(value: Any, size: int) -> dict[str, Any]:
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else (
+        f"{kind.__module__}.{kind.__qualname__}")
+    return {"type": name, "size": size, "shape": None, "text": None, "json": None, "table": None,
+            "truncated": False}
+
+
+def _describe(value: Any, size: int) -> dict[str, Any]:
+    preview = _frame(value, size)
+    if isinstance(value, pa.Table | pa.RecordBatch):
+        return {**preview, "shape": [value.num_rows, value.num_columns], **_table(value)}
+    if isinstance(value, np.ndarray):
+        return {**preview, "shape": list(value.shape), **_text(f"{value.dtype} {value!r}")}
+    if hasattr(value, "shape") and hasattr(value, "head") and hasattr(value, "columns"):
+        return {**preview, "shape": [int(n) for n in value.shape], **_text(repr(value.head(_ROWS)))}
+    plain, cut = _plain(value, _DEPTH)
+    if len(json.dumps(plain, allow_nan=True)) > 8 * _TEXT:
+        return {**preview, **_text(repr(value))}
+    if isinstance(value, dict | list | tuple | str | int | float | bool | None):
+        return {**preview, "json": plain, "truncated": cut}
+    return {**preview, **_text(repr(value))}
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"text": text[:_TEXT], "truncated": len(text) > _TEXT}
+
+
+def _table(table: pa.Table | pa.RecordBatch) -> dict[str, Any]:
+    head = table.slice(0, _ROWS).select(list(range(min(_COLUMNS, table.num_columns))))
+    columns = head.schema.names
+    data = [[_plain(cell, 1)[0] for cell in column.to_pylist()] for column in head.columns]
+    rows = [list(row) for row in zip(*data, strict=True)]
+    cut = table.num_rows > _ROWS or table.num_columns > _COLUMNS
+    return {"table": {"columns": columns, "rows": rows, "total_rows": table.num_rows},
+            "truncated": cut}
+
+
+def _plain(value: Any, depth: int) -> tuple[Any, bool]:
+    """``value`` as bounded JSON, and whether something was left out."""
+    if value is None or isinstance(value, bool | int):
+        return value, False
+    if isinstance(value, float):
+        return (value if value == value and abs(value) != float("inf") else repr(value)), False
+    if isinstance(value, str):
+        clean = value.encode("utf-8", "replace").decode()
+        return clean[:_TEXT], len(clean) > _TEXT
+    if isinstance(value, dict) and depth:
+        return _plain_dict(value, depth)
+    if isinstance(value, list | tuple) and depth:
+        items = [_plain(item, depth - 1) for item in value[:_ITEMS]]
+        cut = len(value) > _ITEMS or any(c for _, c in items)
+        return [plain for plain, _ in items], cut
+    if isinstance(value, pa.Table | pa.RecordBatch):
+        return f"<table of {value.num_rows} rows: {', '.join(value.schema.names[:10])}>", True
+    if isinstance(value, np.ndarray):
+        return f"<array of {value.dtype}, shape {list(value.shape)}>", True
+    if isinstance(value, np.generic):
+        return _plain(value.item(), depth)
+    text = repr(value)
+    return text[:200], len(text) > 200
+
+
+def _plain_dict(value: dict[Any, Any], depth: int) -> tuple[dict[str, Any], bool]:
+    items = {
+        str(key)[:200]: _plain(item, depth - 1)
+        for key, item in islice(value.items(), _ITEMS)
+    }
+    cut = len(value) > _ITEMS or any(c for _, c in items.values())
+    return {key: plain for key, (plain, _) in items.items()}, cut

@@ -1,0 +1,73 @@
+"""The storage contract: a handful of operations on keys, and what each promises.
+
+Keys are relative, use ``/``, and are built in ``layout.py`` only. Stores are cheap to make, hold no
+connection state that cannot be pickled, and are safe to use from several threads.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Store(ABC):
+    """Where bytes lie.
+
+    Attributes:
+        uri: what :func:`open_store` needs to open the same store in another process.
+        appends: whether :meth:`append` works (a journal epoch is then one file, else one object a commit).
+    """
+
+    uri: str
+    appends: bool
+
+    @abstractmethod
+    def read(self, key: str, offset: int = 0) -> bytes:
+        """The bytes of ``key`` from ``offset`` on.
+
+        Raises:
+            KeyError: there is no such key.
+            DataLoadError: the storage failed.
+        """
+
+    @abstractmethod
+    def size(self, key: str) -> int | None:
+        """Length of ``key`` in bytes, or None if there is no such key."""
+
+    @abstractmethod
+    def write(self, key: str, parts: Sequence[Buffer], *, if_absent: bool = False) -> None:
+        """Store ``parts``, one after the other, under ``key``: all or nothing, durable on return.
+
+        A crash in the middle leaves the key as it was. With ``if_absent`` an existing key is kept.
+
+        Raises:
+            FileExistsError: ``if_absent`` and the key exists.
+            DataSaveError: the storage failed; the key is as it was.
+        """
+
+    @abstractmethod
+    def append(self, key: str, offset: int, data: Buffer) -> None:
+        """Put ``data`` at ``offset`` of ``key`` and cut off what lies behind; durable on return.
+
+        ``offset`` 0 creates the key. A crash in the middle may leave a part of ``data`` behind
+        ``offset``: readers must recognise it.
+
+        Raises:
+            FileExistsError: ``offset`` is 0 and the key exists.
+            KeyError: ``offset`` is not 0 and there is no such key.
+            DataSaveError: the storage failed.
+        """
+
+    @abstractmethod
+    def list(self, prefix: str) -> list[tuple[str, Literal["file", "folder"]]]:
+        """Names directly below the folder ``prefix``, sorted; empty if there is no such folder.
+
+        Leftovers of writes that a crash interrupted are not listed.
+        """
+
+    @abstractmethod
+    def delete(self, prefix: str) -> None:
+        """Remove a key, or a folder with all below it. Nothing there is success."""

@@ -1,0 +1,46 @@
+"""``from rayflow import workflow``: the public API, re-exported. Nothing is implemented here."""
+
+from __future__ import annotations
+
+from rayflow import errors as exceptions
+from rayflow.api import (
+    artifact,
+    cancel,
+    continuation,
+    delete,
+    get_metadata,
+    get_output,
+    get_output_async,
+    get_status,
+    init,
+    list_all,
+    resume,
+    resume_all,
+    resume_async,
+    run,
+    run_async,
+)
+from rayflow.core.records import WorkflowStatus
+from rayflow.errors import WorkflowCancellationError, WorkflowError, WorkflowExecutionError
+from rayflow.options import options
+
+NONE = WorkflowStatus.NONE
+PENDING = WorkflowStatus.PENDING
+RUNNING = WorkflowStatus.RUNNING
+SUCCESSFUL = WorkflowStatus.SUCCESSFUL
+FAILED = WorkflowStatus.FAILED
+RESUMABLE = WorkflowStatus.RESUMABLE
+CANCELED = WorkflowStatus.CANCELED
+
+__all__ = [
+    # running
+    "init", "run", "run_async", "resume", "resume_async", "resume_all", "cancel", "delete",
+    # looking
+    "list_all", "get_status", "get_metadata", "get_output", "get_output_async",
+    # writing workflows
+    "options", "continuation", "artifact",
+    # statuses
+    "WorkflowStatus", "NONE", "PENDING", "RUNNING", "SUCCESSFUL", "FAILED", "RESUMABLE", "CANCELED",
+    # errors
+    "exceptions", "WorkflowError", "WorkflowExecutionError", "WorkflowCancellationError",
+]

@@ -1,0 +1,30 @@
+"""What every test shares: its tier, known from its folder, and the order of the tiers.
+
+Quick tiers run first, so that a broken rule is reported in seconds and not after the browser tests.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+TIERS = ("unit", "storage", "engine", "crash", "web", "browser", "acceptance")
+
+
+def tier_of(path: Path) -> str:
+    """The tier of a test file: the name of its folder directly below tests/."""
+    tier = path.relative_to(TESTS).parts[0]
+    if tier not in TIERS:
+        raise pytest.UsageError(
+            f"{path} lies in no tier; move it into one of tests/{{{','.join(TIERS)}}}"
+        )
+    return tier
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with its tier and sort by tier, keeping the order within one."""
+    for item in items:
+        item.add_marker(tier_of(item.path))
+    items.sort(key=lambda item: TIERS.index(tier_of(item.path)))
