@@ -149,7 +149,7 @@ def _generated_secret_key(path: Path) -> str:
             except FileExistsError:
                 pass  # Another process was first; its key is the one everybody uses.
             finally:
-                os.unlink(private)
+                private.unlink()
         return path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise ConfigurationError(

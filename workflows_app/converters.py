@@ -15,7 +15,7 @@ a path and is never left bare by a standard encoder, so both forms can be told a
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -23,9 +23,9 @@ ESCAPED = re.compile(r";([0-9A-Fa-f]{2})")
 # Prefixes under which ids appear as segments; other addresses are left exactly as they came.
 ID_PREFIXES = (b"/workflows/", b"/api/v1/workflows/")
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.conf import settings
 
@@ -29,6 +31,14 @@ if TYPE_CHECKING:
     from rayflow.reader import Root
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Below the time after which the sweep takes a command for lost.
+CALL_SECONDS = 25.0
+# How much longer than asked for the wait for news may take before the engine counts as gone; the
+# first call also connects, and starts the engine if there is none.
+NEWS_GRACE_SECONDS = 20.0
 
 
 class RayGateway:
@@ -53,7 +63,7 @@ class RayGateway:
     ) -> None:
         from rayflow import definitions, errors
 
-        with self._engine(f"launch of {workflow_id!r}"):
+        def start() -> None:
             try:
                 definitions.launch(
                     definition,
@@ -69,30 +79,35 @@ class RayGateway:
                 if not self._is_ours(workflow_id, definition, params, created_by):
                     raise
 
+        self._ask(f"launch of {workflow_id!r}", start)
+
     def cancel(self, workflow_id: str) -> None:
         from rayflow import workflow
 
-        with self._engine(f"cancel of {workflow_id!r}"):
-            workflow.cancel(workflow_id)
+        self._ask(f"cancel of {workflow_id!r}", lambda: workflow.cancel(workflow_id))
 
     def resume(self, workflow_id: str) -> None:
         from rayflow import errors, workflow
 
-        with self._engine(f"resume of {workflow_id!r}"):
+        def go_on() -> None:
             try:
                 workflow.resume_async(workflow_id)
             except errors.WorkflowRunningError:
                 # It runs, which is what was asked for; the first delivery got through.
                 logger.info("Workflow %s is running already", workflow_id)
 
+        self._ask(f"resume of {workflow_id!r}", go_on)
+
     def delete(self, workflow_id: str) -> None:
         from rayflow import errors, workflow
 
-        with self._engine(f"delete of {workflow_id!r}"):
+        def remove() -> None:
             try:
                 workflow.delete(workflow_id)
             except errors.WorkflowNotFoundError:
                 logger.info("Workflow %s is gone already", workflow_id)
+
+        self._ask(f"delete of {workflow_id!r}", remove)
 
     def _is_ours(
         self, workflow_id: str, definition: str, params: dict[str, Any], created_by: str
@@ -132,9 +147,12 @@ class RayGateway:
     def changes(self, cursor: str | None, timeout: float) -> Changes:
         from rayflow import feed
 
-        with self._engine("news of the workflows"):
-            news = feed.changes(cursor, timeout)
-            return Changes(news.cursor, news.reset, list(news.workflow_ids))
+        news = self._ask(
+            "news of the workflows",
+            lambda: feed.changes(cursor, timeout),
+            seconds=timeout + NEWS_GRACE_SECONDS,
+        )
+        return Changes(news.cursor, news.reset, list(news.workflow_ids))
 
     def entries(self) -> list[Entry]:
         with _translated("list of the workflows"):
@@ -167,17 +185,35 @@ class RayGateway:
             self._root = open_root(settings.RAYFLOW_STORAGE)
         return self._root
 
-    @contextmanager
-    def _engine(self, what: str) -> Iterator[None]:
-        """Connect if needed, translate errors, and connect anew after a lost connection."""
+    def _ask(self, what: str, call: Callable[[], T], *, seconds: float = CALL_SECONDS) -> T:
+        """Connect if needed and make a call of the engine, for a limited time.
+
+        When a cluster's head dies, a call may neither return nor fail for a minute and more. It is
+        left behind in its thread then; commands are idempotent, so they are simply repeated.
+        """
+        answer: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                with _translated(what):
+                    self._connect()
+                    answer.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - raised again by result() below
+                answer.set_exception(error)
+
+        # A daemon thread: a call that hangs must not keep the process from stopping.
+        threading.Thread(target=work, name=f"engine: {what}", daemon=True).start()
         try:
-            with _translated(what):
-                self._connect()
-                yield
-        except EngineProblem as problem:
-            if problem.code == "engine_unavailable":
-                self._connected = False
-            raise
+            return answer.result(seconds)
+        except FutureTimeoutError:
+            raise EngineProblem(
+                "engine_unavailable",
+                title="Engine unreachable",
+                detail=f"The engine did not answer within {seconds:.0f} s ({what}). It is tried"
+                " again; look at the Ray cluster if this lasts.",
+                status=503,
+                retryable=True,
+            ) from None
 
     def _connect(self) -> None:
         from rayflow import workflow
@@ -185,6 +221,7 @@ class RayGateway:
         with self._lock:
             if self._connected:
                 return
+            # Without an address Ray would start a cluster of its own in this process.
             os.environ.setdefault("RAY_ADDRESS", settings.RAYFLOW_RAY_ADDRESS)
             workflow.init(storage=settings.RAYFLOW_STORAGE)
             self._connected = True

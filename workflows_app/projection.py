@@ -46,9 +46,9 @@ class StoredTasks:
         return self._tasks(workflow, Q(replaced_by__isnull=False))
 
     def _tasks(self, workflow: Workflow, condition: Q) -> Iterable[Task]:
-        if workflow.pk is None:
-            return ()
-        return Task.objects.filter(condition, workflow=workflow)
+        # A workflow that is being made has no rows yet; all its tasks are in the draft.
+        is_new = workflow._state.adding
+        return () if is_new else Task.objects.filter(condition, workflow=workflow)
 
 
 def apply(pages: Mapping[str, RecordPage]) -> None:

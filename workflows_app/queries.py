@@ -87,7 +87,7 @@ def capped_count(queryset: QuerySet[Any], cap: int = COUNT_CAP) -> tuple[int, bo
 def task_groups(workflow: Workflow) -> list[dict[str, Any]]:
     """Progress of a workflow by task name, in the order the names first appeared."""
     tasks = Task.objects.filter(workflow=workflow)
-    groups = list(
+    rows = (
         tasks.order_by()
         .values("name")
         .annotate(
@@ -96,16 +96,16 @@ def task_groups(workflow: Workflow) -> list[dict[str, Any]]:
                 status.lower(): Count("id", filter=Q(status=status))
                 for status in ("PENDING", "RUNNING", "SUCCESSFUL", "FAILED", "CANCELED")
             },
-            attempts=Max("attempt"),
+            most_attempts=Max("attempt"),
             first_id=Min("id"),
             started_at=Min("started_at"),
             finished_at=Max("finished_at"),
         )
         .order_by("first_id")
     )
+    groups: list[dict[str, Any]] = [dict(row) for row in rows]
     medians = _duration_ranks(tasks)
     for group in groups:
-        del group["first_id"]
         group["p50_ms"], group["p95_ms"] = medians.get(group["name"], (None, None))
     return groups
 
@@ -127,7 +127,7 @@ def _duration_ranks(tasks: QuerySet[Task]) -> dict[str, tuple[int, int]]:
     )
     found: dict[str, list[int]] = {}
     for name, duration in ranked:
-        found.setdefault(name, []).append(int(duration))
+        found.setdefault(name, []).append(int(duration or 0))
     return {name: (min(values), max(values)) for name, values in found.items()}
 
 

@@ -39,8 +39,15 @@ class FakeGateway:
         self.calls: list[tuple[str, str]] = []
         self.catalogue = [DefinitionInfo("digits", "Train.", "examples.digits", SCHEMA, {})]
 
-    def write(self, wf: str, kind: str, task: str | None = None,
-              attempt: int | None = None, /, **data: Any) -> None:  # fmt: skip
+    def write(
+        self,
+        wf: str,
+        kind: str,
+        task: str | None = None,
+        attempt: int | None = None,
+        /,
+        **data: Any,
+    ) -> None:
         journal = self.journals.setdefault(wf, [])
         seq = len(journal) + 1
         journal.append(EngineRecord(seq, START + seq, kind, task, attempt, data))
@@ -52,13 +59,30 @@ class FakeGateway:
                 return str(record.data["status"])
         return "PENDING"
 
-    def launch(self, *, workflow_id: str, definition: str, params: dict[str, Any],
-               metadata: dict[str, Any], tags: dict[str, Any], created_by: str) -> None:  # fmt: skip
+    def launch(
+        self,
+        *,
+        workflow_id: str,
+        definition: str,
+        params: dict[str, Any],
+        metadata: dict[str, Any],
+        tags: dict[str, Any],
+        created_by: str,
+    ) -> None:
         self._called("launch", workflow_id)
         if workflow_id not in self.journals:
-            self.write(workflow_id, "accepted", workflow_id=workflow_id, root="main",
-                       definition=definition, params=params, metadata=metadata, tags=tags,
-                       created_by=created_by, task_count=1)  # fmt: skip
+            self.write(
+                workflow_id,
+                "accepted",
+                workflow_id=workflow_id,
+                root="main",
+                definition=definition,
+                params=params,
+                metadata=metadata,
+                tags=tags,
+                created_by=created_by,
+                task_count=1,
+            )
             self.write(workflow_id, "task", "main", name="main", upstream=[], parent=None)
             self.write(workflow_id, "status", status="RUNNING")
 
@@ -96,14 +120,18 @@ class FakeGateway:
                 records[0].time,
                 records[-1].time,
                 records[0].data.get("definition"),
-            )  # fmt: skip
+            )
             for key, records in self.journals.items()
         ]
 
     def records(self, workflow_id: str, position: str | None) -> RecordPage:
         if workflow_id in self.corrupt:
-            raise EngineProblem("journal_corrupt", title="Damaged", status=500,
-                                detail=f"A batch of {workflow_id!r} is damaged.")  # fmt: skip
+            raise EngineProblem(
+                "journal_corrupt",
+                title="Damaged",
+                status=500,
+                detail=f"A batch of {workflow_id!r} is damaged.",
+            )
         start = int(position or 0)
         journal = self.journals.get(workflow_id, [])
         page = journal[start : start + self.page_size]
@@ -115,5 +143,10 @@ class FakeGateway:
 
     def _check_up(self) -> None:
         if self.is_down:
-            raise EngineProblem("engine_unavailable", title="Engine unreachable", status=503,
-                                detail="The engine did not answer.", retryable=True)  # fmt: skip
+            raise EngineProblem(
+                "engine_unavailable",
+                title="Engine unreachable",
+                status=503,
+                detail="The engine did not answer.",
+                retryable=True,
+            )

@@ -31,12 +31,29 @@ ERROR = {"type": "ValueError", "message": "bad", "traceback": "Traceback …", "
 
 def begin(engine: FakeGateway, workflow_id: str = "w1", tasks: tuple[str, ...] = ("fit",)) -> None:
     """A workflow that runs, with pending tasks."""
-    engine.write(workflow_id, "accepted", workflow_id=workflow_id, root=tasks[-1],
-                 definition="digits", params={"folds": 3}, metadata={"team": "ml"},
-                 tags={"run": "1"}, created_by="omar", task_count=len(tasks))  # fmt: skip
+    engine.write(
+        workflow_id,
+        "accepted",
+        workflow_id=workflow_id,
+        root=tasks[-1],
+        definition="digits",
+        params={"folds": 3},
+        metadata={"team": "ml"},
+        tags={"run": "1"},
+        created_by="omar",
+        task_count=len(tasks),
+    )
     for task in tasks:
-        engine.write(workflow_id, "task", task, name=task.split("_")[0], upstream=[], parent=None,
-                     metadata={"m": 1}, options={"max_retries": 3})  # fmt: skip
+        engine.write(
+            workflow_id,
+            "task",
+            task,
+            name=task.split("_")[0],
+            upstream=[],
+            parent=None,
+            metadata={"m": 1},
+            options={"max_retries": 3},
+        )
     engine.write(workflow_id, "status", status="RUNNING")
 
 
@@ -68,13 +85,15 @@ def rows() -> dict[str, Any]:
         ],
         "attempts": [
             of(row, of=row.task.task_id)
-            for row in TaskAttempt.objects.order_by("task__workflow__workflow_id", "task_id", "number")
+            for row in TaskAttempt.objects.order_by(
+                "task__workflow__workflow_id", "task_id", "number"
+            )
         ],
         "events": [
             of(row, of=row.workflow.workflow_id)
             for row in WorkflowEvent.objects.order_by("workflow__workflow_id", "seq")
         ],
-    }  # fmt: skip
+    }
 
 
 def test_an_accepted_workflow_appears_with_everything_its_first_records_say(
@@ -84,9 +103,15 @@ def test_an_accepted_workflow_appears_with_everything_its_first_records_say(
     follower.step(0)
     workflow = Workflow.objects.get(workflow_id="w1")
     assert (workflow.status, workflow.definition, workflow.created_by) == (
-        "RUNNING", "digits", "omar")  # fmt: skip
+        "RUNNING",
+        "digits",
+        "omar",
+    )
     assert (workflow.params, workflow.user_metadata, workflow.tags) == (
-        {"folds": 3}, {"team": "ml"}, {"run": "1"})  # fmt: skip
+        {"folds": 3},
+        {"team": "ml"},
+        {"run": "1"},
+    )
     assert workflow.root_task_id == "best"
     assert workflow.created_at == moment(START + 1)
     assert workflow.started_at == moment(START + 5)
@@ -104,8 +129,19 @@ def test_a_task_is_followed_from_its_start_to_its_value(
     follower.step(0)
     assert counters() == {"running": 1}
     preview = {"type": "float", "size": 8, "json": 0.9}
-    engine.write("w1", "succeeded", "fit", 1, value={"key": None}, preview=preview,
-                 started_at=START + 4.5, finished_at=START + 6, node="n1", pid=42, caught=False)  # fmt: skip
+    engine.write(
+        "w1",
+        "succeeded",
+        "fit",
+        1,
+        value={"key": None},
+        preview=preview,
+        started_at=START + 4.5,
+        finished_at=START + 6,
+        node="n1",
+        pid=42,
+        caught=False,
+    )
     engine.write("w1", "status", status="SUCCESSFUL", output=preview)
     follower.step(0)
     task = Task.objects.get(task_id="fit")
@@ -133,22 +169,42 @@ def test_a_failure_that_is_retried_leaves_its_attempt_and_a_pending_task(
 ) -> None:
     begin(engine)
     engine.write("w1", "started", "fit", 1)
-    engine.write("w1", "failed", "fit", 1, error=ERROR, cause="application", next="retry",
-                 started_at=START + 4, finished_at=START + 5)  # fmt: skip
+    engine.write(
+        "w1",
+        "failed",
+        "fit",
+        1,
+        error=ERROR,
+        cause="application",
+        next="retry",
+        started_at=START + 4,
+        finished_at=START + 5,
+    )
     follower.step(0)
     assert counters() == {"pending": 1}
     first = TaskAttempt.objects.get(number=1)
     assert (first.status, first.cause, first.error) == ("FAILED", "application", ERROR)
     engine.write("w1", "started", "fit", 2)
-    engine.write("w1", "failed", "fit", 2, error=ERROR, cause="system", next="final",
-                 started_at=START + 6, finished_at=START + 7)  # fmt: skip
+    engine.write(
+        "w1",
+        "failed",
+        "fit",
+        2,
+        error=ERROR,
+        cause="system",
+        next="final",
+        started_at=START + 6,
+        finished_at=START + 7,
+    )
     engine.write("w1", "status", status="FAILED", error=ERROR)
     follower.step(0)
     assert counters() == {"failed": 1}
     workflow = Workflow.objects.get()
     assert (workflow.status, workflow.error) == ("FAILED", ERROR)
     assert list(TaskAttempt.objects.values_list("number", "cause")) == [
-        (1, "application"), (2, "system")]  # fmt: skip
+        (1, "application"),
+        (2, "system"),
+    ]
 
 
 def test_a_task_that_hands_over_ends_when_the_last_of_its_replacements_ends(
@@ -196,7 +252,10 @@ def test_a_change_of_ownership_voids_running_attempts_but_not_hand_overs(
     engine.write("w1", "sealed", epochs={"1": 3})
     follower.step(0)
     assert dict(Task.objects.values_list("task_id", "status")) == {
-        "a": "RUNNING", "b": "PENDING", "c": "PENDING"}  # fmt: skip
+        "a": "RUNNING",
+        "b": "PENDING",
+        "c": "PENDING",
+    }
     lost = TaskAttempt.objects.get(task__task_id="c")
     assert (lost.status, lost.cause) == ("FAILED", "lost")
 
@@ -227,8 +286,15 @@ def test_odd_values_from_user_code_do_not_stop_the_follower(
     engine: FakeGateway, follower: Follower
 ) -> None:
     begin(engine)
-    engine.write("w1", "failed", "fit", 1, next="final", cause="application",
-                 error={"type": "E", "message": "nul \x00 nan", "traceback": "x" * 200_000})  # fmt: skip
+    engine.write(
+        "w1",
+        "failed",
+        "fit",
+        1,
+        next="final",
+        cause="application",
+        error={"type": "E", "message": "nul \x00 nan", "traceback": "x" * 200_000},
+    )
     engine.write("w1", "status", status="FAILED", error={"type": "E", "v": float("nan")})
     follower.step(0)
     assert Workflow.objects.get().error == {"type": "E", "v": "nan"}
@@ -356,8 +422,10 @@ def test_an_id_that_was_deleted_and_given_away_again_shows_the_new_workflow(
     follower.step(0)
     journal = engine.journals.pop("w1")
     begin(engine, "w1", tasks=("new", "newer"))
-    later = [type(r)(r.seq, r.time + 500, r.kind, r.task_id, r.attempt, r.data)
-             for r in engine.journals["w1"]]  # fmt: skip
+    later = [
+        type(r)(r.seq, r.time + 500, r.kind, r.task_id, r.attempt, r.data)
+        for r in engine.journals["w1"]
+    ]
     engine.journals["w1"] = later
     assert journal != later
     engine.news.clear()
@@ -410,7 +478,8 @@ def test_a_damaged_journal_gets_a_visible_error_and_the_others_go_on(
     follower.step(0)
     bad = Workflow.objects.get(workflow_id="bad")
     assert "damaged" in bad.journal_problem
-    assert bad.error is not None and bad.error["type"] == "JournalProblem"
+    assert bad.error is not None
+    assert bad.error["type"] == "JournalProblem"
     assert counters("good") == {"pending": 1}
     # When the file has been restored, the next comparison heals the row.
     engine.corrupt.clear()

@@ -221,7 +221,8 @@ def test_a_command_waits_for_an_engine_that_cannot_be_reached(
     deliver()
     command.refresh_from_db()
     assert command.state == "QUEUED"
-    assert command.problem is not None and command.problem["code"] == "engine_unavailable"
+    assert command.problem is not None
+    assert command.problem["code"] == "engine_unavailable"
     assert command.not_before > timezone.now()
     engine.is_down = False
     _age(command, seconds=60)
@@ -239,7 +240,8 @@ def test_a_refusal_of_the_engine_fails_the_command_and_frees_the_workflow(
     deliver()
     command.refresh_from_db()
     assert command.state == "FAILED"
-    assert command.problem is not None and command.problem["detail"] == "Checkpoints are missing."
+    assert command.problem is not None
+    assert command.problem["detail"] == "Checkpoints are missing."
     assert Workflow.objects.get().pending_command is None
 
 
@@ -285,7 +287,7 @@ def test_a_worker_thought_dead_does_not_overrule_the_one_that_took_over(
 
 
 def test_a_command_lost_by_redis_is_sent_again_but_not_every_five_seconds(
-    operator: User, make: Callable[..., Workflow], engine: FakeGateway, _empty_queue: None
+    operator: User, make: Callable[..., Workflow], engine: FakeGateway
 ) -> None:
     command = services.request(operator, "cancel", make("w1", "RUNNING"))
     with current_app.connection_for_write() as connection:

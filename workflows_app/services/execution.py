@@ -46,7 +46,7 @@ def run_command(command_id: str | UUID) -> None:
             _retry_later(command, problem)
         else:
             _finish(command, CommandState.FAILED, problem=problem.as_dict())
-    except Exception as error:  # noqa: BLE001 - recorded with the command, and logged
+    except Exception as error:
         logger.exception("Command %s (%s %s)", command.id, command.kind, command.workflow_id)
         _finish(command, CommandState.FAILED, problem=_unexpected(command, error))
     else:

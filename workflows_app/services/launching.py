@@ -43,7 +43,7 @@ def launch(
         Mismatch: the idempotency key belongs to a different request.
     """
     access.require(user, "start_workflow")
-    payload = {
+    payload: dict[str, Any] = {
         "definition": definition,
         "params": dict(params),
         "metadata": dict(metadata or {}),
@@ -68,9 +68,8 @@ def check_id(workflow_id: str) -> str:
     Raises:
         Invalid: it is empty, too long, a path of dots, or has characters outside the set.
     """
-    if isinstance(workflow_id, str) and ID_PATTERN.fullmatch(workflow_id):
-        if set(workflow_id) != {"."}:
-            return workflow_id
+    if ID_PATTERN.fullmatch(workflow_id) and set(workflow_id) != {"."}:
+        return workflow_id
     raise Invalid(
         f"{workflow_id!r:.220} cannot be a workflow id here; use 1 to 200 letters, digits and"
         " the characters . _ ~ - (not dots alone), or leave it out and one is made.",
