@@ -1,0 +1,1 @@
+"""The Django app: registry of workflows, commands, follower, API, live updates and admin."""

@@ -1,0 +1,274 @@
+"""The gateway to the engine: the only module of the web application that knows the library.
+
+The library is imported inside the methods, because a web process starts (and serves) without it:
+only the Celery workers and the follower ever talk to the engine or read the storage. Whatever the
+library raises leaves here as an `EngineProblem`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.conf import settings
+
+from workflows_app.gateway import (
+    Changes,
+    DefinitionInfo,
+    EngineProblem,
+    EngineRecord,
+    Entry,
+    RecordPage,
+)
+
+if TYPE_CHECKING:
+    from rayflow.reader import Root
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Below the time after which the sweep takes a command for lost.
+CALL_SECONDS = 25.0
+# How much longer than asked for the wait for news may take before the engine counts as gone; the
+# first call also connects, and starts the engine if there is none.
+NEWS_GRACE_SECONDS = 20.0
+
+
+class RayGateway:
+    """The real gateway: the rayflow library in this process, the engine somewhere on Ray."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connected = False
+        self._root: Root | None = None
+
+    # --- commands ---------------------------------------------------------------------------
+
+    def launch(
+        self,
+        *,
+        workflow_id: str,
+        definition: str,
+        params: dict[str, Any],
+        metadata: dict[str, Any],
+        tags: dict[str, Any],
+        created_by: str,
+    ) -> None:
+        from rayflow import definitions, errors
+
+        def start() -> None:
+            try:
+                definitions.launch(
+                    definition,
+                    params,
+                    workflow_id=workflow_id,
+                    metadata=metadata,
+                    tags=tags,
+                    created_by=created_by,
+                    on_conflict="fail",
+                )
+            except errors.WorkflowExistsError:
+                # A worker may have died after the engine accepted this very launch.
+                if not self._is_ours(workflow_id, definition, params, created_by):
+                    raise
+
+        self._ask(f"launch of {workflow_id!r}", start)
+
+    def cancel(self, workflow_id: str) -> None:
+        from rayflow import workflow
+
+        self._ask(f"cancel of {workflow_id!r}", lambda: workflow.cancel(workflow_id))
+
+    def resume(self, workflow_id: str) -> None:
+        from rayflow import errors, workflow
+
+        def go_on() -> None:
+            try:
+                workflow.resume_async(workflow_id)
+            except errors.WorkflowRunningError:
+                # It runs, which is what was asked for; the first delivery got through.
+                logger.info("Workflow %s is running already", workflow_id)
+
+        self._ask(f"resume of {workflow_id!r}", go_on)
+
+    def delete(self, workflow_id: str) -> None:
+        from rayflow import errors, workflow
+
+        def remove() -> None:
+            try:
+                workflow.delete(workflow_id)
+            except errors.WorkflowNotFoundError:
+                logger.info("Workflow %s is gone already", workflow_id)
+
+        self._ask(f"delete of {workflow_id!r}", remove)
+
+    def _is_ours(
+        self, workflow_id: str, definition: str, params: dict[str, Any], created_by: str
+    ) -> bool:
+        """Whether the workflow with this id came from the same request."""
+        first = next(iter(self.records(workflow_id, None).records), None)
+        if first is None or first.kind != "accepted":
+            return False
+        accepted = first.data
+        stored = accepted.get("params") or {}
+        return (
+            accepted.get("definition") == definition
+            and accepted.get("created_by") == created_by
+            # The stored parameters have the defaults filled in.
+            and all(stored.get(name) == value for name, value in params.items())
+        )
+
+    # --- reading ----------------------------------------------------------------------------
+
+    def definitions(self) -> list[DefinitionInfo]:
+        from rayflow import definitions
+
+        found, problems = definitions.load_all()
+        for problem in problems:
+            logger.warning("Definitions: %s", problem)
+        return [
+            DefinitionInfo(
+                name=each.name,
+                description=each.description,
+                module=each.module,
+                params_schema=each.params_schema,
+                tags=dict(each.tags),
+            )
+            for each in found.values()
+        ]
+
+    def changes(self, cursor: str | None, timeout: float) -> Changes:
+        from rayflow import feed
+
+        news = self._ask(
+            "news of the workflows",
+            lambda: feed.changes(cursor, timeout),
+            seconds=timeout + NEWS_GRACE_SECONDS,
+        )
+        return Changes(news.cursor, news.reset, list(news.workflow_ids))
+
+    def entries(self) -> list[Entry]:
+        with _translated("list of the workflows"):
+            return [
+                Entry(
+                    each.workflow_id,
+                    str(each.status),
+                    each.created_at,
+                    each.changed_at,
+                    each.definition,
+                )
+                for each in self._storage().entries()
+            ]
+
+    def records(self, workflow_id: str, position: str | None) -> RecordPage:
+        with _translated(f"journal of {workflow_id!r}"):
+            page = self._storage().records(workflow_id, position)
+        records = [
+            EngineRecord(each.seq, each.time, str(each.kind), each.task_id, each.attempt, each.data)
+            for each in page.records
+        ]
+        return RecordPage(records, page.position, page.more, page.reset)
+
+    # --- connections ------------------------------------------------------------------------
+
+    def _storage(self) -> Root:
+        from rayflow.reader import open_root
+
+        if self._root is None:
+            self._root = open_root(settings.RAYFLOW_STORAGE)
+        return self._root
+
+    def _ask(self, what: str, call: Callable[[], T], *, seconds: float = CALL_SECONDS) -> T:
+        """Connect if needed and make a call of the engine, for a limited time.
+
+        When a cluster's head dies, a call may neither return nor fail for a minute and more. It is
+        left behind in its thread then; commands are idempotent, so they are simply repeated.
+        """
+        answer: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                with _translated(what):
+                    self._connect()
+                    answer.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - raised again by result() below
+                answer.set_exception(error)
+
+        # A daemon thread: a call that hangs must not keep the process from stopping.
+        threading.Thread(target=work, name=f"engine: {what}", daemon=True).start()
+        try:
+            return answer.result(seconds)
+        except FutureTimeoutError:
+            raise EngineProblem(
+                "engine_unavailable",
+                title="Engine unreachable",
+                detail=f"The engine did not answer within {seconds:.0f} s ({what}). It is tried"
+                " again; look at the Ray cluster if this lasts.",
+                status=503,
+                retryable=True,
+            ) from None
+
+    def _connect(self) -> None:
+        from rayflow import workflow
+
+        with self._lock:
+            if self._connected:
+                return
+            # Without an address Ray would start a cluster of its own in this process.
+            os.environ.setdefault("RAY_ADDRESS", settings.RAYFLOW_RAY_ADDRESS)
+            workflow.init(storage=settings.RAYFLOW_STORAGE)
+            self._connected = True
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Turn the library's errors into `EngineProblem`; `what` is being done."""
+    from rayflow import errors
+
+    try:
+        yield
+    except errors.WorkflowError as error:
+        raise _problem(error, what) from error
+    except (OSError, TimeoutError) as error:
+        raise EngineProblem(
+            "engine_unavailable",
+            title="The engine or the storage cannot be reached",
+            detail=f"The {what} failed: {error}. It is tried again.",
+            status=503,
+            retryable=True,
+        ) from error
+
+
+def _problem(error: Exception, what: str) -> EngineProblem:
+    from rayflow import errors
+
+    table: list[tuple[type[Exception], str, str, int, bool]] = [
+        (errors.EngineUnavailableError, "engine_unavailable", "Engine unreachable", 503, True),
+        (errors.RootInUseError, "root_in_use", "Storage owned by another engine", 503, True),
+        (errors.WorkflowNotFoundError, "not_found", "No such workflow", 404, False),
+        (errors.WorkflowExistsError, "workflow_exists", "The id is taken", 409, False),
+        (errors.WorkflowStillActiveError, "still_active", "The workflow is active", 409, False),
+        (errors.WorkflowRunningError, "already_running", "The workflow is running", 409, False),
+        (errors.WorkflowNotResumableError, "not_resumable", "It cannot be resumed", 409, False),
+        (errors.WorkflowCancellationError, "canceled", "The workflow is canceled", 409, False),
+        (errors.UnknownDefinitionError, "unknown_definition", "No such definition", 404, False),
+        (errors.InvalidParametersError, "invalid_parameters", "Unfit parameters", 400, False),
+        (errors.JournalCorruptError, "journal_corrupt", "The journal is damaged", 500, False),
+        (errors.DataLoadError, "data_load", "Stored data cannot be read", 500, False),
+        (errors.StorageError, "storage_unavailable", "The storage failed", 503, True),
+    ]
+    for kind, code, title, status, retryable in table:
+        if isinstance(error, kind):
+            return EngineProblem(
+                code, title=title, detail=str(error), status=status, retryable=retryable
+            )
+    return EngineProblem(
+        "engine_error", title="The engine refused", detail=f"The {what} failed: {error}", status=500
+    )

@@ -1,0 +1,151 @@
+"""What the web application asks of the engine, and the values that travel.
+
+`workflows_app.engine` implements it with the library; tests put an in-memory one in its place.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+
+class EngineProblem(Exception):
+    """The engine or the storage refused or could not be reached.
+
+    Args:
+        code: a short stable name, such as ``engine_unavailable`` or ``not_found``.
+        title: the kind of problem, for people.
+        detail: what happened, to which workflow, and what to do next.
+        status: the HTTP status that fits.
+        retryable: whether the same call may succeed later without anybody doing anything.
+    """
+
+    def __init__(
+        self, code: str, *, title: str, detail: str, status: int, retryable: bool = False
+    ) -> None:
+        super().__init__(code, title, detail, status, retryable)
+        self.code = code
+        self.title = title
+        self.detail = detail
+        self.status = status
+        self.retryable = retryable
+
+    def __str__(self) -> str:
+        return self.detail
+
+    def as_dict(self) -> dict[str, Any]:
+        """The problem as it is stored with a command."""
+        return {
+            "code": self.code,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "retryable": self.retryable,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionInfo:
+    """A launchable function, as far as the registry needs to know it."""
+
+    name: str
+    description: str
+    module: str
+    params_schema: dict[str, Any]
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Which workflows have new records; `reset` asks for a comparison with all entries."""
+
+    cursor: str
+    reset: bool
+    workflow_ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the index says of one workflow. Times are Unix seconds."""
+
+    workflow_id: str
+    status: str
+    created_at: float
+    changed_at: float
+    definition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRecord:
+    """One fact of a journal, without its value."""
+
+    seq: int
+    time: float
+    kind: str
+    task_id: str | None = None
+    attempt: int | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPage:
+    """Records behind a position. `reset`: forget what was read before, this starts at record 1."""
+
+    records: Sequence[EngineRecord]
+    position: str
+    more: bool = False
+    reset: bool = False
+
+
+class Gateway(Protocol):
+    """What the web application asks of the engine. All commands may be repeated."""
+
+    def launch(
+        self,
+        *,
+        workflow_id: str,
+        definition: str,
+        params: dict[str, Any],
+        metadata: dict[str, Any],
+        tags: dict[str, Any],
+        created_by: str,
+    ) -> None:
+        """Start a workflow; return when it is durably accepted."""
+
+    def cancel(self, workflow_id: str) -> None:
+        """Ask for a cancellation."""
+
+    def resume(self, workflow_id: str) -> None:
+        """Continue a failed or interrupted workflow; return when it is accepted."""
+
+    def delete(self, workflow_id: str) -> None:
+        """Remove a finished workflow with its storage."""
+
+    def definitions(self) -> list[DefinitionInfo]:
+        """Load and describe every definition that can be loaded."""
+
+    def changes(self, cursor: str | None, timeout: float) -> Changes:
+        """Wait up to `timeout` seconds for news."""
+
+    def entries(self) -> list[Entry]:
+        """All workflows of the storage root; needs no engine."""
+
+    def records(self, workflow_id: str, position: str | None) -> RecordPage:
+        """The next records of one workflow; needs no engine."""
+
+
+@functools.lru_cache(maxsize=4)
+def gateway_at(path: str) -> Gateway:
+    """The gateway of this class, made once per process."""
+    made: Gateway = import_string(path)()
+    return made
+
+
+def gateway() -> Gateway:
+    """The gateway that the settings name, one per process."""
+    return gateway_at(settings.RAYFLOW_GATEWAY)

@@ -1,0 +1,47 @@
+"""The registry's tables.
+
+`Workflow`, `Task`, `TaskAttempt` and `WorkflowEvent` are a projection of the journals: only the
+follower writes them and they can be emptied and refilled at any time. Everything else is written
+by the services. Nothing here imports anything of ours.
+"""
+
+from __future__ import annotations
+
+from workflows_app.models.accounts import ApiToken, AuditEntry
+from workflows_app.models.commands import (
+    BulkItem,
+    BulkItemState,
+    BulkOperation,
+    BulkState,
+    Command,
+    CommandKind,
+    CommandState,
+)
+from workflows_app.models.registry import (
+    Definition,
+    FollowerState,
+    Task,
+    TaskAttempt,
+    Workflow,
+    WorkflowEvent,
+    WorkflowStatus,
+)
+
+__all__ = [
+    "ApiToken",
+    "AuditEntry",
+    "BulkItem",
+    "BulkItemState",
+    "BulkOperation",
+    "BulkState",
+    "Command",
+    "CommandKind",
+    "CommandState",
+    "Definition",
+    "FollowerState",
+    "Task",
+    "TaskAttempt",
+    "Workflow",
+    "WorkflowEvent",
+    "WorkflowStatus",
+]

@@ -1,0 +1,189 @@
+"""Reading queries that the pages, the API, the admin and the bulk operations share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import (
+    Avg,
+    Count,
+    F,
+    IntegerField,
+    Max,
+    Min,
+    Q,
+    QuerySet,
+    Window,
+)
+from django.db.models.functions import RowNumber, TruncHour
+from django.utils import timezone
+
+from workflows_app.models import FollowerState, Task, Workflow, WorkflowStatus
+from workflows_app.problems import Invalid
+
+SORTS = {
+    "created": "created_at",
+    "started": "started_at",
+    "finished": "finished_at",
+    "duration": "duration_ms",
+}
+COUNT_CAP = 10_000
+# The follower says it is alive at least this often; beyond, pages show how old their data is.
+FRESH_WITHIN = timedelta(seconds=15)
+
+
+def search(
+    queryset: QuerySet[Workflow],
+    *,
+    q: str = "",
+    status: str | Sequence[str] = (),
+    definition: str | Sequence[str] = (),
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+) -> QuerySet[Workflow]:
+    """Narrow a queryset of workflows.
+
+    Args:
+        q: text contained in the workflow id or the definition's name.
+        status, definition: one, several, or a comma-separated list.
+
+    Raises:
+        Invalid: an unknown status.
+    """
+    statuses = _words(status)
+    unknown = [word for word in statuses if word not in WorkflowStatus.values]
+    if unknown:
+        raise Invalid(
+            f"{unknown[0]!r} is not a status; use: {', '.join(WorkflowStatus.values)}.",
+            code="bad_query",
+            errors=[{"pointer": "/status", "detail": f"unknown status {unknown[0]!r}"}],
+        )
+    if statuses:
+        queryset = queryset.filter(status__in=statuses)
+    if definitions := _words(definition):
+        queryset = queryset.filter(definition__in=definitions)
+    if q := q.strip():
+        queryset = queryset.filter(Q(workflow_id__icontains=q) | Q(definition__icontains=q))
+    if created_after is not None:
+        queryset = queryset.filter(created_at__gte=created_after)
+    if created_before is not None:
+        queryset = queryset.filter(created_at__lt=created_before)
+    return queryset
+
+
+def _words(value: str | Sequence[str]) -> list[str]:
+    parts = value.split(",") if isinstance(value, str) else value
+    return [part.strip() for part in parts if part.strip()]
+
+
+def capped_count(queryset: QuerySet[Any], cap: int = COUNT_CAP) -> tuple[int, bool]:
+    """How many rows there are, counting no further than `cap`; and whether that is all of them."""
+    counted = queryset.order_by().values("pk")[: cap + 1].count()
+    return min(counted, cap), counted <= cap
+
+
+def task_groups(workflow: Workflow) -> list[dict[str, Any]]:
+    """Progress of a workflow by task name, in the order the names first appeared."""
+    tasks = Task.objects.filter(workflow=workflow)
+    rows = (
+        tasks.order_by()
+        .values("name")
+        .annotate(
+            total=Count("id"),
+            **{
+                status.lower(): Count("id", filter=Q(status=status))
+                for status in ("PENDING", "RUNNING", "SUCCESSFUL", "FAILED", "CANCELED")
+            },
+            most_attempts=Max("attempt"),
+            first_id=Min("id"),
+            started_at=Min("started_at"),
+            finished_at=Max("finished_at"),
+        )
+        .order_by("first_id")
+    )
+    groups: list[dict[str, Any]] = [dict(row) for row in rows]
+    medians = _duration_ranks(tasks)
+    for group in groups:
+        group["p50_ms"], group["p95_ms"] = medians.get(group["name"], (None, None))
+    return groups
+
+
+def _duration_ranks(tasks: QuerySet[Task]) -> dict[str, tuple[int, int]]:
+    """Median and 95th percentile of the durations by task name, in one statement.
+
+    Window functions rather than the database's own percentile function, which SQLite lacks.
+    """
+    ranked = (
+        tasks.filter(duration_ms__isnull=False)
+        .order_by()
+        .annotate(
+            rank=Window(RowNumber(), partition_by="name", order_by=["duration_ms", "id"]),
+            size=Window(Count("id"), partition_by="name", output_field=IntegerField()),
+        )
+        .filter(Q(rank=(F("size") * 50 + 99) / 100) | Q(rank=(F("size") * 95 + 99) / 100))
+        .values_list("name", "duration_ms")
+    )
+    found: dict[str, list[int]] = {}
+    for name, duration in ranked:
+        found.setdefault(name, []).append(int(duration or 0))
+    return {name: (min(values), max(values)) for name, values in found.items()}
+
+
+def status_counts() -> dict[str, int]:
+    """How many workflows there are in each status."""
+    counted = dict(
+        Workflow.objects.order_by()
+        .values_list("status")
+        .annotate(n=Count("id"))
+        .values_list("status", "n")
+    )
+    return {status: counted.get(status, 0) for status in WorkflowStatus.values}
+
+
+def overview() -> dict[str, Any]:
+    """The numbers of the first page: counts, the last day by hour, and how fresh they are."""
+    since = timezone.now() - timedelta(hours=24)
+    recent = Workflow.objects.filter(created_at__gte=since).order_by()
+    by_hour = (
+        recent.annotate(hour=TruncHour("created_at"))
+        .values("hour", "status")
+        .annotate(n=Count("id"))
+        .order_by("hour", "status")
+    )
+    by_definition = (
+        recent.filter(definition__isnull=False)
+        .values("definition")
+        .annotate(
+            total=Count("id"),
+            failed=Count("id", filter=Q(status=WorkflowStatus.FAILED)),
+            mean_ms=Avg("duration_ms"),
+        )
+        .order_by("-total", "definition")[:10]
+    )
+    counts = status_counts()
+    return {
+        "counts": counts,
+        "total": sum(counts.values()),
+        "last_day": [
+            {"hour": row["hour"].isoformat(), "status": row["status"], "n": row["n"]}
+            for row in by_hour
+        ],
+        "definitions": list(by_definition),
+        "follower": follower(),
+    }
+
+
+def follower() -> dict[str, Any]:
+    """How fresh the registry is."""
+    state = FollowerState.objects.filter(id=1).first()
+    if state is None or state.heartbeat_at is None:
+        return {"alive": False, "engine_reachable": False, "age_s": None, "detail": ""}
+    age = timezone.now() - state.heartbeat_at
+    return {
+        "alive": age < FRESH_WITHIN,
+        "engine_reachable": state.engine_reachable,
+        "age_s": round(age.total_seconds(), 1),
+        "detail": state.detail,
+    }

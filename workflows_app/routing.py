@@ -1,0 +1,7 @@
+"""Websocket addresses."""
+
+from __future__ import annotations
+
+from channels.routing import URLRouter
+
+websocket_application = URLRouter([])

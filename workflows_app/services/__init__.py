@@ -1,0 +1,28 @@
+"""Everything people and programs can ask for. The only writers of commands and settings tables.
+
+A service is: check the permission, one transaction with a conditional update, an audit entry,
+and whatever has to be sent after commit. Pages, API, admin and Celery tasks call these and
+nothing below them.
+"""
+
+from __future__ import annotations
+
+from workflows_app.services.accounts import ensure_operator
+from workflows_app.services.bulk import abort_bulk, advance_bulk, request_bulk
+from workflows_app.services.commands import request
+from workflows_app.services.definitions import sync_definitions
+from workflows_app.services.execution import run_command
+from workflows_app.services.launching import launch
+from workflows_app.services.sweeping import sweep
+
+__all__ = [
+    "abort_bulk",
+    "advance_bulk",
+    "ensure_operator",
+    "launch",
+    "request",
+    "request_bulk",
+    "run_command",
+    "sweep",
+    "sync_definitions",
+]

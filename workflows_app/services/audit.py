@@ -1,0 +1,21 @@
+"""Entries of the audit log, written in the transaction of what they tell about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from workflows_app.middleware import current_request_id
+from workflows_app.models import AuditEntry
+
+
+def record(user: User | None, verb: str, *, target: str, **detail: Any) -> None:
+    """Note that `user` (or the system, when None) asked for `verb` on `target`."""
+    AuditEntry.objects.create(
+        actor=user.get_username() if user else "system",
+        verb=verb,
+        target=target,
+        detail={key: value for key, value in detail.items() if value not in (None, "", {})},
+        request_id=current_request_id(),
+    )

@@ -1,0 +1,131 @@
+"""Carrying a command out: the state machine that Celery drives.
+
+Each move is a conditional update that names the state (and the attempt) it starts from, so a
+command delivered twice, or found again by the sweep while a slow worker still has it, moves once:
+
+    QUEUED --take--> RUNNING --finish--> SUCCEEDED
+                        |----fail------> FAILED
+                        |----retry-----> QUEUED   (the engine could not be reached; later again)
+
+A worker that dies leaves RUNNING behind; the sweep puts it back to QUEUED. The engine's commands
+are idempotent, so a second execution of the same command finds its own work and succeeds.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from workflows_app import after_commit, rules
+from workflows_app.gateway import EngineProblem, Gateway, gateway
+from workflows_app.models import Command, CommandKind, CommandState, Workflow
+from workflows_app.services import bulk_progress
+
+logger = logging.getLogger(__name__)
+
+# About ten minutes in all: an engine that restarts is back long before.
+MAX_ATTEMPTS = 25
+LONGEST_PAUSE_SECONDS = 30.0
+
+
+def run_command(command_id: str | UUID) -> None:
+    """Carry one command out, unless somebody else has taken it or it is done."""
+    command = _take(command_id)
+    if command is None:
+        return
+    try:
+        _execute(gateway(), command)
+    except EngineProblem as problem:
+        if problem.retryable and command.attempts < MAX_ATTEMPTS:
+            _retry_later(command, problem)
+        else:
+            _finish(command, CommandState.FAILED, problem=problem.as_dict())
+    except Exception as error:
+        logger.exception("Command %s (%s %s)", command.id, command.kind, command.workflow_id)
+        _finish(command, CommandState.FAILED, problem=_unexpected(command, error))
+    else:
+        _finish(command, CommandState.SUCCEEDED, problem=None)
+
+
+def _take(command_id: str | UUID) -> Command | None:
+    taken = Command.objects.filter(id=command_id, state=CommandState.QUEUED).update(
+        state=CommandState.RUNNING, started_at=timezone.now(), attempts=F("attempts") + 1
+    )
+    if not taken:
+        return None
+    return Command.objects.select_related("created_by").get(id=command_id)
+
+
+def _execute(engine: Gateway, command: Command) -> None:
+    if command.kind == CommandKind.LAUNCH:
+        engine.launch(
+            workflow_id=command.workflow_id,
+            definition=command.payload["definition"],
+            params=command.payload["params"],
+            metadata=command.payload["metadata"],
+            tags=command.payload["tags"],
+            created_by=command.created_by.get_username() if command.created_by else "",
+        )
+    elif command.kind == CommandKind.CANCEL:
+        engine.cancel(command.workflow_id)
+    elif command.kind == CommandKind.RESUME:
+        engine.resume(command.workflow_id)
+    elif command.kind == CommandKind.DELETE:
+        engine.delete(command.workflow_id)
+
+
+def _retry_later(command: Command, problem: EngineProblem) -> None:
+    pause = min(2.0 ** min(command.attempts, 10), LONGEST_PAUSE_SECONDS)
+    Command.objects.filter(
+        id=command.id, state=CommandState.RUNNING, attempts=command.attempts
+    ).update(
+        state=CommandState.QUEUED,
+        problem=problem.as_dict(),
+        not_before=timezone.now() + timedelta(seconds=pause),
+    )
+
+
+def _finish(command: Command, state: CommandState, *, problem: dict[str, Any] | None) -> None:
+    with transaction.atomic():
+        # The attempt is part of the condition: a worker thought dead must not overrule the one
+        # that has taken the command since.
+        finished = Command.objects.filter(
+            id=command.id, state=CommandState.RUNNING, attempts=command.attempts
+        ).update(state=state, problem=problem, finished_at=timezone.now())
+        if not finished:
+            return
+        _clear_pending(command, state)
+        if command.bulk_id is not None:
+            detail = "" if problem is None else str(problem["detail"])
+            bulk_progress.command_finished(command, detail=detail)
+        after_commit.ring({"list": 0, f"workflow:{command.workflow_id}": 0})
+
+
+def _clear_pending(command: Command, state: CommandState) -> None:
+    """Take the pending mark away where no later record of the journal will do it.
+
+    A cancel stays pending until the journal says CANCELED (or that the workflow ended first), a
+    delete until the row is gone.
+    """
+    marked = Workflow.objects.filter(workflow_id=command.workflow_id, pending_command=command.kind)
+    if state == CommandState.SUCCEEDED and command.kind == CommandKind.DELETE:
+        return
+    if state == CommandState.SUCCEEDED and command.kind == CommandKind.CANCEL:
+        marked = marked.filter(status__in=rules.TERMINAL)
+    marked.update(pending_command=None)
+
+
+def _unexpected(command: Command, error: Exception) -> dict[str, Any]:
+    return {
+        "code": "internal",
+        "title": "The command failed in an unexpected way",
+        "status": 500,
+        "detail": f"{command.kind} of {command.workflow_id!r} failed with"
+        f" {type(error).__name__}: {str(error)[:500]}. The worker's log has the traceback.",
+    }

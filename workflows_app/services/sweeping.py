@@ -1,0 +1,50 @@
+"""The sweep: whatever a killed worker or an emptied Redis has lost is sent again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from workflows_app import after_commit
+from workflows_app.models import BulkItem, BulkItemState, BulkOperation, Command, CommandState
+from workflows_app.services import bulk_progress
+
+# Longer than any command takes; one that is still at work then runs twice, which is harmless.
+STALE_AFTER = timedelta(seconds=30)
+# How long a dispatched command may lie in the queue before it is sent once more.
+RESEND_AFTER = timedelta(seconds=15)
+# A command that was created a moment ago is on its way already.
+GRACE = timedelta(seconds=3)
+LIMIT = 500
+
+
+def sweep() -> int:
+    """Send open commands and bulk operations that nobody is working on; return how many."""
+    now = timezone.now()
+    Command.objects.filter(state=CommandState.RUNNING, started_at__lt=now - STALE_AFTER).update(
+        state=CommandState.QUEUED, not_before=now - GRACE
+    )
+    due = Command.objects.filter(state=CommandState.QUEUED, not_before__lte=now - GRACE)
+    found = list(due.order_by("not_before").values_list("id", flat=True)[:LIMIT])
+    # The date is moved by a conditional update, so two sweeps do not both send a command.
+    ours = [
+        str(command_id)
+        for command_id in found
+        if due.filter(id=command_id).update(not_before=now + RESEND_AFTER)
+    ]
+    after_commit.enqueue(after_commit.RUN_COMMAND, *ours)
+    return len(ours) + _send_idle_bulks()
+
+
+def _send_idle_bulks() -> int:
+    in_flight = BulkItem.objects.filter(bulk=OuterRef("pk"), state=BulkItemState.SENT)
+    idle = BulkOperation.objects.filter(
+        ~Exists(in_flight),
+        state__in=bulk_progress.OPEN_STATES,
+        created_at__lt=timezone.now() - GRACE,
+    )
+    ids = [str(bulk_id) for bulk_id in idle.values_list("id", flat=True)[:LIMIT]]
+    after_commit.enqueue(after_commit.ADVANCE_BULK, *ids)
+    return len(ids)
