@@ -92,9 +92,8 @@ def adopt(store: Store, workflow_id: str, *, resume: bool) -> Opened:
         return Opened(state, None, [])
     writer, records = journal.claim(time.time())
     state = fold(records)
-    reset = lost_values(state)
-    if state.is_finished:
-        reset += failed_tasks(state)
+    again = failed_tasks(state) if state.is_finished else []
+    reset = lost_values(state, again) + again
     facts = [Fact(Kind.RESUMED, data={"reset": reset})] if reset or resume else []
     return Opened(state, writer, facts)
 

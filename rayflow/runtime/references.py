@@ -15,7 +15,7 @@ from typing import Any
 import ray
 
 from rayflow.core.graph import StoredValue
-from rayflow.errors import SerializationError
+from rayflow.errors import DataLoadError, SerializationError
 from rayflow.runtime.code import CodeStore
 from rayflow.storage import layout
 from rayflow.storage.root import open_store
@@ -96,7 +96,11 @@ class ValueReader:
             except (ray.exceptions.ObjectLostError, ray.exceptions.OwnerDiedError):
                 if given.stored is None:
                     raise
-        assert given.stored is not None
+        if given.stored is None:
+            raise DataLoadError(
+                "The result of an upstream task is neither in the storage nor in memory any more; "
+                "resuming the workflow computes it again."
+            )
         return self.read(given.stored)
 
     def _resolve(self, pid: Any) -> Any:

@@ -121,6 +121,8 @@ class LocalStore(Store):
         """Create ``folder`` and make every new level durable in its parent."""
         missing = []
         while not folder.is_dir():
+            if folder.exists():
+                raise NotADirectoryError(f"{folder} is a file where a folder is needed")
             missing.append(folder)
             folder = folder.parent
         for new in reversed(missing):
