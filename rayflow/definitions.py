@@ -245,7 +245,7 @@ def _checked_name(name: object) -> str:
     if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
         raise ValueError(
             f"{name!r} is no name for a definition: use 1 to 100 letters, digits, '_', '.' "
-            f'or \'-\', for example @workflow.definition(name="daily_report").'
+            f"or '-', for example @workflow.definition(name=\"daily_report\")."
         )
     return name
 
