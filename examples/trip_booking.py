@@ -141,7 +141,7 @@ def trip_booking(
     back: Annotated[date, Field(title="Return")] = date(2030, 7, 5),
     failure_probability: Annotated[
         float, Field(ge=0, le=0.9, description="How often a call to the service fails.")
-    ] = 0.4,
+    ] = 0.6,
     seed: Annotated[int, Field(description="Decides which calls fail.")] = 7,
     hotel_sold_out: Annotated[
         bool, Field(description="The hotel has no room: everything booked is canceled.")

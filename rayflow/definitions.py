@@ -229,12 +229,7 @@ def _define(
             f"workflow.definition needs a plain function that returns a DAG, but was given "
             f"{function!r}. Put it on the function that calls .bind(), not on a remote function."
         )
-    chosen = function.__name__ if name is None else name
-    if not isinstance(chosen, str) or not NAME_PATTERN.fullmatch(chosen):
-        raise ValueError(
-            f"{chosen!r} is no name for a definition: use 1 to 100 letters, digits, '_', '.' "
-            f"or '-', for example @workflow.definition(name=\"daily_report\")."
-        )
+    chosen = _checked_name(function.__name__ if name is None else name)
     text = _first_paragraph(function) if description is None else description
     return Definition(
         function=function,
@@ -246,7 +241,16 @@ def _define(
     )
 
 
-def _checked_tags(name: str, tags: Mapping[str, str] | None) -> dict[str, str]:
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no name for a definition: use 1 to 100 letters, digits, '_', '.' "
+            f"or '-', for example @workflow.definition(name=\"daily_report\")."
+        )
+    return name
+
+
+def _checked_tags(name: str, tags: Mapping[Any, Any] | None) -> dict[str, str]:
     checked = dict(tags or {})
     for key, value in checked.items():
         if not isinstance(key, str) or not isinstance(value, str):

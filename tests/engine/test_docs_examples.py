@@ -27,7 +27,7 @@ def _execute(code: str, where: str) -> dict[str, Any]:
 
 
 def test_the_example_of_the_readme_prints_what_it_says(
-    engine: Any, capsys: pytest.CaptureFixture[str]
+    engine: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (block,) = _blocks("README.md")
     _execute(block, "readme")
@@ -36,7 +36,7 @@ def test_the_example_of_the_readme_prints_what_it_says(
 
 
 def test_the_quickstart_runs_from_the_file_to_the_result(
-    engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flows, run_it, failing = _blocks("docs/quickstart.md")
     (tmp_path / "flows.py").write_text(flows)
@@ -51,20 +51,20 @@ def test_the_quickstart_runs_from_the_file_to_the_result(
     assert workflow.get_status("page-7") == workflow.SUCCESSFUL
 
 
-def test_the_definition_of_the_reference_can_be_launched(engine: Any) -> None:
+def test_the_definition_of_the_reference_can_be_launched(engine: str) -> None:
     _, block = _blocks("docs/reference.md")
     greeting = _execute(block, "reference")["greeting"]
     assert workflow.run(greeting.build({"name": "Ada", "language": "it"})) == "Ciao, Ada!"
 
 
 def test_the_reader_of_the_journal_format_page_reads_a_journal(
-    engine: Any, capsys: pytest.CaptureFixture[str]
+    engine: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (readme,) = _blocks("README.md")
     _execute(readme, "readme")
     capsys.readouterr()
     (block,) = _blocks("docs/journal-format.md")
-    (journal,) = Path(engine.storage).glob("workflows/*/squares/journal/000001.arrows")
+    (journal,) = Path(engine).glob("workflows/*/squares/journal/000001.arrows")
     _execute(block, "journal")["print_journal"](str(journal))
     printed = capsys.readouterr().out
     for kind in ("accepted", "task", "status", "succeeded"):

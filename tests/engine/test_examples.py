@@ -26,7 +26,7 @@ SMALL_SEARCH = {
 }
 
 
-def test_digits_training_finds_a_good_classifier_and_keeps_it(engine: Any) -> None:
+def test_digits_training_finds_a_good_classifier_and_keeps_it(engine: str) -> None:
     result = workflow.run(digits_training.build(SMALL_SEARCH), workflow_id="digits")
 
     assert result["accuracy"] > 0.95
@@ -53,7 +53,7 @@ def source_tree(tmp_path: Path) -> Path:
     return tmp_path / "source"
 
 
-def test_code_census_counts_every_file_and_writes_parquet(engine: Any, source_tree: Path) -> None:
+def test_code_census_counts_every_file_and_writes_parquet(engine: str, source_tree: Path) -> None:
     dag = code_census.build({"root": str(source_tree), "batch_size": 1})
     result = workflow.run(dag, workflow_id="census")
 
@@ -63,11 +63,11 @@ def test_code_census_counts_every_file_and_writes_parquet(engine: Any, source_tr
     assert [row["path"] for row in result["problems"]] == ["shop/broken.py", "shop/latin.py"]
     shop = result["packages"].to_pylist()[1]
     assert (shop["package"], shop["docstring_coverage"]) == ("shop", pytest.approx(1 / 3))
-    stored = (Path(engine.storage) / result["parquet"]).read_bytes()
+    stored = (Path(engine) / result["parquet"]).read_bytes()
     assert pq.read_table(io.BytesIO(stored)).equals(result["packages"])
 
 
-def test_code_census_of_a_folder_that_is_not_there_fails_with_a_clear_error(engine: Any) -> None:
+def test_code_census_of_a_folder_that_is_not_there_fails_with_a_clear_error(engine: str) -> None:
     dag = code_census.build({"root": "/no/such/folder"})
     with pytest.raises(workflow.exceptions.WorkflowExecutionError, match="is not a folder"):
         workflow.run(dag, workflow_id="census-nowhere")
@@ -79,7 +79,7 @@ def _ledger(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_trip_booking_books_each_part_once_although_the_service_fails(
-    engine: Any, tmp_path: Path
+    engine: str, tmp_path: Path
 ) -> None:
     params = {"failure_probability": 0.7, "seed": 3, "ledger": str(tmp_path)}
     receipt = workflow.run(trip_booking.build(params), workflow_id="trip")
@@ -94,7 +94,7 @@ def test_trip_booking_books_each_part_once_although_the_service_fails(
 
 
 def test_trip_booking_cancels_what_was_booked_when_the_hotel_is_sold_out(
-    engine: Any, tmp_path: Path
+    engine: str, tmp_path: Path
 ) -> None:
     params = {"failure_probability": 0.5, "hotel_sold_out": True, "ledger": str(tmp_path)}
     receipt = workflow.run(trip_booking.build(params), workflow_id="trip-sold-out")
@@ -105,7 +105,7 @@ def test_trip_booking_cancels_what_was_booked_when_the_hotel_is_sold_out(
     assert workflow.get_status("trip-sold-out") == workflow.SUCCESSFUL
 
 
-def test_a_trip_that_cannot_be_canceled_does_not_look_fine(engine: Any, tmp_path: Path) -> None:
+def test_a_trip_that_cannot_be_canceled_does_not_look_fine(engine: str, tmp_path: Path) -> None:
     service = BookingService(str(tmp_path), failure_probability=2.0, seed=1)
     dag = book_trip.bind(service, "OAK", "SAN", ["2030-06-12", "2030-07-05"], False)
     with pytest.raises(workflow.exceptions.WorkflowExecutionError, match="No connection"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -41,13 +40,13 @@ def _shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_shop")
-def test_a_definition_in_a_file_runs_although_no_worker_can_import_the_file(engine: Any) -> None:
+def test_a_definition_in_a_file_runs_although_no_worker_can_import_the_file(engine: str) -> None:
     assert launch("order", {"item": "tea"}, workflow_id="order-1") == "order-1"
     assert workflow.get_output("order-1") == "1 x tea"
 
 
 @pytest.mark.usefixtures("_shop")
-def test_what_was_launched_is_recorded_with_its_parameters_and_tags(engine: Any) -> None:
+def test_what_was_launched_is_recorded_with_its_parameters_and_tags(engine: str) -> None:
     launch(
         "order",
         {"item": "tea"},
@@ -56,7 +55,7 @@ def test_what_was_launched_is_recorded_with_its_parameters_and_tags(engine: Any)
         tags={"team": "support"},
         created_by="ada",
     )
-    accepted = open_root(engine.storage).records("order-2", None).records[0]
+    accepted = open_root(engine).records("order-2", None).records[0]
     assert accepted.kind == "accepted"
     expected = {
         "definition": "order",
@@ -69,7 +68,7 @@ def test_what_was_launched_is_recorded_with_its_parameters_and_tags(engine: Any)
 
 
 @pytest.mark.usefixtures("_shop")
-def test_a_taken_id_is_an_error_or_the_workflow_that_has_it(engine: Any) -> None:
+def test_a_taken_id_is_an_error_or_the_workflow_that_has_it(engine: str) -> None:
     launch("order", {"item": "tea"}, workflow_id="order-3")
     with pytest.raises(WorkflowExistsError, match="order-3"):
         launch("order", {"item": "milk"}, workflow_id="order-3")
@@ -79,7 +78,7 @@ def test_a_taken_id_is_an_error_or_the_workflow_that_has_it(engine: Any) -> None
 
 
 @pytest.mark.usefixtures("_shop")
-def test_unfit_parameters_leave_no_trace(engine: Any) -> None:
+def test_unfit_parameters_leave_no_trace(engine: str) -> None:
     before = workflow.list_all()
     with pytest.raises(InvalidParametersError, match="/count"):
         launch("order", {"item": "tea", "count": "two"}, workflow_id="order-4")
