@@ -1,8 +1,20 @@
-"""RayFlow: durable workflows on Ray. ``from rayflow import workflow`` is where to begin."""
+"""RayFlow: durable workflows on Ray. ``from rayflow import workflow`` is where to begin.
 
-from __future__ import annotations
+Importing the package itself stays light: Ray takes seconds to load, so it waits until someone asks for
+``workflow``. The command line, the reader and the web application never need it.
+"""
 
-from rayflow import workflow
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rayflow import workflow
 
 __all__ = ["workflow"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "workflow":
+        return importlib.import_module("rayflow.workflow")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

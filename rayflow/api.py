@@ -15,8 +15,8 @@ from rayflow.dag import translate
 from rayflow.options import check_metadata
 from rayflow.runtime import nodes
 from rayflow.runtime.cluster import Connector, answered
-from rayflow.runtime.engine import Submission
 from rayflow.runtime.feed import Changes
+from rayflow.runtime.intake import Submission
 from rayflow.runtime.references import ValueWriter
 from rayflow.storage import layout
 from rayflow.storage.root import open_store
@@ -25,8 +25,11 @@ _connector = Connector()  # what "initialise on first use" needs to remember; se
 
 
 def init(
-    storage: str | None = None, *, max_running_workflows: int | None = None,
-    max_pending_workflows: int | None = None, auto_resume: bool | None = None,
+    storage: str | None = None,
+    *,
+    max_running_workflows: int | None = None,
+    max_pending_workflows: int | None = None,
+    auto_resume: bool | None = None,
 ) -> None:
     """Connect to Ray and to the engine of a storage root, starting what is not there yet.
 
@@ -50,7 +53,10 @@ def init(
 
 
 def run(
-    dag: Any, *args: Any, workflow_id: str | None = None, metadata: dict[str, Any] | None = None,
+    dag: Any,
+    *args: Any,
+    workflow_id: str | None = None,
+    metadata: dict[str, Any] | None = None,
     **kwargs: Any,
 ) -> Any:
     """Run a DAG durably and return its value. See :func:`run_async`.
@@ -63,7 +69,10 @@ def run(
 
 
 def run_async(
-    dag: Any, *args: Any, workflow_id: str | None = None, metadata: dict[str, Any] | None = None,
+    dag: Any,
+    *args: Any,
+    workflow_id: str | None = None,
+    metadata: dict[str, Any] | None = None,
     **kwargs: Any,
 ) -> Any:
     """Start a DAG durably and return an ``ObjectRef`` to its value.
@@ -93,10 +102,17 @@ def run_async(
 
 
 def submit(
-    dag: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None, *,
-    workflow_id: str | None = None, metadata: dict[str, Any] | None = None,
-    definition: str | None = None, params: dict[str, Any] | None = None,
-    tags: dict[str, Any] | None = None, created_by: str | None = None, must_be_new: bool = False,
+    dag: Any,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+    *,
+    workflow_id: str | None = None,
+    metadata: dict[str, Any] | None = None,
+    definition: str | None = None,
+    params: dict[str, Any] | None = None,
+    tags: dict[str, Any] | None = None,
+    created_by: str | None = None,
+    must_be_new: bool = False,
     token: str | None = None,
 ) -> str:
     """Store and start a DAG; what :func:`run_async` and definitions share. Returns the id.
@@ -113,10 +129,20 @@ def submit(
     connection = _connector.connect()
     writer = ValueWriter(connection.store, chosen, connection.code)
     graph = translate(dag, writer, args=args, kwargs=kwargs)
-    connection.call("submit", Submission(
-        chosen, graph, token or uuid.uuid4().hex, user_metadata, definition, params, tags or {},
-        created_by, must_be_new,
-    ))
+    connection.call(
+        "submit",
+        Submission(
+            chosen,
+            graph,
+            token or uuid.uuid4().hex,
+            user_metadata,
+            definition,
+            params,
+            tags or {},
+            created_by,
+            must_be_new,
+        ),
+    )
     return chosen
 
 
@@ -205,7 +231,8 @@ def get_metadata(workflow_id: str, task_id: str | None = None) -> dict[str, Any]
         ValueError: no such workflow or task.
     """
     found: dict[str, Any] = _connector.connect().call(
-        "metadata", validate_workflow_id(workflow_id), task_id)
+        "metadata", validate_workflow_id(workflow_id), task_id
+    )
     return found
 
 
@@ -222,12 +249,17 @@ def list_all(
         ValueError: a name that is no status, or NONE.
     """
     wanted = _statuses(status_filter)
-    found = _connector.connect().call("list")
+    found = _connector.connect().call("list_workflows")
     return [(i, WorkflowStatus(s)) for i, s in found if wanted is None or s in wanted]
 
 
+def disconnect() -> None:
+    """Forget the engine that this process uses; the next call connects anew. Nothing is stopped."""
+    _connector.disconnect()
+
+
 def changes(cursor: str | None, timeout: float) -> Changes:
-    """Which workflows changed behind ``cursor`` (None: the beginning); waits up to ``timeout`` seconds.
+    """Which workflows changed behind ``cursor``; waits up to ``timeout`` seconds for a change.
 
     Raises:
         EngineUnavailableError: Ray or the engine cannot be reached.

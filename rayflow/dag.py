@@ -33,14 +33,15 @@ class Encoder(Protocol):
     def object_ref(self, value: Any) -> StoredValue | None:
         """If ``value`` is a reference to a Ray object, store what it refers to."""
 
-    def arguments(
-        self, value: Any, persistent_id: Callable[[Any], Any], task: str
-    ) -> StoredValue:
+    def arguments(self, value: Any, persistent_id: Callable[[Any], Any], task: str) -> StoredValue:
         """Encode the arguments of ``task``."""
 
 
 def translate(
-    root: Any, encoder: Encoder, *, args: tuple[Any, ...] = (),
+    root: Any,
+    encoder: Encoder,
+    *,
+    args: tuple[Any, ...] = (),
     kwargs: Mapping[str, Any] | None = None,
 ) -> Graph:
     """The graph below ``root``, dependencies first.
@@ -133,11 +134,16 @@ class _Translation:
 
     def _close(self, done: _Open) -> None:
         self._done[id(done.node)] = len(self._nodes)
-        self._nodes.append(Node(
-            _name(done.call), self._encoder.function(done.call.function), done.args,
-            tuple(self._done[id(u)] for u in done.upstream), _options(done.call),
-            done.call.options.get("metadata") or {},
-        ))
+        self._nodes.append(
+            Node(
+                _name(done.call),
+                self._encoder.function(done.call.function),
+                done.args,
+                tuple(self._done[id(u)] for u in done.upstream),
+                _options(done.call),
+                done.call.options.get("metadata") or {},
+            )
+        )
 
     def _object(self, value: Any) -> StoredValue | None:
         """Store the contents of an ObjectRef, once however often it is used."""

@@ -9,7 +9,7 @@
     ├── WorkflowNotFoundError         no workflow has this id
     ├── WorkflowStillActiveError      delete of a running or pending workflow
     ├── WorkflowRunningError          run or resume of a workflow that is running   (also RuntimeError)
-    ├── WorkflowExistsError           the id is taken and the caller asked for a new workflow (also ValueError)
+    ├── WorkflowExistsError           the id is taken, a new workflow was asked for (also ValueError)
     ├── InvalidWorkflowIdError        an id that is no id                    (also ValueError and TypeError)
     ├── OutputNotAvailableError       there is no such output                          (also ValueError)
     ├── SerializationError            a value cannot be stored                          (also TypeError)

@@ -29,7 +29,7 @@ def check_metadata(metadata: object) -> dict[str, Any]:
     return copy
 
 
-class options(Mapping[str, Any]):  # noqa: N801 - the public name is a lower-case one
+class options(Mapping[str, Any]):
     """Options of one task of a workflow.
 
     Use it as a decorator above ``@ray.remote``, or as keywords:

@@ -55,6 +55,10 @@ def _orphaned(entry: IndexEntry) -> IndexEntry:
     if not WorkflowStatus(entry.status).is_live:
         return entry
     return IndexEntry(
-        entry.workflow_id, WorkflowStatus.RESUMABLE, entry.created_at, entry.changed_at,
-        entry.definition, was=entry.status,
+        entry.workflow_id,
+        WorkflowStatus.RESUMABLE,
+        entry.created_at,
+        entry.changed_at,
+        entry.definition,
+        was=entry.status,
     )

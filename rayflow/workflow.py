@@ -21,6 +21,7 @@ from rayflow.api import (
     run_async,
 )
 from rayflow.core.records import WorkflowStatus
+from rayflow.definitions import definition
 from rayflow.errors import WorkflowCancellationError, WorkflowError, WorkflowExecutionError
 from rayflow.options import options
 
@@ -34,13 +35,37 @@ CANCELED = WorkflowStatus.CANCELED
 
 __all__ = [
     # running
-    "init", "run", "run_async", "resume", "resume_async", "resume_all", "cancel", "delete",
+    "init",
+    "run",
+    "run_async",
+    "resume",
+    "resume_async",
+    "resume_all",
+    "cancel",
+    "delete",
     # looking
-    "list_all", "get_status", "get_metadata", "get_output", "get_output_async",
+    "list_all",
+    "get_status",
+    "get_metadata",
+    "get_output",
+    "get_output_async",
     # writing workflows
-    "options", "continuation", "artifact",
+    "options",
+    "continuation",
+    "artifact",
+    "definition",
     # statuses
-    "WorkflowStatus", "NONE", "PENDING", "RUNNING", "SUCCESSFUL", "FAILED", "RESUMABLE", "CANCELED",
+    "WorkflowStatus",
+    "NONE",
+    "PENDING",
+    "RUNNING",
+    "SUCCESSFUL",
+    "FAILED",
+    "RESUMABLE",
+    "CANCELED",
     # errors
-    "exceptions", "WorkflowError", "WorkflowExecutionError", "WorkflowCancellationError",
+    "exceptions",
+    "WorkflowError",
+    "WorkflowExecutionError",
+    "WorkflowCancellationError",
 ]

@@ -1,1 +1,1 @@
-"""The pure core: records, state, planner, retry, ids. Standard library only: no I/O, no clock, no Ray."""
+"""The pure core: records, state, planner, retry, ids. No I/O, no clock, no Ray."""

@@ -81,8 +81,13 @@ class Graph:
 
 
 def task_facts(
-    graph: Graph, tasks: Mapping[str, Any], names: Mapping[str, int], *, parent: str | None = None,
-    catch: bool | None = None, checkpoint: bool | None = None,
+    graph: Graph,
+    tasks: Mapping[str, Any],
+    names: Mapping[str, int],
+    *,
+    parent: str | None = None,
+    catch: bool | None = None,
+    checkpoint: bool | None = None,
 ) -> tuple[list[Fact], str]:
     """Give every node of ``graph`` an id and return its ``task`` facts and the root's id.
 

@@ -1,4 +1,4 @@
-"""Workflow and task ids: what is one, how it is written into keys, how generated ones are numbered."""
+"""Workflow and task ids: what is one, how keys hold it, how generated ones are numbered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def validate_workflow_id(workflow_id: object) -> str:
     """Return ``workflow_id`` if it is one.
 
     Raises:
-        InvalidWorkflowIdError: it is not a string, is empty, cannot be UTF-8, or is over 1,024 bytes.
+        InvalidWorkflowIdError: no string, empty, not UTF-8, or over 1,024 bytes.
     """
     if not isinstance(workflow_id, str):
         raise InvalidWorkflowIdError(
@@ -60,7 +60,7 @@ def task_name(module: str, qualname: str) -> str:
 
 
 def unused_id(name: str, used: int, taken: Callable[[str], bool]) -> str:
-    """The id for a task called ``name`` of which ``used`` exist: ``name``, ``name_1``, ``name_2`` ...
+    """The id for a task called ``name`` of which ``used`` exist: ``name``, then ``name_1`` ...
 
     A candidate that ``taken`` reports (a user chose ``name_1`` by hand) is passed over.
     """

@@ -62,23 +62,23 @@ def _succeeded(task: TaskState, attempt: int, outcome: Outcome, *, caught: bool 
     return Fact(Kind.SUCCEEDED, task.task_id, attempt, data, None if kept is None else kept.data)
 
 
-def _continued(
-    state: WorkflowState, task: TaskState, attempt: int, outcome: Outcome
-) -> list[Fact]:
+def _continued(state: WorkflowState, task: TaskState, attempt: int, outcome: Outcome) -> list[Fact]:
     """The hand-over and the new tasks, in one list: they are committed together or not at all."""
     assert outcome.graph is not None
     facts, root = task_facts(
-        outcome.graph, state.tasks, state.names, parent=task.task_id,
-        catch=task.options["catch_exceptions"], checkpoint=task.options["checkpoint"],
+        outcome.graph,
+        state.tasks,
+        state.names,
+        parent=task.task_id,
+        catch=task.options["catch_exceptions"],
+        checkpoint=task.options["checkpoint"],
     )
     hand_over = Fact(Kind.CONTINUED, task.task_id, attempt, {"root": root, **outcome.detail})
     return [hand_over, *facts]
 
 
 def _failed(state: WorkflowState, task: TaskState, attempt: int, outcome: Outcome) -> list[Fact]:
-    cause: Literal["application", "system"] = (
-        "application" if outcome.kind == "error" else "system"
-    )
+    cause: Literal["application", "system"] = "application" if outcome.kind == "error" else "system"
     data = {"error": outcome.error, "cause": cause, "retry_at": None, **outcome.detail}
     if outcome.retryable and may_retry(task, cause):
         return [Fact(Kind.FAILED, task.task_id, attempt, {**data, "next": "retry"})]

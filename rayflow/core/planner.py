@@ -65,7 +65,7 @@ def plan(state: WorkflowState, now: float, *, window: int) -> list[Command]:
 def lost_values(state: WorkflowState) -> list[str]:
     """Tasks that must run again because an unfinished consumer needs a value that was not stored.
 
-    Applies to results of ``checkpoint=False`` tasks after their owner is gone (``ray-workflows`` 1.8).
+    Such are results of ``checkpoint=False`` tasks whose owner is gone (``ray-workflows`` 1.8).
     """
     needed = [t for t in state.tasks.values() if t.status is TaskStatus.PENDING]
     stack = [u for task in needed for u in task.upstream] + ([state.root] if state.root else [])
@@ -83,7 +83,8 @@ def failed_tasks(state: WorkflowState) -> list[str]:
     """Tasks that a resume gives another chance: failed ones and those stopped because of them."""
     again = (TaskStatus.FAILED, TaskStatus.CANCELED)
     return [
-        task.task_id for task in state.tasks.values()
+        task.task_id
+        for task in state.tasks.values()
         if task.status in again and not _is_abandoned(state, task.parent)
     ]
 
@@ -118,7 +119,8 @@ def _stop_or(state: WorkflowState, finish: Finish) -> list[Command]:
 
 def _stops_of_canceled(state: WorkflowState) -> list[Command]:
     return [
-        StopTask(task_id) for task_id in state.in_flight
+        StopTask(task_id)
+        for task_id in state.in_flight
         if state.tasks[task_id].status is TaskStatus.CANCELED
     ]
 
@@ -132,8 +134,16 @@ def _starts(state: WorkflowState, now: float, window: int) -> list[Command]:
         commands.append(WakeAt(min(when for when in state.delayed.values() if when > now)))
     if not commands and not state.in_flight and not state.ready:
         message = "no task can run: every one left waits for a task that will never have a value"
-        commands.append(Finish(WorkflowStatus.FAILED, {
-            "type": "WorkflowStuck", "message": message, "traceback": None, "task_id": None,
-            "cause": "application",
-        }))
+        commands.append(
+            Finish(
+                WorkflowStatus.FAILED,
+                {
+                    "type": "WorkflowStuck",
+                    "message": message,
+                    "traceback": None,
+                    "task_id": None,
+                    "cause": "application",
+                },
+            )
+        )
     return commands

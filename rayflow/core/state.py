@@ -8,7 +8,7 @@ outcome is ready to run again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -80,7 +80,9 @@ class WorkflowState:
     def is_finished(self) -> bool:
         """Whether nothing will happen any more unless somebody resumes the workflow."""
         return self.status not in (
-            WorkflowStatus.NONE, WorkflowStatus.PENDING, WorkflowStatus.RUNNING,
+            WorkflowStatus.NONE,
+            WorkflowStatus.PENDING,
+            WorkflowStatus.RUNNING,
         )
 
     @property
@@ -122,9 +124,14 @@ class WorkflowState:
         assert record.task_id is not None
         data = record.data
         task = TaskState(
-            record.task_id, data["name"], data["function"],
-            StoredValue.from_record(data["args"], record.value), tuple(data["upstream"]),
-            data["parent"], data["options"], data["metadata"],
+            record.task_id,
+            data["name"],
+            data["function"],
+            StoredValue.from_record(data["args"], record.value),
+            tuple(data["upstream"]),
+            data["parent"],
+            data["options"],
+            data["metadata"],
         )
         self.tasks[task.task_id] = task
         self.names[task.name] = self.names.get(task.name, 0) + 1
@@ -168,8 +175,11 @@ class WorkflowState:
         else:
             task.status = TaskStatus.FAILED
         if record.data["next"] == "final" and self.error is None:
-            self.error = {**record.data["error"], "task_id": task.task_id,
-                          "cause": record.data["cause"]}
+            self.error = {
+                **record.data["error"],
+                "task_id": task.task_id,
+                "cause": record.data["cause"],
+            }
 
     def _continued(self, record: Record) -> None:
         task = self._about(record)
@@ -250,7 +260,7 @@ class WorkflowState:
                 upstream.value = replace(upstream.value, data=None)
 
 
-_HANDLERS = {
+_HANDLERS: dict[str, Callable[[WorkflowState, Record], None]] = {
     Kind.ACCEPTED: WorkflowState._accepted,
     Kind.TASK: WorkflowState._task,
     Kind.STATUS: WorkflowState._status,

@@ -74,7 +74,10 @@ class Connector:
         self._session: str | None = None
 
     def connect(
-        self, storage: str | None = None, limits: Limits | None = None, *,
+        self,
+        storage: str | None = None,
+        limits: Limits | None = None,
+        *,
         resume_interrupted: bool = False,
     ) -> Connection:
         """The connection, made if there is none.
@@ -99,12 +102,20 @@ class Connector:
                 _check_limits(self._connection, limits)
             return self._connection
 
+    def disconnect(self) -> None:
+        """Forget the connection; the engine goes on."""
+        with self._lock:
+            self._connection = None
+
     def _ensure_ray(self) -> None:
         if ray.is_initialized():
             return
         try:
-            ray.init(namespace=NAMESPACE, log_to_driver=True,
-                     address=os.environ.get("RAY_ADDRESS") or None)
+            ray.init(
+                namespace=NAMESPACE,
+                log_to_driver=True,
+                address=os.environ.get("RAY_ADDRESS") or None,
+            )
         except ConnectionError as error:
             raise EngineUnavailableError(
                 f"No Ray cluster answers at {os.environ.get('RAY_ADDRESS')}: {error}."
@@ -112,8 +123,9 @@ class Connector:
 
     def _open(self, storage: str | None, limits: Limits, resume: bool) -> Connection:
         task = context.current.get()
-        uri = open_store(storage or (task.storage if task else None) or _recorded()
-                         or default_storage()).uri
+        uri = open_store(
+            storage or (task.storage if task else None) or _recorded() or default_storage()
+        ).uri
         engine = _engine_of(uri, limits)
         try:
             unwrapped(engine.start.remote(resume))
@@ -127,26 +139,35 @@ def _recorded() -> str | None:
     """The root that the cluster uses already, if it is the only one and nobody chose another."""
     if "RAYFLOW_STORAGE" in os.environ:
         return None
-    engines = [a for a in ray.util.list_named_actors(all_namespaces=True)
-               if a["namespace"] == NAMESPACE and a["name"].startswith("engine-")]
+    engines = [
+        a
+        for a in ray.util.list_named_actors(all_namespaces=True)
+        if a["namespace"] == NAMESPACE and a["name"].startswith("engine-")
+    ]
     if len(engines) != 1:
         return None
     actor = ray.get_actor(engines[0]["name"], namespace=NAMESPACE)
-    return str(unwrapped(actor.describe.remote())["storage"])
+    return str(unwrapped(actor.start.remote())["storage"])
 
 
 def _engine_of(uri: str, limits: Limits) -> Any:
     """The engine of a root: found, or made."""
     name = f"engine-{hashlib.sha256(uri.encode()).hexdigest()[:16]}"
     actor = ray.remote(Engine).options(
-        name=name, namespace=NAMESPACE, lifetime="detached", get_if_exists=True, num_cpus=0,
-        max_restarts=-1, max_task_retries=-1, max_concurrency=_MANY,
+        name=name,
+        namespace=NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=-1,
+        max_concurrency=_MANY,
     )
     return actor.remote(uri, limits, uuid.uuid4().hex)
 
 
 def _check_limits(connection: Connection, limits: Limits) -> None:
-    used = connection.call("describe")["limits"]
+    used = connection.call("start")["limits"]
     for name, wanted in (("running", limits.running), ("pending", limits.pending)):
         if wanted is not None and used[name] != wanted:
             raise ValueError(

@@ -30,7 +30,8 @@ class CodeStore:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._digests: weakref.WeakKeyDictionary[Callable[..., Any], str] = (
-            weakref.WeakKeyDictionary())
+            weakref.WeakKeyDictionary()
+        )
         self._stored: set[str] = set()
 
     def put(self, function: Callable[..., Any]) -> str:
@@ -56,12 +57,12 @@ def dump(function: Callable[..., Any]) -> bytes:
     try:
         with _by_value:
             if module is None or _is_installed(module):
-                return cloudpickle.dumps(function, protocol=5)
+                return bytes(cloudpickle.dumps(function, protocol=5))
             already = module.__name__ in cloudpickle.list_registry_pickle_by_value()
             if not already:
                 cloudpickle.register_pickle_by_value(module)
             try:
-                return cloudpickle.dumps(function, protocol=5)
+                return bytes(cloudpickle.dumps(function, protocol=5))
             finally:
                 if not already:
                     cloudpickle.unregister_pickle_by_value(module)
@@ -83,7 +84,9 @@ def load(storage: str, digest: str) -> Callable[..., Any]:
     try:
         code = open_store(storage).read(layout.function(digest))
     except KeyError:
-        raise CodeUnavailableError(f"The code {digest} is missing in the storage {storage}.") from None
+        raise CodeUnavailableError(
+            f"The code {digest} is missing in the storage {storage}."
+        ) from None
     if hashlib.sha256(code).hexdigest() != digest:
         raise CodeUnavailableError(f"The code {digest} in the storage {storage} is damaged.")
     try:

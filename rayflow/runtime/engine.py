@@ -9,17 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import ray
 
 from rayflow.config import Limits
-from rayflow.core.graph import Graph, task_facts
-from rayflow.core.planner import failed_tasks, lost_values
-from rayflow.core.records import Fact, Kind, WorkflowStatus
+from rayflow.core.records import Record, WorkflowStatus
 from rayflow.core.state import WorkflowState, fold
 from rayflow.errors import (
     FencedError,
@@ -31,15 +29,17 @@ from rayflow.errors import (
     WorkflowRunningError,
     WorkflowStillActiveError,
 )
-from rayflow.runtime import metadata, results
+from rayflow.runtime import intake, metadata, results
 from rayflow.runtime.admission import Admission
 from rayflow.runtime.executor import Surroundings, WorkflowRunner
 from rayflow.runtime.feed import Changes, Feed
+from rayflow.runtime.intake import Opened, Submission, status_fact
+from rayflow.runtime.live import LiveWorkflow
 from rayflow.runtime.references import Output
 from rayflow.runtime.registry import Registry
 from rayflow.runtime.submitter import RaySubmitter
 from rayflow.storage import layout
-from rayflow.storage.journal import Journal, JournalWriter
+from rayflow.storage.journal import Journal
 from rayflow.storage.root import open_store
 
 logger = logging.getLogger("rayflow.engine")
@@ -47,21 +47,6 @@ logger = logging.getLogger("rayflow.engine")
 IO_THREADS = 16
 MIN_WINDOW = 32
 WINDOW_PER_CPU = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A request to run a graph. ``token`` tells a repeated call from a second submission."""
-
-    workflow_id: str
-    graph: Graph
-    token: str
-    metadata: dict[str, Any] = field(default_factory=dict)
-    definition: str | None = None
-    params: dict[str, Any] | None = None
-    tags: dict[str, Any] = field(default_factory=dict)
-    created_by: str | None = None
-    must_be_new: bool = False
 
 
 class RealClock:
@@ -76,16 +61,6 @@ class RealClock:
         await asyncio.sleep(seconds)
 
 
-@dataclass(slots=True)
-class _Live:
-    """A workflow that this engine drives."""
-
-    token: str
-    runner: WorkflowRunner | None = None
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class Engine:
     """One per storage root. Made by :mod:`rayflow.runtime.cluster`, never directly."""
 
@@ -93,7 +68,7 @@ class Engine:
         self._storage, self._limits, self._instance = storage, limits, instance
         self._store = open_store(storage)
         self._threads = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="rayflow-io")
-        self._live: dict[str, _Live] = {}
+        self._live: dict[str, LiveWorkflow] = {}
         self._admission = Admission(limits)
         self._running: set[asyncio.Task[None]] = set()
         self._window = MIN_WINDOW
@@ -105,51 +80,50 @@ class Engine:
         self._handle.start.remote()
 
     async def start(self, resume_interrupted: bool = False) -> dict[str, Any]:
-        """Take over the root, once. Returns what :meth:`describe` does.
+        """Take over the root, once, and describe the engine: root, limits, load.
 
         Raises:
             RootInUseError: another live engine owns the root.
+            StorageError: the root cannot be used.
         """
         if self._starting is None:
             self._starting = asyncio.ensure_future(self._take_over())
         await asyncio.shield(self._starting)
         if resume_interrupted:
             await self.resume_all(False)
-        return self.describe_now()
+        return {
+            "storage": self._storage,
+            "limits": asdict(self._limits),
+            "instance": self._instance,
+            "live": len(self._live),
+        }
 
-    def describe_now(self) -> dict[str, Any]:
-        """Root, limits and load of this engine."""
-        return {"storage": self._storage, "limits": asdict(self._limits),
-                "instance": self._instance, "live": len(self._live)}
-
-    async def describe(self) -> dict[str, Any]:
-        """Root, limits and load of this engine."""
-        await self.start()
-        return self.describe_now()
-
-    async def submit(self, submission: Submission) -> str:
-        """Record and accept a workflow; durable when this returns. Returns its status.
+    async def submit(self, submission: Submission) -> None:
+        """Record and accept a workflow; durable when this returns.
 
         A known id is resumed instead, or refused if ``must_be_new`` (``ray-workflows`` 1.3).
 
         Raises:
-            WorkflowRunningError, WorkflowExistsError, WorkflowNotResumableError, queue.Full, StorageError
+            WorkflowRunningError, WorkflowExistsError, WorkflowNotResumableError, queue.Full,
+            StorageError
         """
         await self.start()
         workflow_id = submission.workflow_id
         live = self._live.get(workflow_id)
         if live is not None and live.token != submission.token:
-            raise (WorkflowExistsError if submission.must_be_new else WorkflowRunningError)(workflow_id)
+            refusal = WorkflowExistsError if submission.must_be_new else WorkflowRunningError
+            raise refusal(workflow_id)
         if live is not None:
-            await self._accepted(live)
-            return str(WorkflowStatus.RUNNING)
-        if workflow_id in self._registry.entries:
-            return await self._submit_again(submission)
-        await self._open(workflow_id, submission.token, lambda live: self._create(submission, live))
-        return str(self._registry.entries[workflow_id].status)
+            await live.accepted()
+        elif workflow_id in self._registry.entries:
+            await self._submit_again(submission)
+        else:
+            await self._open(
+                workflow_id, submission.token, lambda: intake.create(self._store, submission)
+            )
 
-    async def resume(self, workflow_id: str) -> str:
-        """Continue a workflow from its checkpoints. Returns its status; SUCCESSFUL ones stay so.
+    async def resume(self, workflow_id: str) -> None:
+        """Continue a workflow from its checkpoints. SUCCESSFUL ones stay as they are.
 
         Raises:
             WorkflowRunningError, WorkflowNotResumableError, queue.Full, StorageError
@@ -162,8 +136,9 @@ class Engine:
             raise WorkflowNotResumableError(workflow_id, "No workflow has this id.")
         if entry.status == WorkflowStatus.CANCELED:
             raise WorkflowNotResumableError(workflow_id, "It was cancelled, which is final.")
-        await self._open(workflow_id, "", lambda live: self._adopt(workflow_id, live, resume=True))
-        return str(self._registry.entries[workflow_id].status)
+        await self._open(
+            workflow_id, "", lambda: intake.adopt(self._store, workflow_id, resume=True)
+        )
 
     async def resume_all(self, include_failed: bool) -> list[str]:
         """Resume all RESUMABLE workflows, on request the FAILED ones too. Returns their ids.
@@ -185,7 +160,7 @@ class Engine:
     async def cancel(self, workflow_id: str) -> None:
         """Cancel a workflow and wait until nothing of it runs any more.
 
-        One that is not live becomes CANCELED, unless it has ended already.
+        One that is not live becomes CANCELED, unless it has ended well or been cancelled already.
 
         Raises:
             WorkflowNotFoundError: no workflow has this id.
@@ -193,16 +168,16 @@ class Engine:
         await self.start()
         live = self._live.get(workflow_id)
         if live is not None:
-            await self._accepted(live)
-            if live.runner is not None:
-                live.runner.request_cancel()
-            await live.done.wait()
+            runner = await live.accepted()
+            if runner is not None:
+                runner.request_cancel()
+            await live.done()
             return
         entry = self._registry.entries.get(workflow_id)
         if entry is None:
             raise WorkflowNotFoundError(workflow_id)
         if entry.status in (WorkflowStatus.RESUMABLE, WorkflowStatus.FAILED):
-            await self._io(lambda: self._cancel_at_rest(workflow_id))
+            await self._io(lambda: intake.cancel_at_rest(self._store, workflow_id))
             await self._registry.put(workflow_id, WorkflowStatus.CANCELED)
             self._feed.ring(workflow_id)
 
@@ -234,18 +209,22 @@ class Engine:
             raise WorkflowNotFoundError(workflow_id)
         return str(entry.status)
 
-    async def list(self) -> list[tuple[str, str]]:
+    async def list_workflows(self) -> list[tuple[str, str]]:
         """All ids with their status: RESUMABLE ones last, formerly running before pending."""
         await self.start()
         return self._registry.listing()
 
     async def metadata(self, workflow_id: str, task_id: str | None) -> dict[str, Any]:
-        """What ``get_metadata`` returns, from the committed journal."""
+        """What ``get_metadata`` returns, from the committed journal.
+
+        Raises:
+            ValueError: no such workflow or task.
+        """
         await self.start()
         entry = self._registry.entries.get(workflow_id)
         if entry is None:
             raise ValueError(f"No such workflow_id '{workflow_id}'")
-        records = await self._io(lambda: Journal(self._store, workflow_id).load())
+        records = await self._load(workflow_id)
         if task_id is None:
             return metadata.of_workflow(records, entry.status)
         return metadata.of_task(records, workflow_id, task_id)
@@ -260,12 +239,20 @@ class Engine:
         await self.start()
         live = self._live.get(workflow_id)
         if live is not None:
-            await self._accepted(live)
-            found = await self._await_output(live, task_id)
+            found = await live.output(self._storage, task_id)
             if found is not None:
                 return found
-            return await self._stored_output(workflow_id, task_id, waited=True)
-        return await self._stored_output(workflow_id, task_id, waited=False)
+        if workflow_id not in self._registry.entries:
+            if live is not None:
+                raise WorkflowCancellationError(workflow_id, "It was deleted meanwhile.")
+            raise results.unknown(workflow_id)
+        records = await self._load(workflow_id)
+        output: Output = await self._io(
+            lambda: results.from_journal(
+                self._storage, records, workflow_id, task_id, waited=live is not None
+            )
+        )
+        return output
 
     async def changes(self, cursor: str | None, timeout: float) -> Changes:
         """Which workflows changed behind ``cursor``; a long poll of ``timeout`` seconds."""
@@ -283,107 +270,66 @@ class Engine:
         self._spawn(self._registry.beat_for_ever())
         self._spawn(self._watch_cluster())
         for workflow_id in self._registry.interrupted() if carry_on else []:
-            # Their slots were granted before, so limits cannot refuse them now.
+            # Taken in the order in which they came, so the limits give the same split as before.
             await self._recover(workflow_id)
 
     async def _recover(self, workflow_id: str) -> None:
         try:
             await self._open(
-                workflow_id, "", lambda live: self._adopt(workflow_id, live, resume=False))
-        except StorageError as error:
+                workflow_id, "", lambda: intake.adopt(self._store, workflow_id, resume=False)
+            )
+        except (StorageError, WorkflowNotResumableError) as error:
             logger.error("workflow '%s' cannot be recovered: %s", workflow_id, error)
             await self._registry.put(workflow_id, WorkflowStatus.RESUMABLE)
             self._feed.ring(workflow_id)
 
-    async def _submit_again(self, submission: Submission) -> str:
+    async def _submit_again(self, submission: Submission) -> None:
         """The id is known: resume what is stored, unless this is a repeated call of ours."""
         workflow_id = submission.workflow_id
-        entry = self._registry.entries[workflow_id]
-        records = await self._io(lambda: Journal(self._store, workflow_id).load())
-        state = fold(records)
-        if submission.must_be_new and state.accepted.get("submission") != submission.token:
+        state = fold(await self._load(workflow_id))
+        if state.accepted.get("submission") == submission.token:
+            return
+        if submission.must_be_new:
             raise WorkflowExistsError(workflow_id)
-        if entry.status == WorkflowStatus.SUCCESSFUL or (
-                state.accepted.get("submission") == submission.token):
-            return str(entry.status)
-        return await self.resume(workflow_id)
+        await self.resume(workflow_id)
 
-    async def _open(
-        self, workflow_id: str, token: str, prepare: Callable[[_Live], Any]
-    ) -> None:
-        """Make a workflow live: the place is taken before the first await, so nobody can be second."""
-        live = _Live(token)
-        self._live[workflow_id] = live
+    async def _open(self, workflow_id: str, token: str, prepare: Callable[[], Opened]) -> None:
+        """Make a workflow live: its place is taken before the first await, so nobody is second."""
+        may_run = self._admission.enter(workflow_id)
+        live = self._live[workflow_id] = LiveWorkflow(token)
         try:
-            may_run = self._admission.enter(workflow_id)
-            first = await prepare(live)
-            runner = live.runner
-            assert runner is not None
-            if runner.state.is_finished and not first:
-                self._close(workflow_id)  # nothing to resume: it has its output
+            opened: Opened = await self._io(prepare)
+            if opened.writer is None:  # it has its output already
+                self._close(workflow_id)
                 return
+            runner = live.runner = WorkflowRunner(
+                opened.state,
+                opened.writer,
+                self._surroundings(live),
+                f"{self._instance}:{id(live):x}",
+            )
             status = WorkflowStatus.RUNNING if may_run else WorkflowStatus.PENDING
-            first.append(Fact(Kind.STATUS, data={"status": str(status), "reason": None,
-                                                 "error": None, "output": None}))
-            await runner.commit(first)
-            await self._registry.put(
-                workflow_id, status, definition=runner.state.accepted.get("definition"))
+            await runner.commit([*opened.first, status_fact(status)])
+            definition = runner.state.accepted.get("definition")
+            await self._registry.put(workflow_id, status, definition=definition)
         except BaseException:
             self._close(workflow_id)
             raise
+        live.accept()
         self._feed.ring(workflow_id)
-        live.changed.set()
-        self._spawn(self._drive(workflow_id, live, runner))
+        self._spawn(self._drive(workflow_id, runner))
 
-    async def _create(self, submission: Submission, live: _Live) -> list[Fact]:
-        journal = Journal(self._store, submission.workflow_id)
-        facts, root = task_facts(submission.graph, {}, {})
-        accepted = {
-            "workflow_id": submission.workflow_id, "root": root, "submission": submission.token,
-            "definition": submission.definition, "params": submission.params,
-            "metadata": submission.metadata, "tags": submission.tags,
-            "created_by": submission.created_by, "task_count": len(facts),
-        }
-        state, writer = WorkflowState(), journal.create()
-        if await self._io(lambda: self._store.list(layout.journal(submission.workflow_id))):
-            # Left by a submission that was never acknowledged: its records do not count.
-            await self._io(lambda: self._store.delete(layout.workflow(submission.workflow_id)))
-        live.runner = self._runner(state, writer, live)
-        return [Fact(Kind.ACCEPTED, data=accepted), *facts]
-
-    async def _adopt(self, workflow_id: str, live: _Live, *, resume: bool) -> list[Fact]:
-        """Claim a stored workflow; the facts that make it continue."""
-        journal = Journal(self._store, workflow_id)
-        records = await self._io(journal.load)
-        if not records:
-            raise WorkflowNotResumableError(workflow_id, "Nothing was stored of it.")
-        state = fold(records)
-        if state.status is WorkflowStatus.SUCCESSFUL and not lost_values(state):
-            live.runner = self._runner(state, None, live)
-            return []
-        writer, records = await self._io(lambda: journal.claim(time.time()))
-        state = fold(records)
-        reset = lost_values(state)
-        if state.is_finished:
-            reset += failed_tasks(state)
-        live.runner = self._runner(state, writer, live)
-        return [Fact(Kind.RESUMED, data={"reset": reset})] if reset or resume else []
-
-    def _runner(
-        self, state: WorkflowState, writer: JournalWriter | None, live: _Live
-    ) -> WorkflowRunner:
+    def _surroundings(self, live: LiveWorkflow) -> Surroundings:
         def committed(state: WorkflowState) -> None:
-            live.changed.set()
+            live.notify()
             self._feed.ring(state.workflow_id)
 
-        around = Surroundings(
-            self._storage, RaySubmitter(self._handle), RealClock(), self._io,
-            lambda: self._window, committed,
+        submitter, clock = RaySubmitter(self._handle), RealClock()
+        return Surroundings(
+            self._storage, submitter, clock, self._io, lambda: self._window, committed
         )
-        token = f"{self._instance}:{live.token}:{id(live):x}"
-        return WorkflowRunner(state, writer, around, token)  # type: ignore[arg-type]
 
-    async def _drive(self, workflow_id: str, live: _Live, runner: WorkflowRunner) -> None:
+    async def _drive(self, workflow_id: str, runner: WorkflowRunner) -> None:
         status = WorkflowStatus.RESUMABLE
         try:
             await runner.run()
@@ -393,7 +339,7 @@ class Engine:
         except StorageError as error:
             logger.error("workflow '%s' is RESUMABLE: %s", workflow_id, error)
         except Exception:
-            logger.exception("workflow '%s' is RESUMABLE after an error in the engine", workflow_id)
+            logger.exception("workflow '%s' is RESUMABLE after an error of the engine", workflow_id)
         try:
             await self._registry.put(workflow_id, status)
         except StorageError as error:
@@ -402,9 +348,7 @@ class Engine:
 
     def _close(self, workflow_id: str) -> None:
         """The workflow is not live any more; its slot goes to the next one in the queue."""
-        live = self._live.pop(workflow_id)
-        live.changed.set()
-        live.done.set()
+        self._live.pop(workflow_id).finish()
         self._admission.leave(workflow_id)
         self._feed.ring(workflow_id)
         for promoted in self._admission.promoted():
@@ -412,57 +356,14 @@ class Engine:
 
     async def _promote(self, workflow_id: str) -> None:
         live = self._live[workflow_id]
-        await self._accepted(live)
-        if live.runner is not None and not live.done.is_set():
-            live.runner.admit(Fact(Kind.STATUS, data={
-                "status": str(WorkflowStatus.RUNNING), "reason": None, "error": None,
-                "output": None}))
+        runner = await live.accepted()
+        if runner is not None and not live.is_done:
+            runner.admit(status_fact(WorkflowStatus.RUNNING))
             await self._registry.put(workflow_id, WorkflowStatus.RUNNING)
 
-    async def _accepted(self, live: _Live) -> None:
-        """Wait until a workflow that is being opened has been accepted, or not."""
-        while not live.done.is_set() and (
-                live.runner is None or live.runner.state.status is WorkflowStatus.NONE):
-            live.changed.clear()
-            await live.changed.wait()
-
-    async def _await_output(self, live: _Live, task_id: str | None) -> Output | None:
-        """The output as soon as it is there; None if the workflow ended without our seeing it."""
-        runner = live.runner
-        while runner is not None:
-            state = runner.state
-            task = state.tasks.get(task_id or state.root)
-            if task is not None and results.is_ready(state, task, whole=task_id is None):
-                stored = runner.stored(task)
-                ref = runner.live_ref(task)
-                if ref is not None or (stored is not None and (stored.key or stored.data)):
-                    return Output(self._storage, stored, ref)
-                return None
-            if live.done.is_set() or (task_id is not None and state.is_finished):
-                return None
-            live.changed.clear()
-            await live.changed.wait()
-        return None
-
-    async def _stored_output(
-        self, workflow_id: str, task_id: str | None, *, waited: bool
-    ) -> Output:
-        entry = self._registry.entries.get(workflow_id)
-        if entry is None:
-            if waited:
-                raise WorkflowCancellationError(workflow_id, "It was deleted meanwhile.")
-            results.refuse_unknown(workflow_id)
-        records = await self._io(lambda: Journal(self._store, workflow_id).load())
-        return results.from_journal(
-            self._storage, fold(records), records, workflow_id, task_id, waited=waited)
-
-    def _cancel_at_rest(self, workflow_id: str) -> None:
-        writer, records = Journal(self._store, workflow_id).claim(time.time())
-        facts = [Fact(Kind.CANCEL_REQUESTED), Fact(Kind.STATUS, data={
-            "status": str(WorkflowStatus.CANCELED), "reason": None, "error": None,
-            "output": None})]
-        last = records[-1].seq
-        writer.commit([f.at(last + n, time.time()) for n, f in enumerate(facts, start=1)])
+    async def _load(self, workflow_id: str) -> list[Record]:
+        records: list[Record] = await self._io(lambda: Journal(self._store, workflow_id).load())
+        return records
 
     async def _watch_cluster(self) -> None:
         """Keep the in-flight window in proportion to the cluster."""
@@ -474,9 +375,7 @@ class Engine:
     async def _io(self, function: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-
-

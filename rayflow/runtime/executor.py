@@ -59,7 +59,9 @@ class Surroundings:
 class WorkflowRunner:
     """One live workflow. Make it, then await :meth:`run`; everything else may be called meanwhile."""
 
-    def __init__(self, state: WorkflowState, writer: Writer, around: Surroundings, token: str) -> None:
+    def __init__(
+        self, state: WorkflowState, writer: Writer, around: Surroundings, token: str
+    ) -> None:
         self.state = state
         self._writer, self._around, self._token = writer, around, token
         self._inbox: list[Callable[[], list[Fact]]] = []
@@ -124,8 +126,10 @@ class WorkflowRunner:
 
     def _source(self, task: TaskState) -> str:
         """The task that really made the value: the end of a chain of continuations."""
-        while task.continued_to is not None and self.state.tasks[
-                task.continued_to].status is TaskStatus.SUCCESSFUL:
+        while (
+            task.continued_to is not None
+            and self.state.tasks[task.continued_to].status is TaskStatus.SUCCESSFUL
+        ):
             task = self.state.tasks[task.continued_to]
         return task.task_id
 
@@ -150,7 +154,7 @@ class WorkflowRunner:
             new = happening()
             facts += new
             if any(fact.kind not in _INDEPENDENT for fact in new):
-                self._inbox = happenings[position + 1:] + self._inbox
+                self._inbox = happenings[position + 1 :] + self._inbox
                 self._wake.set()
                 break
         return facts
@@ -177,16 +181,25 @@ class WorkflowRunner:
         inputs = [self.state.tasks[u] for u in task.upstream]
         refs = [(i, ref) for i, t in enumerate(inputs) if (ref := self.live_ref(t)) is not None]
         call = TaskCall(
-            self._around.storage, self.state.workflow_id, task_id, attempt, task.function,
-            task.args, tuple(self.stored(t) for t in inputs),
-            bool(task.options["catch_exceptions"]), task.options["checkpoint"] is not False,
+            self._around.storage,
+            self.state.workflow_id,
+            task_id,
+            attempt,
+            task.function,
+            task.args,
+            tuple(self.stored(t) for t in inputs),
+            bool(task.options["catch_exceptions"]),
+            task.options["checkpoint"] is not False,
             self._token,
         )
         try:
             handle = self._around.submitter.submit(call, options, refs)
         except (ValueError, TypeError) as error:
-            described = {"type": type(error).__name__, "traceback": None,
-                         "message": f"Ray refused the options of the task: {error}"}
+            described = {
+                "type": type(error).__name__,
+                "traceback": None,
+                "message": f"Ray refused the options of the task: {error}",
+            }
             outcome = Outcome("error", error=described, retryable=False)
             self._put(lambda: self._settle(task_id, attempt, outcome, None))
             return
@@ -235,10 +248,15 @@ class WorkflowRunner:
     def _status(self, finish: Finish) -> Fact:
         successful = finish.status is WorkflowStatus.SUCCESSFUL
         output = self.state.tasks[self._source(self.state.output)] if successful else None
-        return Fact(Kind.STATUS, data={
-            "status": str(finish.status), "reason": None, "error": finish.error,
-            "output": output.preview if output else None,
-        })
+        return Fact(
+            Kind.STATUS,
+            data={
+                "status": str(finish.status),
+                "reason": None,
+                "error": finish.error,
+                "output": output.preview if output else None,
+            },
+        )
 
     async def _write(self, records: list[Record]) -> None:
         """Commit, and have patience with a storage that fails: nothing is lost by waiting."""

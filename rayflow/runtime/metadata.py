@@ -36,8 +36,9 @@ def of_task(records: Sequence[Record], workflow_id: str, task_id: str) -> dict[s
     declared = next((r.data for r in mine if r.kind == Kind.TASK), None)
     if declared is None:
         raise ValueError(f"No such task_id '{task_id}' in workflow '{workflow_id}'")
-    attempts = [_attempt(r) for r in mine if r.kind in (
-        Kind.SUCCEEDED, Kind.FAILED, Kind.CONTINUED)]
+    attempts = [
+        _attempt(r) for r in mine if r.kind in (Kind.SUCCEEDED, Kind.FAILED, Kind.CONTINUED)
+    ]
     stats: dict[str, float] = {}
     if attempts:
         last = attempts[-1]
@@ -66,7 +67,10 @@ def of_task(records: Sequence[Record], workflow_id: str, task_id: str) -> dict[s
 def _attempt(record: Record) -> dict[str, Any]:
     data = record.data
     return {
-        "attempt": record.attempt, "start_time": data.get("started_at", record.time),
-        "end_time": data.get("finished_at", record.time), "error": data.get("error"),
-        "node": data.get("node"), "pid": data.get("pid"),
+        "attempt": record.attempt,
+        "start_time": data.get("started_at", record.time),
+        "end_time": data.get("finished_at", record.time),
+        "error": data.get("error"),
+        "node": data.get("node"),
+        "pid": data.get("pid"),
     }

@@ -113,7 +113,8 @@ def execute(node: DAGNode) -> Any:
     """Run a DAG with plain Ray, outside any workflow, and return its value."""
     import ray  # here, so that translating alone does not start Ray's worker machinery
 
-    return ray.get(node.execute())
+    ref: Any = node.execute()
+    return ray.get(ref)
 
 
 def _indexes_inside(source: InputNode) -> bool:
@@ -136,6 +137,8 @@ def _check_signature(
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
-        raise TypeError(f"The arguments of task {function.__qualname__} do not fit: {error}.") from None
+        raise TypeError(
+            f"The arguments of task {function.__qualname__} do not fit: {error}."
+        ) from None
     except ValueError:
         return  # a builtin without a signature

@@ -39,9 +39,7 @@ class ValueWriter:
             return None
         return self.keep(encode(ray.get(value), persistent_id=self.persistent_id), "objects")
 
-    def arguments(
-        self, value: Any, persistent_id: Callable[[Any], Any], task: str
-    ) -> StoredValue:
+    def arguments(self, value: Any, persistent_id: Callable[[Any], Any], task: str) -> StoredValue:
         """Encode the arguments of a task."""
         encoded = encode(value, persistent_id=persistent_id, what=f"arguments of task '{task}'")
         return self.keep(encoded, task)
@@ -72,7 +70,7 @@ class Input:
     """An upstream value on its way into a task: stored, or live in Ray's object store."""
 
     stored: StoredValue | None
-    ref: ray.ObjectRef | None = None
+    ref: Any = None
 
 
 class ValueReader:
@@ -87,9 +85,7 @@ class ValueReader:
         Raises:
             DataLoadError: it is missing or damaged.
         """
-        return decode(
-            stored.format, load_bytes(self._store, stored), persistent_load=self._resolve
-        )
+        return decode(stored.format, load_bytes(self._store, stored), persistent_load=self._resolve)
 
     def input(self, position: int) -> Any:
         """The value of an upstream task; from storage when the live object is gone."""
@@ -119,13 +115,13 @@ class Output:
     So an ``ObjectRef`` to it behaves like one to the value, and the engine never unpickles values.
     """
 
-    def __init__(self, storage: str, stored: StoredValue | None, ref: ray.ObjectRef | None) -> None:
+    def __init__(self, storage: str, stored: StoredValue | None, ref: Any) -> None:
         self._parts = (storage, stored, ref)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return materialise, self._parts
 
 
-def materialise(storage: str, stored: StoredValue | None, ref: ray.ObjectRef | None) -> Any:
+def materialise(storage: str, stored: StoredValue | None, ref: Any) -> Any:
     """The value of an :class:`Output`, in the process that unpickles it."""
     return ValueReader(open_store(storage), [Input(stored, ref)]).input(0)

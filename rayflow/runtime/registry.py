@@ -99,6 +99,7 @@ class Registry:
 
     def listing(self) -> list[tuple[str, str]]:
         """All workflows: RESUMABLE ones last, formerly running before formerly pending."""
+
         def place(entry: IndexEntry) -> tuple[bool, bool]:
             return (entry.status == WorkflowStatus.RESUMABLE, entry.was == WorkflowStatus.PENDING)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
 
 from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record, WorkflowStatus
-from rayflow.core.state import TaskState, TaskStatus, WorkflowState
+from rayflow.core.state import TaskState, TaskStatus, WorkflowState, fold
 from rayflow.errors import (
     OutputNotAvailableError,
     WorkflowCancellationError,
@@ -16,22 +15,18 @@ from rayflow.errors import (
 from rayflow.runtime.references import Output
 
 
-def is_ready(state: WorkflowState, task: TaskState, *, whole: bool) -> bool:
-    """Whether a live workflow has the output: of a task at once, of the whole when it has ended."""
-    done = task.status is TaskStatus.SUCCESSFUL
-    return done and (not whole or state.status is WorkflowStatus.SUCCESSFUL)
-
-
-def refuse_unknown(workflow_id: str) -> NoReturn:
-    """Raise the error for an id that no workflow has."""
-    raise OutputNotAvailableError(
-        f"No workflow has the id '{workflow_id}', so it has no output."
-    )
+def unknown(workflow_id: str) -> OutputNotAvailableError:
+    """The error for an id that no workflow has."""
+    return OutputNotAvailableError(f"No workflow has the id '{workflow_id}', so it has no output.")
 
 
 def from_journal(
-    storage: str, state: WorkflowState, records: Sequence[Record], workflow_id: str,
-    task_id: str | None, *, waited: bool,
+    storage: str,
+    records: Sequence[Record],
+    workflow_id: str,
+    task_id: str | None,
+    *,
+    waited: bool,
 ) -> Output:
     """The output of a workflow at rest, or the error that says why there is none.
 
@@ -40,6 +35,7 @@ def from_journal(
     Raises:
         WorkflowExecutionError, WorkflowCancellationError, OutputNotAvailableError
     """
+    state = fold(records)
     if state.status is WorkflowStatus.CANCELED and (waited or task_id is None):
         if waited:
             raise WorkflowCancellationError(workflow_id)
@@ -51,15 +47,14 @@ def from_journal(
             return Output(storage, stored, None)
     if waited and state.status in (WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE):
         raise WorkflowExecutionError(workflow_id, state.error)
-    _refuse(state, workflow_id, task_id, task)
+    raise _refusal(state, workflow_id, task_id, task)
 
 
-def _stored(
-    state: WorkflowState, records: Sequence[Record], task: TaskState
-) -> StoredValue | None:
+def _stored(state: WorkflowState, records: Sequence[Record], task: TaskState) -> StoredValue | None:
     """The checkpoint of ``task``, at the end of its continuations."""
     while task.continued_to is not None and (
-            state.tasks[task.continued_to].status is TaskStatus.SUCCESSFUL):
+        state.tasks[task.continued_to].status is TaskStatus.SUCCESSFUL
+    ):
         task = state.tasks[task.continued_to]
     for record in reversed(records):
         if record.task_id == task.task_id and record.kind == Kind.SUCCEEDED:
@@ -68,18 +63,18 @@ def _stored(
     return None
 
 
-def _refuse(
+def _refusal(
     state: WorkflowState, workflow_id: str, task_id: str | None, task: TaskState | None
-) -> NoReturn:
+) -> OutputNotAvailableError:
     if task_id is None:
-        raise OutputNotAvailableError(
+        return OutputNotAvailableError(
             f"Workflow '{workflow_id}' is {state.status}; it has no output. "
             f"workflow.resume({workflow_id!r}) continues it."
         )
     if task is None:
-        raise OutputNotAvailableError(
+        return OutputNotAvailableError(
             f"No such task_id '{task_id}' in workflow '{workflow_id}', and it has ended."
         )
-    raise OutputNotAvailableError(
+    return OutputNotAvailableError(
         f"Task '{task_id}' of workflow '{workflow_id}' has no stored output: it is {task.status}."
     )

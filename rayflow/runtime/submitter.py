@@ -43,7 +43,7 @@ class RaySubmitter:
         self._engine = engine
         # RayFlow counts attempts: Ray neither retries nor reconstructs. Two returns: the outcome is
         # small and comes back inline; a large value stays in the object store for its consumers.
-        self._task = ray.remote(num_returns=2, max_retries=0)(run_task)
+        self._task: Any = ray.remote(num_returns=2, max_retries=0)(run_task)
 
     def submit(
         self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
@@ -59,7 +59,7 @@ class RaySubmitter:
             result: Outcome = await handle.outcome
         except exceptions.TaskCancelledError:
             return Outcome("stopped")
-        except Exception as error:  # whatever Ray reports here is a failure of the system
+        except Exception as error:
             # The value failed alike; Ray logs errors that nobody asked for, so ask.
             await asyncio.gather(handle.value, return_exceptions=True)
             return Outcome("lost", error=_describe(error))

@@ -59,9 +59,10 @@ def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[
     announcement = threading.Timer(ANNOUNCE_AFTER_SECONDS, _announce, (call, engine))
     announcement.daemon = True
     announcement.start()
-    detail = {"started_at": started, "node": ray.util.get_node_ip_address(), "pid": os.getpid()}
+    detail = {"started_at": started, "node": _node(), "pid": os.getpid()}
     token = context.current.set(
-        context.TaskContext(call.storage, call.workflow_id, call.task_id, call.attempt))
+        context.TaskContext(call.storage, call.workflow_id, call.task_id, call.attempt)
+    )
     try:
         return _Attempt(call, refs, detail).run()
     finally:
@@ -99,7 +100,7 @@ class _Attempt:
             return self._returned(value)
         except DataSaveError as error:
             return self._lost(error)
-        except Exception as error:  # the value or the sub-graph is at fault: trying again will not help
+        except Exception as error:
             return self._raised(error, retryable=False)
 
     def _arguments(self) -> tuple[list[Any], dict[str, Any]]:
@@ -112,8 +113,11 @@ class _Attempt:
     def _fill(self, value: Any) -> Any:
         if not isinstance(value, Slot):
             return value
-        return self._reader.input(value.which) if value.kind == "task" else self._reader.read(
-            value.which)
+        return (
+            self._reader.input(value.which)
+            if value.kind == "task"
+            else self._reader.read(value.which)
+        )
 
     def _returned(self, value: Any) -> tuple[Outcome, Any]:
         if nodes.is_node(value):
@@ -128,7 +132,10 @@ class _Attempt:
         else:  # lives in Ray's object store alone
             stored = StoredValue(encoded.format, encoded.size, 0)
         outcome = Outcome(
-            "value", value=stored, checkpoint=self._call.checkpoint, preview=preview,
+            "value",
+            value=stored,
+            checkpoint=self._call.checkpoint,
+            preview=preview,
             detail=self._finished(),
         )
         return outcome, (value if stored.data is None else None)
@@ -137,7 +144,11 @@ class _Attempt:
         described = _describe_error(error)
         stored = self._caught(error, described)
         outcome = Outcome(
-            "error", value=stored, error=described, retryable=retryable, detail=self._finished(),
+            "error",
+            value=stored,
+            error=described,
+            retryable=retryable,
+            detail=self._finished(),
             preview=describe((None, error), 0),
         )
         return outcome, None
@@ -154,13 +165,21 @@ class _Attempt:
     def _lost(self, error: Exception) -> tuple[Outcome, Any]:
         """RayFlow or the storage is at fault, not the body: a system error."""
         outcome = Outcome(
-            "lost", error=_describe_error(error), detail=self._finished(),
+            "lost",
+            error=_describe_error(error),
+            detail=self._finished(),
             retryable=not isinstance(error, CodeUnavailableError),
         )
         return outcome, None
 
     def _finished(self) -> dict[str, Any]:
         return {**self._detail, "finished_at": time.time()}
+
+
+@lru_cache(maxsize=1)
+def _node() -> str:
+    """The address of this node."""
+    return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
 
 
 @lru_cache(maxsize=8)
@@ -177,11 +196,17 @@ def _describe_error(error: BaseException) -> dict[str, Any]:
         trace = trace.tb_next
     text = "".join(traceback.format_exception(type(error), error, trace))
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else (
-        f"{kind.__module__}.{kind.__qualname__}")
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else (f"{kind.__module__}.{kind.__qualname__}")
+    )
     try:
         message = str(error)
-    except Exception:  # a user's __str__ may raise anything
+    except Exception:
         message = "the exception has no readable message"
-    return {"type": name, "message": message[:_TRACEBACK_BYTES],
-            "traceback": text[-_TRACEBACK_BYTES:]}
+    return {
+        "type": name,
+        "message": message[:_TRACEBACK_BYTES],
+        "traceback": text[-_TRACEBACK_BYTES:],
+    }

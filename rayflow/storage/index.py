@@ -23,14 +23,17 @@ from rayflow.storage.store import Store
 OWNER_FRESH_SECONDS = 10.0
 DELETED = "DELETED"
 
-SCHEMA = pa.schema([
-    pa.field("workflow_id", pa.string(), nullable=False),
-    pa.field("status", pa.string(), nullable=False),
-    pa.field("created_at", pa.float64(), nullable=False),
-    pa.field("changed_at", pa.float64(), nullable=False),
-    pa.field("definition", pa.string()),
-    pa.field("was", pa.string()),
-], metadata={"rayflow.format": "1"})
+SCHEMA = pa.schema(
+    [
+        pa.field("workflow_id", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("created_at", pa.float64(), nullable=False),
+        pa.field("changed_at", pa.float64(), nullable=False),
+        pa.field("definition", pa.string()),
+        pa.field("was", pa.string()),
+    ],
+    metadata={"rayflow.format": "1"},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,9 @@ class Index:
             entries = {k: _left_behind(e, was_live) for k, e in entries.items()}
         self.append(entries.values())
         for epoch in epochs:
-            self._store.delete(f"{layout.INDEX}/{epoch:06d}" + (".arrows" if self._store.appends else ""))
+            self._store.delete(
+                f"{layout.INDEX}/{epoch:06d}" + (".arrows" if self._store.appends else "")
+            )
         return entries
 
     def append(self, entries: Iterable[IndexEntry]) -> None:
@@ -141,5 +146,6 @@ class Index:
 def _left_behind(entry: IndexEntry, status: WorkflowStatus) -> IndexEntry:
     if not WorkflowStatus(entry.status).is_live:
         return entry
-    return IndexEntry(entry.workflow_id, status, entry.created_at, time.time(), entry.definition,
-                      was=entry.status)
+    return IndexEntry(
+        entry.workflow_id, status, entry.created_at, time.time(), entry.definition, was=entry.status
+    )

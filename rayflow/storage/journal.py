@@ -24,15 +24,18 @@ from rayflow.storage import layout
 from rayflow.storage.log import Cursor, EpochLog, Frame
 from rayflow.storage.store import Store
 
-SCHEMA = pa.schema([
-    pa.field("seq", pa.int64(), nullable=False),
-    pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False),
-    pa.field("kind", pa.string(), nullable=False),
-    pa.field("task_id", pa.string()),
-    pa.field("attempt", pa.int32()),
-    pa.field("data", pa.string(), nullable=False),
-    pa.field("value", pa.binary()),
-], metadata={"rayflow.format": "1"})
+SCHEMA = pa.schema(
+    [
+        pa.field("seq", pa.int64(), nullable=False),
+        pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("task_id", pa.string()),
+        pa.field("attempt", pa.int32()),
+        pa.field("data", pa.string(), nullable=False),
+        pa.field("value", pa.binary()),
+    ],
+    metadata={"rayflow.format": "1"},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,10 @@ class Journal:
     def __init__(self, store: Store, workflow_id: str) -> None:
         self._workflow_id = workflow_id
         self._log = EpochLog(store, layout.journal(workflow_id), SCHEMA)
+
+    def exists(self) -> bool:
+        """Whether anything was ever written."""
+        return bool(self._log.epochs())
 
     def create(self) -> JournalWriter:
         """A writer for a workflow that has no journal yet; its first commit is the claim."""
@@ -204,15 +211,18 @@ class Journal:
 
 
 def _encode(records: Sequence[Record]) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pydict({
-        "seq": [r.seq for r in records],
-        "time": [round(r.time * 1e6) for r in records],
-        "kind": [str(r.kind) for r in records],
-        "task_id": [r.task_id for r in records],
-        "attempt": [r.attempt for r in records],
-        "data": [json.dumps(r.data, separators=(",", ":")) for r in records],
-        "value": [r.value for r in records],
-    }, schema=SCHEMA)
+    return pa.RecordBatch.from_pydict(
+        {
+            "seq": [r.seq for r in records],
+            "time": [round(r.time * 1e6) for r in records],
+            "kind": [str(r.kind) for r in records],
+            "task_id": [r.task_id for r in records],
+            "attempt": [r.attempt for r in records],
+            "data": [json.dumps(r.data, separators=(",", ":")) for r in records],
+            "value": [r.value for r in records],
+        },
+        schema=SCHEMA,
+    )
 
 
 def _decode(batch: pa.RecordBatch, *, after: int = -1) -> list[Record]:

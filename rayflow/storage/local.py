@@ -92,7 +92,8 @@ class LocalStore(Store):
             with os.scandir(self._path(prefix)) as entries:
                 found: list[tuple[str, Literal["file", "folder"]]] = [
                     (entry.name, "folder" if entry.is_dir() else "file")
-                    for entry in entries if not entry.name.startswith(_TEMPORARY)
+                    for entry in entries
+                    if not entry.name.startswith(_TEMPORARY)
                 ]
         except (FileNotFoundError, NotADirectoryError):
             return []
@@ -142,7 +143,7 @@ class LocalStore(Store):
 def _write_all(descriptor: int, data: Buffer) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view):]
+        view = view[os.write(descriptor, view) :]
 
 
 def _sync_folder(folder: Path) -> None:

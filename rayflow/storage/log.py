@@ -66,7 +66,10 @@ class EpochLog:
         return Cursor(0, len(self._head))
 
     def append(
-        self, epoch: int, cursor: Cursor, batch: pa.RecordBatch,
+        self,
+        epoch: int,
+        cursor: Cursor,
+        batch: pa.RecordBatch,
         metadata: Mapping[str, str] | None = None,
     ) -> Cursor:
         """Commit ``batch`` at ``cursor``, the end of ``epoch``, and return the new end.
@@ -127,7 +130,7 @@ class EpochLog:
             crc = {"rayflow.crc": str(_checksum(batch, signed))}
             writer.write_batch(batch, custom_metadata={**signed, **crc})
             end = sink.tell()  # before the end-of-stream mark
-        return bytes(memoryview(sink.getvalue())[len(self._head):end])
+        return bytes(memoryview(sink.getvalue())[len(self._head) : end])
 
     def _read_file(self, epoch: int, cursor: Cursor) -> Iterator[Frame]:
         start = cursor if cursor.offset else Cursor(0, len(self._head))

@@ -20,17 +20,27 @@ def describe(value: Any, size: int) -> dict[str, Any]:
     """Type, size in bytes, shape and a bounded picture of ``value``. Never raises."""
     try:
         return _describe(value, size)
-    except Exception as error:  # a user's __repr__ may raise anything; a preview must not fail a task
+    except Exception as error:
         text = f"no preview: {type(error).__name__}: {error}"[:_TEXT]
         return {**_frame(value, size), "text": text}
 
 
 def _frame(value: Any, size: int) -> dict[str, Any]:
     kind = type(value)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else (
-        f"{kind.__module__}.{kind.__qualname__}")
-    return {"type": name, "size": size, "shape": None, "text": None, "json": None, "table": None,
-            "truncated": False}
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else (f"{kind.__module__}.{kind.__qualname__}")
+    )
+    return {
+        "type": name,
+        "size": size,
+        "shape": None,
+        "text": None,
+        "json": None,
+        "table": None,
+        "truncated": False,
+    }
 
 
 def _describe(value: Any, size: int) -> dict[str, Any]:
@@ -59,8 +69,10 @@ def _table(table: pa.Table | pa.RecordBatch) -> dict[str, Any]:
     data = [[_plain(cell, 1)[0] for cell in column.to_pylist()] for column in head.columns]
     rows = [list(row) for row in zip(*data, strict=True)]
     cut = table.num_rows > _ROWS or table.num_columns > _COLUMNS
-    return {"table": {"columns": columns, "rows": rows, "total_rows": table.num_rows},
-            "truncated": cut}
+    return {
+        "table": {"columns": columns, "rows": rows, "total_rows": table.num_rows},
+        "truncated": cut,
+    }
 
 
 def _plain(value: Any, depth: int) -> tuple[Any, bool]:
@@ -89,9 +101,6 @@ def _plain(value: Any, depth: int) -> tuple[Any, bool]:
 
 
 def _plain_dict(value: dict[Any, Any], depth: int) -> tuple[dict[str, Any], bool]:
-    items = {
-        str(key)[:200]: _plain(item, depth - 1)
-        for key, item in islice(value.items(), _ITEMS)
-    }
+    items = {str(key)[:200]: _plain(item, depth - 1) for key, item in islice(value.items(), _ITEMS)}
     cut = len(value) > _ITEMS or any(c for _, c in items.values())
     return {key: plain for key, (plain, _) in items.items()}, cut

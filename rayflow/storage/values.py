@@ -56,7 +56,9 @@ class Encoded:
         return StoredValue(self.format, size, crc, key=chosen)
 
 
-def encode(value: Any, *, persistent_id: PersistentId | None = None, what: str = "value") -> Encoded:
+def encode(
+    value: Any, *, persistent_id: PersistentId | None = None, what: str = "value"
+) -> Encoded:
     """Turn ``value`` into bytes.
 
     Args:
@@ -144,26 +146,34 @@ def _numpy(array: np.ndarray[Any, Any]) -> list[Buffer]:
     header = io.BytesIO()
     fortran = array.flags.f_contiguous and not array.flags.c_contiguous
     plain = array if array.flags.forc else np.ascontiguousarray(array)
-    np.lib.format.write_array_header_2_0(header, {
-        "descr": np.lib.format.dtype_to_descr(plain.dtype), "fortran_order": fortran,
-        "shape": plain.shape,
-    })
+    np.lib.format.write_array_header_2_0(
+        header,
+        {
+            "descr": np.lib.format.dtype_to_descr(plain.dtype),
+            "fortran_order": fortran,
+            "shape": plain.shape,
+        },
+    )
     flat = plain.T if fortran else plain
-    return [header.getvalue(), flat.reshape(-1).view(np.uint8).data] if flat.size else [
-        header.getvalue()]
+    return (
+        [header.getvalue(), flat.reshape(-1).view(np.uint8).data]
+        if flat.size
+        else [header.getvalue()]
+    )
 
 
 def _read_numpy(data: memoryview) -> np.ndarray[Any, Any]:
     header = io.BytesIO(data[: 12 + struct.unpack_from("<I", data, 8)[0]])
     np.lib.format.read_magic(header)
     shape, fortran, dtype = np.lib.format.read_array_header_2_0(header)
-    flat = np.frombuffer(data[header.tell():], dtype=dtype)
+    flat = np.frombuffer(data[header.tell() :], dtype=dtype)
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
 
 
 def _pickle(value: Any, persistent_id: PersistentId | None, what: str) -> list[Buffer]:
     """``count, lengths`` (little-endian 64 bit), the pickle, then each buffer on a 64-byte boundary."""
-    sink, buffers = io.BytesIO(), []
+    sink = io.BytesIO()
+    buffers: list[pickle.PickleBuffer] = []
     pickler = _Pickler(sink, protocol=5, buffer_callback=buffers.append)
     pickler.hook = persistent_id or _nothing
     try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,8 +16,8 @@ from rayflow.cli.errors import CommandError
 from rayflow.cli.instance import Code, DataFolder, base_environment
 from rayflow.cli.up import parts, preflight, processes, ray_head
 from rayflow.cli.up.lock import InstanceLock
-from rayflow.cli.up.logs import Terminal
-from rayflow.cli.up.once import RememberingLog, run_once
+from rayflow.cli.up.logs import PartLog, Terminal
+from rayflow.cli.up.once import run_once
 from rayflow.cli.up.part import Part
 from rayflow.cli.up.ports import KeptPorts, answers
 from rayflow.cli.up.supervisor import Supervisor
@@ -76,6 +77,8 @@ class _Instance:
         self._sessions = processes.RecordedSessions(
             options.data.run / "processes.json", options.data.path
         )
+        self._started_before = self._data.run / "started-before"
+        self._has_own_ray = not os.environ.get("RAY_ADDRESS")
         self._ports = KeptPorts(options.data.run / "ports.json")
 
     async def run(self) -> None:
@@ -108,42 +111,60 @@ class _Instance:
         if self._redis_server is not None:
             await supervisor.ready("redis")
         names = self._start_services(supervisor, plan)
-        await supervisor.unless_failed(self._load_definitions(plan))
-        await supervisor.ready(*names)
-        self._terminal.say(f"RayFlow is ready at http://127.0.0.1:{self._options.port}")
-        await supervisor.watch()
+        loading = asyncio.create_task(self._load_definitions(plan))
+        try:
+            # A console without definitions is not ready; at a later start it has the last ones.
+            if not self._started_before.exists():
+                await supervisor.unless_failed(loading)
+            await supervisor.ready(*names)
+            self._terminal.say(f"RayFlow is ready at http://127.0.0.1:{self._options.port}")
+            await supervisor.unless_failed(loading)
+            await supervisor.watch()
+        finally:
+            loading.cancel()
+            await asyncio.wait({loading})
 
     def _start_foundations(self, supervisor: Supervisor) -> parts.Plan:
         """Start what the other parts connect to; returns the plan with the addresses of both."""
         code = Code.of_this_process()
         environment = base_environment(code, self._data)
-        started: list[Part] = []
+        embedded: dict[str, str] = {}
+        redis_port, ray_port = self._ports.get("redis"), self._ports.get("ray")
+        if self._redis_server is not None:
+            embedded["REDIS_URL"] = f"redis://127.0.0.1:{redis_port}/0"
+        if self._has_own_ray:
+            environment.pop("RAY_AUTH_TOKEN", None)  # it would win over the instance's own token
+            embedded |= ray_head.client_environment(self._data, port=ray_port)
+        environment |= embedded
+        self._write_environment_file(environment, embedded)
         plan = parts.Plan(
             code=code, data=self._data, port=self._options.port, environment=environment
         )
+        quiet = replace(plan, environment=_without_secrets(environment))
         if self._redis_server is not None:
-            port = self._ports.get("redis")
-            environment["REDIS_URL"] = f"redis://127.0.0.1:{port}/0"
-            started.append(parts.redis_part(plan, server=self._redis_server, port=port))
-        if not environment.get("RAY_ADDRESS"):
-            port = self._ports.get("ray")
+            supervisor.start(parts.redis_part(quiet, server=self._redis_server, port=redis_port))
+        if self._has_own_ray:
             folder = ray_head.fresh_temp_dir(self._data)
-            started.append(parts.ray_part(plan, port=port, folder=folder))
-            environment["RAY_ADDRESS"] = f"127.0.0.1:{port}"
-        for part in started:
-            supervisor.start(replace(part, environment=_without_secrets(part.environment)))
+            supervisor.start(parts.ray_part(quiet, port=ray_port, folder=folder))
         return plan
 
+    def _write_environment_file(
+        self, environment: Mapping[str, str], embedded: Mapping[str, str]
+    ) -> None:
+        """Let the user's own programs reach this instance: `source <data-dir>/run/environment`."""
+        names = [*sorted(embedded), "RAYFLOW_DATA_DIR", "RAYFLOW_STORAGE"]
+        lines = [f"export {name}={shlex.quote(environment[name])}\n" for name in names]
+        (self._data.run / "environment").write_text("".join(lines), encoding="utf-8")
+
     async def _run_once(self, part: Part) -> None:
-        log = RememberingLog(part.name, self._terminal, folder=self._data.logs, shown=part.shown)
+        log = PartLog(part.name, self._terminal, folder=self._data.logs, shown=part.shown)
         await run_once(part, log=log, sessions=self._sessions)
 
     async def _load_definitions(self, plan: parts.Plan) -> None:
-        # The marker is set even with --no-examples: the very first start is over then, too.
-        marker = self._data.run / "started-before"
-        wanted = self._options.examples and not marker.exists()
+        wanted = self._options.examples and not self._started_before.exists()
         await self._run_once(parts.definitions_step(plan, launch_examples=wanted))
-        marker.touch()
+        # Set even with --no-examples: the very first start is over then, too.
+        self._started_before.touch()
 
     def _announce_account(self, *, had_password: bool) -> None:
         """Print the generated password once. Only on the terminal, never in a log file."""
@@ -169,11 +190,10 @@ class _Instance:
         ]
         for part in services:
             supervisor.start(part)
-        embedded_ray = ["ray"] if not os.environ.get("RAY_ADDRESS") else []
-        return [*embedded_ray, *(part.name for part in services)]
+        return [*(["ray"] if self._has_own_ray else []), *(part.name for part in services)]
 
 
-def _without_secrets(environment: Any) -> dict[str, str]:
+def _without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in SECRETS}
 
 

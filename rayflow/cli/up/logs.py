@@ -75,6 +75,7 @@ class PartLog:
         self._name = name
         self._terminal = terminal
         self._shown = shown
+        self.last = ""
         self._in_traceback = False
         self._file = logging.handlers.RotatingFileHandler(
             self.path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8", errors="replace"
@@ -84,6 +85,7 @@ class PartLog:
         """Take one line that the part wrote."""
         plain = ESCAPES.sub("", text)
         self._file.emit(logging.LogRecord(self._name, logging.INFO, "", 0, plain, None, None))
+        self.last = STAMP.sub("", plain).strip() or self.last
         if self._is_telling(plain):
             self._terminal.part_line(self._name, STAMP.sub("", plain))
 

@@ -14,18 +14,7 @@ from rayflow.cli.up.running import RunningPart, describe_exit
 OWN_PREFIX = "rayflow: "
 
 
-class RememberingLog(PartLog):
-    """A log that remembers its last telling line, to repeat it when the program fails."""
-
-    last: str = ""
-
-    def line(self, text: str) -> None:
-        """Take one line."""
-        super().line(text)
-        self.last = text.strip() or self.last
-
-
-async def run_once(part: Part, *, log: RememberingLog, sessions: RecordedSessions) -> None:
+async def run_once(part: Part, *, log: PartLog, sessions: RecordedSessions) -> None:
     """Run a program to its end.
 
     Raises:

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 
 # What the terminal shows of a talkative part: the rest is in its log file.
 NOTHING = re.compile(r"(?!)")
-LEVELS = re.compile(r"\b(INFO|WARNING|ERROR|CRITICAL)\b|Traceback|Error:")
+# The sweep runs every few seconds; that it did so is no news.
+LEVELS = re.compile(
+    r"^(?!.*INFO.*\bsweep\b).*(?:\b(?:INFO|WARNING|ERROR|CRITICAL)\b|Traceback|Error:)"
+)
 ERRORS = re.compile(r"\b(ERROR|CRITICAL|FATAL|Traceback)\b|Error:")
 
 

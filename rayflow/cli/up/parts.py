@@ -48,7 +48,7 @@ def ray_part(plan: Plan, *, port: int, folder: Path) -> Part:
     return Part(
         name="ray",
         command=ray_head.head_command(plan.code, port=port, folder=folder),
-        environment={**plan.environment, **ray_head.ENVIRONMENT},
+        environment={**plan.environment, **ray_head.HEAD_ENVIRONMENT},
         ready_line=ray_head.READY_LINE,
         stop_seconds=4.0,
         shown=ERRORS,
@@ -126,6 +126,7 @@ def follower_part(plan: Plan) -> Part:
         name="follower",
         command=plan.code.manage("follow"),
         environment=plan.environment,
+        ready_line="Following the journals",
         follows=("ray",),
         shown=LEVELS,
     )

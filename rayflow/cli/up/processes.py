@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import psutil
@@ -58,19 +58,22 @@ def sweep_session(session: int) -> None:
         end(left)
 
 
-def reap_adopted() -> None:
-    """Collect the exit status of orphans that died, so that they do not stay as zombies. Called
-    when no part runs.
+def reap_orphans(*, leaders: Collection[int] = ()) -> None:
+    """Collect the exit status of adopted processes that died, so that they do not stay as zombies.
+
+    Args:
+        leaders: processes whose exit status someone else waits for.
     """
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0] != 0:
-            pass
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error, ChildProcessError):
+            if child.pid not in leaders and child.status() == psutil.STATUS_ZOMBIE:
+                os.waitpid(child.pid, os.WNOHANG)
 
 
 def sweep_descendants() -> None:
     """End every process that still descends from this one: the last word of a stop."""
     end(psutil.Process().children(recursive=True))
-    reap_adopted()
+    reap_orphans()
 
 
 class RecordedSessions:
@@ -93,6 +96,10 @@ class RecordedSessions:
         if self._sessions.get(part) == session:
             del self._sessions[part]
             self._write()
+
+    def reap_orphans(self) -> None:
+        """Collect dead orphans; the parts themselves are waited for by those who started them."""
+        reap_orphans(leaders=self._sessions.values())
 
     def sweep_left_over(self) -> int:
         """End what an earlier supervisor of this data folder left behind.

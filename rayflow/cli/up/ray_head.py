@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -91,6 +92,33 @@ def head_command(code: Code, *, port: int, folder: Path) -> tuple[str, ...]:
     )
 
 
-# SIGTERM ends the node at once: the engine's journal makes draining pointless, and it would hold up
-# the stop.
-ENVIRONMENT = {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
+# SIGTERM ends the node at once: the engine's journal makes draining pointless, and it would hold
+# up the stop.
+HEAD_ENVIRONMENT = {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
+
+
+def client_environment(data: DataFolder, *, port: int) -> dict[str, str]:
+    """What every program needs to reach this head, the head itself and its workers included.
+
+    Ray turns 127.0.0.1 into the machine's public address unless clusters are "not enabled", its
+    name for staying on the loopback interface. And since other accounts of the machine
+    can reach the loopback interface too, a token of this instance is asked of everyone.
+    """
+    return {
+        "RAY_ADDRESS": f"127.0.0.1:{port}",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(_token_file(data)),
+    }
+
+
+def _token_file(data: DataFolder) -> Path:
+    path = data.run / "ray-token"
+    if not path.exists():
+        unfinished = path.with_suffix(".new")
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(32))
+        unfinished.replace(path)
+    return path

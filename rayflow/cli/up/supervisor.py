@@ -23,6 +23,7 @@ RESTARTS = 8
 READY_SECONDS = 60.0
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 10.0
+REAP_SECONDS = 10.0
 
 T = TypeVar("T")
 
@@ -50,9 +51,11 @@ class Supervisor:
         Raises:
             CommandError: a part of the instance cannot be started.
         """
-        await self.unless_failed(
-            asyncio.gather(*(self._parts[name].was_ready.wait() for name in names))
-        )
+        await self.unless_failed(self._all_ready(names))
+
+    async def _all_ready(self, names: Iterable[str]) -> None:
+        for name in names:
+            await self._parts[name].was_ready.wait()
 
     async def unless_failed(self, work: Awaitable[T]) -> T:
         """Await something, but not beyond the failure of a part.
@@ -77,7 +80,10 @@ class Supervisor:
         Raises:
             CommandError: names the part and its log.
         """
-        await asyncio.shield(self._failed)
+        while not self._failed.done():
+            self._sessions.reap_orphans()
+            await asyncio.wait({self._failed}, timeout=REAP_SECONDS)
+        self._failed.result()
 
     async def stop(self, order: Iterable[Iterable[str]]) -> None:
         """Stop the parts group by group; those of a group at the same time."""
@@ -177,7 +183,7 @@ class SupervisedPart:
                 self._running.kill()
                 await ended
                 return f"not ready after {READY_SECONDS:g} s"
-            return describe_exit(await ended)
+            return self._describe(await ended)
         finally:
             ready.cancel()
             ended.cancel()
@@ -191,6 +197,11 @@ class SupervisedPart:
             self._supervisor.report(f"{self.part.name} is running again")
             self._supervisor.restart_followers(self.part.name)
         self.was_ready.set()
+
+    def _describe(self, status: int) -> str:
+        # A part that ends by itself usually says why; one that is killed does not.
+        how = describe_exit(status)
+        return f"{how}: {self._log.last[:200]}" if status > 0 and self._log.last else how
 
     def _cannot_start(self, status: str) -> CommandError:
         return CommandError(

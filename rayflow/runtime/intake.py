@@ -1,0 +1,107 @@
+"""How a workflow comes into the hands of an engine: newly submitted, or taken over from its journal.
+
+Both end the same way: a state, the owner's end of the journal, and the facts to commit first. The
+functions here do storage I/O; the engine calls them in threads.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from rayflow.core.graph import Graph, task_facts
+from rayflow.core.planner import failed_tasks, lost_values
+from rayflow.core.records import Fact, Kind, WorkflowStatus
+from rayflow.core.state import WorkflowState, fold
+from rayflow.errors import WorkflowNotResumableError
+from rayflow.storage import layout
+from rayflow.storage.journal import Journal, JournalWriter
+from rayflow.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A request to run a graph.
+
+    ``token`` tells a repeated call from a second submission; with ``must_be_new`` a known id is an
+    error instead of a resume. ``definition``, ``params``, ``tags`` and ``created_by`` are recorded.
+    """
+
+    workflow_id: str
+    graph: Graph
+    token: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+    definition: str | None = None
+    params: dict[str, Any] | None = None
+    tags: dict[str, Any] = field(default_factory=dict)
+    created_by: str | None = None
+    must_be_new: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A workflow ready to be driven. Without a ``writer`` there is nothing left to do for it."""
+
+    state: WorkflowState
+    writer: JournalWriter | None
+    first: list[Fact]
+
+
+def status_fact(status: WorkflowStatus, error: dict[str, Any] | None = None) -> Fact:
+    """The fact that a workflow has ``status`` now."""
+    data = {"status": str(status), "reason": None, "error": error, "output": None}
+    return Fact(Kind.STATUS, data=data)
+
+
+def create(store: Store, submission: Submission) -> Opened:
+    """A new workflow. Nothing is written yet."""
+    facts, root = task_facts(submission.graph, {}, {})
+    accepted = {
+        "workflow_id": submission.workflow_id,
+        "root": root,
+        "submission": submission.token,
+        "definition": submission.definition,
+        "params": submission.params,
+        "metadata": submission.metadata,
+        "tags": submission.tags,
+        "created_by": submission.created_by,
+        "task_count": len(facts),
+    }
+    journal = Journal(store, submission.workflow_id)
+    if journal.exists():
+        # Left by a submission that was never acknowledged (it is not in the index).
+        store.delete(layout.journal(submission.workflow_id))
+    return Opened(WorkflowState(), journal.create(), [Fact(Kind.ACCEPTED, data=accepted), *facts])
+
+
+def adopt(store: Store, workflow_id: str, *, resume: bool) -> Opened:
+    """Claim a stored workflow. ``resume``: somebody asked for it, so failed tasks run again.
+
+    Raises:
+        WorkflowNotResumableError: there is nothing to resume.
+        FencedError: another engine was quicker.
+        JournalCorruptError: the journal is damaged.
+    """
+    journal = Journal(store, workflow_id)
+    records = journal.load()
+    if not records:
+        raise WorkflowNotResumableError(workflow_id, "Nothing was stored of it.")
+    state = fold(records)
+    if state.status is WorkflowStatus.SUCCESSFUL and not lost_values(state):
+        return Opened(state, None, [])
+    writer, records = journal.claim(time.time())
+    state = fold(records)
+    reset = lost_values(state)
+    if state.is_finished:
+        reset += failed_tasks(state)
+    facts = [Fact(Kind.RESUMED, data={"reset": reset})] if reset or resume else []
+    return Opened(state, writer, facts)
+
+
+def cancel_at_rest(store: Store, workflow_id: str) -> None:
+    """Record that a workflow that nobody drives is cancelled."""
+    writer, records = Journal(store, workflow_id).claim(time.time())
+    facts = [Fact(Kind.CANCEL_REQUESTED), status_fact(WorkflowStatus.CANCELED)]
+    last, now = records[-1].seq, time.time()
+    writer.commit([fact.at(last + n, now) for n, fact in enumerate(facts, start=1)])

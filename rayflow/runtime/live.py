@@ -1,0 +1,74 @@
+"""A workflow that an engine drives, and the waiting for what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rayflow.core.graph import StoredValue
+from rayflow.core.state import TaskStatus
+from rayflow.runtime.executor import WorkflowRunner
+from rayflow.runtime.references import Output
+
+
+class LiveWorkflow:
+    """Holds the place of a workflow from the moment somebody asks for it until it ends.
+
+    ``token`` is the submission's. ``runner`` appears when the workflow has been read or made.
+    """
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+        self.runner: WorkflowRunner | None = None
+        self.is_accepted = False
+        self.is_done = False
+        self._changed = asyncio.Event()
+
+    def notify(self) -> None:
+        """Something has changed: let everybody who waits look again."""
+        self._changed.set()
+
+    def accept(self) -> None:
+        """It is durable, in the journal and in the index."""
+        self.is_accepted = True
+        self._changed.set()
+
+    def finish(self) -> None:
+        """It is not live any more."""
+        self.is_done = True
+        self._changed.set()
+
+    async def accepted(self) -> WorkflowRunner | None:
+        """Wait until the workflow is durably accepted; None if that failed."""
+        while not (self.is_accepted or self.is_done):
+            await self._change()
+        return self.runner if self.is_accepted else None
+
+    async def done(self) -> None:
+        """Wait until it is not live any more."""
+        while not self.is_done:
+            await self._change()
+
+    async def output(self, storage: str, task_id: str | None) -> Output | None:
+        """The output as soon as it is there; None when the journal must be asked instead."""
+        runner = await self.accepted()
+        if task_id is None:
+            await self.done()  # so that the status is never behind what a waiter has been told
+        while runner is not None:
+            state = runner.state
+            task = state.tasks.get(state.root if task_id is None else task_id)
+            if task is not None and task.status is TaskStatus.SUCCESSFUL:
+                stored, ref = runner.stored(task), runner.live_ref(task)
+                has_value = ref is not None or _is_at_hand(stored)
+                return Output(storage, stored, ref) if has_value else None
+            if self.is_done:
+                return None
+            await self._change()
+        return None
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+
+def _is_at_hand(stored: StoredValue | None) -> bool:
+    return stored is not None and (stored.key is not None or stored.data is not None)

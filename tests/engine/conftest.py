@@ -1,0 +1,54 @@
+"""A real local Ray for the session, with an engine on a root of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from rayflow import api, workflow
+from tests.cluster import local_ray
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[None]:
+    """A Ray head of this session's own, with four CPUs."""
+    with local_ray(num_cpus=4):
+        yield
+
+
+@pytest.fixture(scope="session")
+def session_root(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The storage root that most tests share: engines take a second to start."""
+    return str(tmp_path_factory.mktemp("root"))
+
+
+@pytest.fixture
+def engine(session_root: str) -> Iterator[str]:
+    """Connect to the shared root; returns its path. Use ids of your own."""
+    workflow.init(session_root)
+    yield session_root
+    api.disconnect()
+
+
+@pytest.fixture
+def own_engine(cluster: None, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Start an engine on a fresh root with the options of ``workflow.init``; returns the path."""
+    roots = []
+
+    def start(name: str = "root", **options: Any) -> str:
+        api.disconnect()
+        root = str(tmp_path / name)
+        workflow.init(root, **options)
+        roots.append(root)
+        return root
+
+    yield start
+    api.disconnect()
+    for root in roots:
+        name = f"engine-{hashlib.sha256(root.encode()).hexdigest()[:16]}"
+        ray.kill(ray.get_actor(name, namespace="rayflow"), no_restart=True)
