@@ -1,0 +1,53 @@
+"""The border of the API: whatever happens inside, `/api/` answers errors as problems.
+
+Django REST framework only sees what reaches a view. The router's 404, a refused host, a failing
+middleware and an unhandled exception end here, with the same body as every other error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from workflows_app.api.problems import BY_STATUS, CONTENT_TYPE, Fault, for_status
+
+PREFIX = "/api/"
+PATHS = ("/healthz", "/readyz")
+# Headers of the replaced answer that a client needs to act on it.
+KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
+
+
+class ApiBoundary:
+    """Refuse oversized bodies, accept a missing trailing slash, turn bare errors into problems."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not request.path_info.startswith((PREFIX, *PATHS)):
+            return self.get_response(request)
+        if not request.path_info.endswith("/") and request.path_info.startswith(PREFIX):
+            # A redirect would lose the body of a POST and the escapes of an odd workflow id.
+            request.path_info += "/"
+        fault = self._refusal(request)
+        if fault is not None:
+            return fault.response(request)
+        return self._as_problem(request, self.get_response(request))
+
+    def _refusal(self, request: HttpRequest) -> Fault | None:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if length.isdigit() and int(length) > settings.API_MAX_BODY_BYTES:
+            return BY_STATUS[413]
+        return None
+
+    def _as_problem(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if response.status_code < 400 or response.get("Content-Type", "").startswith(CONTENT_TYPE):
+            return response
+        problem: HttpResponse = for_status(response.status_code).response(request)
+        for name in KEPT_HEADERS:
+            if response.has_header(name):
+                problem[name] = response[name]
+        return problem
