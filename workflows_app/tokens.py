@@ -43,7 +43,9 @@ def create(
     if not 1 <= len(name) <= 100:
         raise Invalid("A token needs a name of 1 to 100 characters; say what it is for.")
     if scope not in ApiToken.Scope.values:
-        raise Invalid(f"There is no scope {scope!r}; take one of {', '.join(ApiToken.Scope.values)}.")
+        raise Invalid(
+            f"There is no scope {scope!r}; take one of {', '.join(ApiToken.Scope.values)}."
+        )
     expires_at = expires_at or timezone.now() + LIFETIME
     if expires_at <= timezone.now():
         raise Invalid("The token would already have expired; give an end in the future.")

@@ -9,7 +9,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from workflows_app import access, services
+from workflows_app import services
+from workflows_app.api import lookup
 from workflows_app.api.base import ApiView
 from workflows_app.api.commands import IDEMPOTENCY_HEADER, accepted, idempotency_key
 from workflows_app.api.shapes import AcceptedSerializer
@@ -40,9 +41,9 @@ class Action(ApiView):
         form = ActionSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         command = services.request(
-            request.user,
+            self.caller,
             self.kind,
-            access.workflow_for(request.user, workflow_id),
+            lookup.find_to_change(self.caller, workflow_id),
             reason=form.validated_data["reason"],
             idempotency_key=idempotency_key(request),
         )

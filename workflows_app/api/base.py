@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.contrib.auth.models import User
 from rest_framework import serializers
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from workflows_app import access
 from workflows_app.problems import Invalid
 
 
@@ -37,6 +39,18 @@ class ApiView(APIView):
         except AuthenticationFailed:
             self.check_throttles(request)
             raise
+
+    @property
+    def caller(self) -> User:
+        """The account behind the request; `MayCall` has made sure that there is one."""
+        user = self.request.user
+        if not isinstance(user, User):
+            raise NotAuthenticated
+        return user
+
+    def shown(self) -> dict[str, Any]:
+        """The context that tells serializers whether the caller may see values."""
+        return {"payload": access.can(self.caller, "view_payload")}
 
 
 def read_query(request: Request, form: type[serializers.Serializer[Any]]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class BadCursor(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place between two rows: the sort value and id of the row next to it, and which way to read."""
+    """A place between two rows: the row next to it, as sort value and id, and which way to read."""
 
     direction: Direction
     value: datetime | int | str | None

@@ -9,8 +9,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from workflows_app import access
+from workflows_app.api import lookup
 from workflows_app.api.base import ApiView, read_query
+from workflows_app.api.shapes import Guarded
 from workflows_app.models import WorkflowEvent
 
 MAX_EVENTS = 1_000
@@ -26,12 +27,14 @@ class EventQuery(serializers.Serializer[Any]):
     limit = serializers.IntegerField(min_value=1, max_value=MAX_EVENTS, default=200)
 
 
-class EventSerializer(serializers.ModelSerializer[WorkflowEvent]):
-    """One record."""
+class EventSerializer(Guarded, serializers.ModelSerializer[WorkflowEvent]):
+    """One record; `data` may hold values and is null for who may not see them."""
 
+    guarded = ("data",)
     task_id = serializers.CharField(allow_null=True)
     attempt = serializers.IntegerField(allow_null=True)
-    data = serializers.DictField()
+    # DRF takes declared fields out of the class, so this does not hide its attribute.
+    data = serializers.DictField(allow_null=True)  # type: ignore[assignment]
 
     class Meta:
         model = WorkflowEvent
@@ -56,12 +59,12 @@ class WorkflowEvents(ApiView):
     def get(self, request: Request, workflow_id: str) -> Response:
         """Events after a sequence number, oldest first."""
         query = read_query(request, EventQuery)
-        workflow = access.workflow_for(request.user, workflow_id)
-        newer = workflow.events.filter(seq__gt=query["after_seq"]).order_by("seq")
-        rows = list(newer[: query["limit"] + 1])
+        workflow = lookup.find(request.user, workflow_id)
+        newer = WorkflowEvent.objects.filter(workflow_id=workflow.pk, seq__gt=query["after_seq"])
+        rows = list(newer.order_by("seq")[: query["limit"] + 1])
         shown = rows[: query["limit"]]
         body = {
-            "items": EventSerializer(shown, many=True).data,
+            "items": EventSerializer(shown, many=True, context=self.shown()).data,
             "last_seq": shown[-1].seq if shown else query["after_seq"],
             "more": len(rows) > len(shown),
         }

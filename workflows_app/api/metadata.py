@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from workflows_app import access
+from workflows_app.api import lookup
 from workflows_app.api.base import ApiView
 from workflows_app.api.shapes import STATUSES
 from workflows_app.api.tasks import task_of
@@ -49,7 +49,7 @@ class WorkflowMetadata(ApiView):
     @extend_schema(tags=["metadata"], responses=WorkflowMetadataSerializer)
     def get(self, request: Request, workflow_id: str) -> Response:
         """Status, the user's own metadata, start and end."""
-        return Response(of_workflow(access.workflow_for(request.user, workflow_id)))
+        return Response(of_workflow(lookup.find(request.user, workflow_id)))
 
 
 class TaskMetadata(ApiView):
@@ -58,7 +58,7 @@ class TaskMetadata(ApiView):
     @extend_schema(tags=["metadata"], responses=TaskMetadataSerializer)
     def get(self, request: Request, workflow_id: str, task_id: str) -> Response:
         """Options, the user's own metadata, upstream tasks, start and end."""
-        workflow = access.workflow_for(request.user, workflow_id)
+        workflow = lookup.find(request.user, workflow_id)
         return Response(of_task(task_of(workflow, task_id)))
 
 

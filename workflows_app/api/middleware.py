@@ -18,6 +18,8 @@ PREFIX = "/api/"
 PATHS = ("/healthz", "/readyz")
 # Headers of the replaced answer that a client needs to act on it.
 KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
+# No database can look for it, so nothing can be addressed by it.
+NUL = Fault("bad_request", 400, "Bad request", "The address may not hold the NUL character.")
 
 
 class ApiBoundary:
@@ -38,6 +40,8 @@ class ApiBoundary:
         return self._as_problem(request, self.get_response(request))
 
     def _refusal(self, request: HttpRequest) -> Fault | None:
+        if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+            return NUL
         length = request.META.get("CONTENT_LENGTH") or "0"
         if length.isdigit() and int(length) > settings.API_MAX_BODY_BYTES:
             return BY_STATUS[413]

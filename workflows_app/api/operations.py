@@ -30,9 +30,7 @@ class OperationQuery(serializers.Serializer[Any]):
 class OperationDetail(ApiView):
     """One command."""
 
-    @extend_schema(
-        tags=["operations"], parameters=[OperationQuery], responses=OperationSerializer
-    )
+    @extend_schema(tags=["operations"], parameters=[OperationQuery], responses=OperationSerializer)
     def get(self, request: Request, operation_id: UUID) -> Response:
         """The state of a command; `wait` answers when it has SUCCEEDED or FAILED."""
         query = read_query(request, OperationQuery)

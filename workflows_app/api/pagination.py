@@ -73,9 +73,7 @@ class CountSerializer(serializers.Serializer[Any]):
     relation = serializers.ChoiceField(choices=["eq", "gte"])
 
 
-def paginate(
-    queryset: QuerySet[Any], sort: Sort, *, scope: str, query: Mapping[str, Any]
-) -> Page:
+def paginate(queryset: QuerySet[Any], sort: Sort, *, scope: str, query: Mapping[str, Any]) -> Page:
     """One page of `queryset` in `sort` order, in one statement.
 
     `query` is the validated parameters of the request: `limit` and `cursor` are taken from it, the
@@ -110,9 +108,7 @@ def capped_count(queryset: QuerySet[Any]) -> dict[str, Any]:
     return {"value": min(found, COUNT_CAP), "relation": "gte" if found > COUNT_CAP else "eq"}
 
 
-def _window(
-    queryset: QuerySet[Any], sort: Sort, cursor: Cursor | None, size: int
-) -> QuerySet[Any]:
+def _window(queryset: QuerySet[Any], sort: Sort, cursor: Cursor | None, size: int) -> QuerySet[Any]:
     descending = sort.descending != (cursor is not None and cursor.direction == "prev")
     if cursor is not None:
         queryset = queryset.filter(_beyond(sort, cursor, descending=descending))

@@ -1,4 +1,4 @@
-"""Reading a JSON body that may be hostile: too large, too deep, or holding what no database stores."""
+"""Reading a JSON body that may be too large, too deep, or hold what no database stores."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def decode(body: bytes) -> Any:
 
 
 def check(root: Any) -> None:
-    """Refuse values that JSON can spell and the registry cannot keep, naming each by its pointer."""
+    """Refuse what JSON can spell and the registry cannot keep, naming it by its pointer."""
     pending: list[tuple[Any, str, int]] = [(root, "", 0)]
     while pending:
         value, pointer, depth = pending.pop()

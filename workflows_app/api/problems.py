@@ -1,7 +1,7 @@
 """Every error the API answers, in one format: RFC 9457 `application/problem+json`.
 
-`handle` is the only exception handler of the API. `middleware.ApiBoundary` uses the same `Fault` for
-what never reaches a view: an unknown path, a failing middleware, an unhandled exception.
+`handle` is the only exception handler of the API. `middleware.ApiBoundary` uses the same `Fault`
+for what never reaches a view: an unknown path, a failing middleware, an unhandled exception.
 """
 
 from __future__ import annotations
@@ -144,8 +144,9 @@ def _api_fault(exc: exceptions.APIException) -> Fault:
     challenge = getattr(exc, "auth_header", None)
     if challenge:
         headers["WWW-Authenticate"] = challenge
-    if isinstance(exc, exceptions.Throttled) and exc.wait is not None:
-        headers["Retry-After"] = str(math.ceil(exc.wait))
+    wait = getattr(exc, "wait", None)
+    if wait is not None:
+        headers["Retry-After"] = str(math.ceil(wait))
     code = for_status(exc.status_code).code
     if isinstance(exc, exceptions.ParseError):
         code = "malformed_body"
@@ -172,7 +173,9 @@ def _pointers(detail: Any, pointer: str) -> list[dict[str, str]]:
         return [
             error
             for key, value in detail.items()
-            for error in _pointers(value, pointer if key == "non_field_errors" else join(pointer, key))
+            for error in _pointers(
+                value, pointer if key == "non_field_errors" else join(pointer, key)
+            )
         ]
     if isinstance(detail, (list, tuple)):
         nested = any(isinstance(value, Mapping) for value in detail)

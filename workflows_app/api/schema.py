@@ -99,7 +99,8 @@ def _response(status: int | None) -> dict[str, Any]:
 @cache
 def document() -> dict[str, Any]:
     """The schema of this version of the program, generated once per process."""
-    schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    generator: Any = SchemaGenerator
+    schema: dict[str, Any] = generator().get_schema(request=None, public=True)
     return schema
 
 

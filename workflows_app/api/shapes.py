@@ -1,16 +1,40 @@
-"""Pieces of answers that several resources share, and how a command and a workflow read in the API."""
+"""Pieces of answers that several resources share: how a workflow and a command read."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from workflows_app.models import Command, Workflow
+from workflows_app.models import Command, Workflow, WorkflowStatus
 
-STATUSES = ("PENDING", "RUNNING", "SUCCESSFUL", "FAILED", "RESUMABLE", "CANCELED")
-TASK_STATUSES = ("PENDING", "RUNNING", "SUCCESSFUL", "FAILED", "CANCELED")
+STATUSES = tuple(WorkflowStatus.values)
+# Only a whole workflow can wait for someone to resume it.
+TASK_STATUSES = tuple(name for name in STATUSES if name != "RESUMABLE")
 TERMINAL = frozenset({"SUCCESSFUL", "FAILED", "RESUMABLE", "CANCELED"})
+HIDDEN = "Hidden: this needs the permission 'view_payload'."
+
+
+class Guarded(serializers.Serializer[Any]):
+    """Leaves out what the workers produced unless the reader may see values.
+
+    The context says so with `payload=True`; a serializer used without saying anything hides.
+    """
+
+    guarded: ClassVar[tuple[str, ...]] = ()
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        data: dict[str, Any] = super().to_representation(instance)
+        if self.context.get("payload", False):
+            return data
+        for name in self.guarded:
+            data[name] = _hidden(data[name]) if name == "error" else None
+        return data
+
+
+def _hidden(error: Any) -> dict[str, Any] | None:
+    """That something failed may be seen, and with which type; its message may hold values."""
+    return {"type": error["type"], "message": HIDDEN} if error else None
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
@@ -33,9 +57,10 @@ class TaskCountsSerializer(serializers.Serializer[Workflow]):
     canceled = serializers.IntegerField(source="tasks_canceled")
 
 
-class WorkflowSerializer(serializers.ModelSerializer[Workflow]):
+class WorkflowSerializer(Guarded, serializers.ModelSerializer[Workflow]):
     """One workflow, whole."""
 
+    guarded = ("params", "error")
     status = serializers.ChoiceField(choices=STATUSES)
     tasks = TaskCountsSerializer(source="*")
     error = ErrorSerializer(allow_null=True)

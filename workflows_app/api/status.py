@@ -9,12 +9,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from workflows_app import access
+from workflows_app.api import lookup
 from workflows_app.api.base import ApiView, read_query
 from workflows_app.api.shapes import STATUSES, TERMINAL, TaskCountsSerializer
 from workflows_app.api.waiting import MAX_WAIT_SECONDS, Patient
 from workflows_app.models import Workflow
-
+from workflows_app.problems import NotFound
 
 COLUMNS = (
     "workflow_id",
@@ -66,11 +66,11 @@ class WorkflowStatusView(ApiView):
     def get(self, request: Request, workflow_id: str) -> Response:
         """Status, counters and outstanding command; `wait` turns the call into a long-poll."""
         query = read_query(request, StatusQuery)
-        workflow = access.workflow_for(request.user, workflow_id)
+        workflow = lookup.find(request.user, workflow_id)
         first = dict(StatusSerializer(workflow).data)
         return Patient(
             first,
-            look=lambda: _read(workflow.pk),
+            look=lambda: _read(request.user, workflow_id),
             is_over=is_settled if query["until"] == "terminal" else lambda now: now != first,
             seconds=query["wait"],
         )
@@ -81,6 +81,9 @@ def is_settled(data: dict[str, Any]) -> bool:
     return data["status"] in TERMINAL and data["pending_command"] is None
 
 
-def _read(key: int) -> dict[str, Any] | None:
-    workflow = Workflow.objects.only(*COLUMNS).filter(pk=key).first()
-    return None if workflow is None else dict(StatusSerializer(workflow).data)
+def _read(user: Any, workflow_id: str) -> dict[str, Any] | None:
+    workflow = Workflow.objects.only(*COLUMNS).filter(workflow_id=workflow_id).first()
+    try:
+        return dict(StatusSerializer(workflow or lookup.find(user, workflow_id)).data)
+    except NotFound:
+        return None

@@ -9,10 +9,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from workflows_app import access
+from workflows_app.api import lookup
 from workflows_app.api.base import ApiView, read_query
 from workflows_app.api.pagination import PageQuery, PageSerializer, Sort, paginate
-from workflows_app.api.shapes import TASK_STATUSES, ErrorSerializer, PreviewSerializer
+from workflows_app.api.shapes import TASK_STATUSES, ErrorSerializer, Guarded, PreviewSerializer
 from workflows_app.models import Task, TaskAttempt, Workflow
 from workflows_app.problems import NotFound
 
@@ -54,9 +54,10 @@ class TaskItemSerializer(serializers.ModelSerializer[Task]):
         read_only_fields = fields
 
 
-class AttemptSerializer(serializers.ModelSerializer[TaskAttempt]):
+class AttemptSerializer(Guarded, serializers.ModelSerializer[TaskAttempt]):
     """One try at running a task."""
 
+    guarded = ("error",)
     status = serializers.CharField()
     error = ErrorSerializer(allow_null=True)
 
@@ -75,9 +76,10 @@ class AttemptSerializer(serializers.ModelSerializer[TaskAttempt]):
         read_only_fields = fields
 
 
-class TaskSerializer(TaskItemSerializer):
+class TaskSerializer(Guarded, TaskItemSerializer):
     """One task, whole."""
 
+    guarded = ("error", "preview")
     upstream = serializers.SerializerMethodField(
         help_text=f"Ids of the tasks it takes values from, the first {MAX_UPSTREAM} of them."
     )
@@ -115,7 +117,7 @@ class TaskSerializer(TaskItemSerializer):
 
     def get_attempts(self, task: Task) -> list[dict[str, Any]]:
         newest = list(task.attempts.order_by("-number")[:MAX_ATTEMPTS])
-        return list(AttemptSerializer(reversed(newest), many=True).data)
+        return list(AttemptSerializer(newest[::-1], many=True, context=self.context).data)
 
 
 class TaskPage(serializers.Serializer[Any]):
@@ -132,9 +134,9 @@ class TaskList(ApiView):
     def get(self, request: Request, workflow_id: str) -> Response:
         """List tasks, by status and name if asked."""
         query = read_query(request, TaskQuery)
-        workflow = access.workflow_for(request.user, workflow_id)
+        workflow = lookup.find(request.user, workflow_id)
         filters = {name: query[name] for name in ("status", "name") if name in query}
-        rows = workflow.tasks.filter(**filters).defer(*HEAVY)
+        rows = Task.objects.filter(workflow_id=workflow.pk, **filters).defer(*HEAVY)
         page = paginate(rows, BY_ID, scope=f"tasks {workflow.pk}", query=query)
         return Response(page.envelope(TaskItemSerializer(page.rows, many=True).data))
 
@@ -145,13 +147,14 @@ class TaskDetail(ApiView):
     @extend_schema(tags=["tasks"], responses=TaskSerializer)
     def get(self, request: Request, workflow_id: str, task_id: str) -> Response:
         """One task: timing, error with traceback, preview of its value, attempts."""
-        workflow = access.workflow_for(request.user, workflow_id)
-        return Response(TaskSerializer(task_of(workflow, task_id)).data)
+        workflow = lookup.find(request.user, workflow_id)
+        task = task_of(workflow, task_id)
+        return Response(TaskSerializer(task, context=self.shown()).data)
 
 
 def task_of(workflow: Workflow, task_id: str) -> Task:
     """The task, or `NotFound` naming both ids."""
-    task = workflow.tasks.filter(task_id=task_id).first()
+    task = Task.objects.filter(workflow_id=workflow.pk, task_id=task_id).first()
     if task is None:
         raise NotFound(
             f"Workflow {workflow.workflow_id!r} has no task {task_id!r}; "

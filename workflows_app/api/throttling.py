@@ -1,4 +1,4 @@
-"""How often a caller may ask. The rates are settings (`REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]`)."""
+"""How often a caller may ask: `DEFAULT_THROTTLE_RATES` of the `REST_FRAMEWORK` setting."""
 
 from __future__ import annotations
 

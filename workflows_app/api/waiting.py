@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any
 
@@ -23,7 +23,8 @@ MAX_WAIT_SECONDS = 30
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 1.0
 
-Waiting = Callable[..., Awaitable[Any]]
+# Django runs an asynchronous view as well; its type for views only knows the other kind.
+Waiting = Callable[..., Any]
 
 
 class Waiters:

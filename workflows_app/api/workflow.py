@@ -9,7 +9,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from workflows_app import access, services
+from workflows_app import services
+from workflows_app.api import lookup
 from workflows_app.api.base import ApiView
 from workflows_app.api.commands import IDEMPOTENCY_HEADER, accepted, idempotency_key
 from workflows_app.api.shapes import (
@@ -29,7 +30,8 @@ class WorkflowDetail(ApiView):
     @extend_schema(tags=["workflows"], responses=WorkflowSerializer)
     def get(self, request: Request, workflow_id: str) -> Response:
         """Everything the registry knows about a workflow, tasks and events excepted."""
-        return Response(WorkflowSerializer(access.workflow_for(request.user, workflow_id)).data)
+        workflow = lookup.find(self.caller, workflow_id)
+        return Response(WorkflowSerializer(workflow, context=self.shown()).data)
 
     @extend_schema(
         tags=["workflows"],
@@ -38,9 +40,9 @@ class WorkflowDetail(ApiView):
     )
     def delete(self, request: Request, workflow_id: str) -> Response:
         """Delete a workflow with its journal and values; refused while it runs."""
-        workflow = access.workflow_for(request.user, workflow_id)
+        workflow = lookup.find_to_change(self.caller, workflow_id)
         key = idempotency_key(request)
-        return accepted(services.request(request.user, "delete", workflow, idempotency_key=key))
+        return accepted(services.request(self.caller, "delete", workflow, idempotency_key=key))
 
 
 class OutputSerializer(serializers.Serializer[Any]):
@@ -59,7 +61,7 @@ class WorkflowOutput(ApiView):
     @extend_schema(tags=["workflows"], responses=OutputSerializer)
     def get(self, request: Request, workflow_id: str) -> Response:
         """A bounded preview of the workflow's result; 409 while there is none."""
-        workflow = access.workflow_for(request.user, workflow_id)
+        workflow = lookup.find(self.caller, workflow_id)
         if workflow.status != "SUCCESSFUL":
             raise Conflict(
                 f"Workflow {workflow_id!r} is {workflow.status} and has no output; "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
@@ -10,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from workflows_app import access, queries, services
+from workflows_app.api import lookup
 from workflows_app.api.base import ApiView, read_query
 from workflows_app.api.commands import IDEMPOTENCY_HEADER, accepted, idempotency_key
 from workflows_app.api.pagination import (
@@ -22,11 +25,13 @@ from workflows_app.api.pagination import (
 )
 from workflows_app.api.shapes import (
     STATUSES,
+    Guarded,
     OperationSerializer,
     TaskCountsSerializer,
     WorkflowSerializer,
 )
 from workflows_app.models import Workflow
+from workflows_app.problems import Invalid
 
 SORTS = {
     "created": Sort("created_at"),
@@ -59,9 +64,10 @@ class WorkflowQuery(PageQuery):
         return names
 
 
-class WorkflowItemSerializer(serializers.ModelSerializer[Workflow]):
+class WorkflowItemSerializer(Guarded, serializers.ModelSerializer[Workflow]):
     """One row of the list."""
 
+    guarded = ("error",)
     status = serializers.ChoiceField(choices=STATUSES)
     tags = serializers.DictField()
     tasks = TaskCountsSerializer(source="*")
@@ -119,10 +125,10 @@ class WorkflowList(ApiView):
         """List workflows, newest first unless `sort` says otherwise."""
         query = read_query(request, WorkflowQuery)
         filters = {k: v for k, v in query.items() if k not in ("limit", "cursor", "sort")}
-        matching = queries.search(access.workflows_for(request.user), **filters)
+        matching = queries.search(access.workflows_for(self.caller), **filters)
         rows = matching.defer(*UNLISTED)
         page = paginate(rows, SORTS[query["sort"]], scope="workflows", query=query)
-        items = WorkflowItemSerializer(page.rows, many=True).data
+        items = WorkflowItemSerializer(page.rows, many=True, context=self.shown()).data
         return Response(page.envelope(items, capped_count(matching)))
 
     @extend_schema(
@@ -136,5 +142,21 @@ class WorkflowList(ApiView):
         form = LaunchSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         key = idempotency_key(request)
-        command = services.launch(request.user, **form.validated_data, idempotency_key=key)
-        return accepted(command, workflow=access.workflow_for(request.user, command.workflow_id))
+        with _pointing_into_the_body():
+            command = services.launch(self.caller, **form.validated_data, idempotency_key=key)
+        rows = access.workflows_for(self.caller).filter(workflow_id=command.workflow_id)
+        workflow = rows.first() or lookup.launching(command)
+        shown = WorkflowSerializer(workflow, context=self.shown()).data
+        return accepted(command, workflow=shown)
+
+
+@contextmanager
+def _pointing_into_the_body() -> Iterator[None]:
+    """The service's pointers start at the parameters; a client knows only its whole body."""
+    try:
+        yield
+    except Invalid as problem:
+        if problem.code == "invalid_parameters":
+            for error in problem.errors:
+                error["pointer"] = "/params" + error["pointer"]
+        raise

@@ -1,4 +1,4 @@
-"""`manage.py create_token NAME --user operator --scope write`: print a new API token, nothing else."""
+"""`manage.py create_token NAME --user operator --scope write` prints a new API token."""
 
 from __future__ import annotations
 
