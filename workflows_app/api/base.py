@@ -29,6 +29,7 @@ class ApiView(APIView):
     nothing but an account.
     """
 
+    http_method_names = ["get", "head", "post", "delete"]
     permission: ClassVar[str | None] = "view_workflow"
     permissions_by_method: ClassVar[Mapping[str, str]] = {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.utils import timezone
@@ -11,11 +10,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from workflows_app import queries
 from workflows_app.api.base import ApiView
 from workflows_app.models import FollowerState
-
-# The follower beats every few seconds; older than this, what the registry says may be stale.
-FRESH = timedelta(seconds=30)
 
 
 class EngineSerializer(serializers.Serializer[Any]):
@@ -58,7 +55,7 @@ class Cluster(ApiView):
 def describe(state: FollowerState) -> dict[str, Any]:
     """The answer for one state of the follower."""
     age = timezone.now() - state.heartbeat_at if state.heartbeat_at else None
-    alive = age is not None and age < FRESH
+    alive = age is not None and age < queries.FRESH_WITHIN
     return {
         # What a dead follower last saw says nothing about the engine now.
         "engine": {"reachable": alive and state.engine_reachable, "detail": state.detail},

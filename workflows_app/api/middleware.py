@@ -7,10 +7,13 @@ middleware and an unhandled exception end here, with the same body as every othe
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
+from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.decorators import sync_and_async_middleware
 
 from workflows_app.api.problems import BY_STATUS, CONTENT_TYPE, Fault, for_status
 
@@ -22,36 +25,48 @@ KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 NUL = Fault("bad_request", 400, "Bad request", "The address may not hold the NUL character.")
 
 
-class ApiBoundary:
+@sync_and_async_middleware
+def api_boundary(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
     """Refuse oversized bodies, accept a missing trailing slash, turn bare errors into problems."""
+    # Both forms exist because a synchronous middleware would hold a thread for the whole of
+    # every long-poll.
+    if iscoroutinefunction(get_response):
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
+        async def answer_async(request: HttpRequest) -> HttpResponseBase:
+            if not request.path_info.startswith((PREFIX, *PATHS)):
+                return cast(HttpResponseBase, await get_response(request))
+            refused = _admit(request)
+            return refused or _as_problem(request, await get_response(request))
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return answer_async
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
         if not request.path_info.startswith((PREFIX, *PATHS)):
-            return self.get_response(request)
-        if not request.path_info.endswith("/") and request.path_info.startswith(PREFIX):
-            # A redirect would lose the body of a POST and the escapes of an odd workflow id.
-            request.path_info += "/"
-        fault = self._refusal(request)
-        if fault is not None:
-            return fault.response(request)
-        return self._as_problem(request, self.get_response(request))
+            return cast(HttpResponseBase, get_response(request))
+        refused = _admit(request)
+        return refused or _as_problem(request, get_response(request))
 
-    def _refusal(self, request: HttpRequest) -> Fault | None:
-        if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
-            return NUL
-        length = request.META.get("CONTENT_LENGTH") or "0"
-        if length.isdigit() and int(length) > settings.API_MAX_BODY_BYTES:
-            return BY_STATUS[413]
-        return None
+    return answer
 
-    def _as_problem(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        if response.status_code < 400 or response.get("Content-Type", "").startswith(CONTENT_TYPE):
-            return response
-        problem: HttpResponse = for_status(response.status_code).response(request)
-        for name in KEPT_HEADERS:
-            if response.has_header(name):
-                problem[name] = response[name]
-        return problem
+
+def _admit(request: HttpRequest) -> HttpResponseBase | None:
+    """Prepare the request for routing, or answer why it goes no further."""
+    if not request.path_info.endswith("/") and request.path_info.startswith(PREFIX):
+        # A redirect would lose the body of a POST and the escapes of an odd workflow id.
+        request.path_info += "/"
+    if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+        return NUL.response(request)
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if length.isdigit() and int(length) > settings.API_MAX_BODY_BYTES:
+        return BY_STATUS[413].response(request)
+    return None
+
+
+def _as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    if response.status_code < 400 or response.get("Content-Type", "").startswith(CONTENT_TYPE):
+        return response
+    problem: HttpResponse = for_status(response.status_code).response(request)
+    for name in KEPT_HEADERS:
+        if response.has_header(name):
+            problem.headers[name] = response.headers[name]
+    return problem

@@ -14,9 +14,9 @@ from typing import Any
 from django.db.models import F, Model, Q, QuerySet
 from rest_framework import serializers
 
+from workflows_app import queries
 from workflows_app.api.cursors import Cursor, Direction, decode, fingerprint
 
-COUNT_CAP = 10_000
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
@@ -103,9 +103,9 @@ def paginate(queryset: QuerySet[Any], sort: Sort, *, scope: str, query: Mapping[
 
 
 def capped_count(queryset: QuerySet[Any]) -> dict[str, Any]:
-    """Count matching rows up to `COUNT_CAP`; the database stops there."""
-    found = queryset.order_by().values("pk")[: COUNT_CAP + 1].count()
-    return {"value": min(found, COUNT_CAP), "relation": "gte" if found > COUNT_CAP else "eq"}
+    """Count matching rows up to `queries.COUNT_CAP`; the database stops there."""
+    value, exact = queries.capped_count(queryset)
+    return {"value": value, "relation": "eq" if exact else "gte"}
 
 
 def _window(queryset: QuerySet[Any], sort: Sort, cursor: Cursor | None, size: int) -> QuerySet[Any]:

@@ -1,6 +1,6 @@
 """Every error the API answers, in one format: RFC 9457 `application/problem+json`.
 
-`handle` is the only exception handler of the API. `middleware.ApiBoundary` uses the same `Fault`
+`handle` is the only exception handler of the API. `middleware.api_boundary` uses the same `Fault`
 for what never reaches a view: an unknown path, a failing middleware, an unhandled exception.
 """
 
@@ -98,7 +98,7 @@ def handle(exc: Exception, context: Mapping[str, Any]) -> HttpResponse | None:
     """Django REST framework's exception handler.
 
     An exception that means nothing here is left to Django, which logs it and answers 500;
-    `ApiBoundary` gives that answer its problem body.
+    `api_boundary` gives that answer its problem body.
     """
     fault = fault_of(exc)
     if fault is None:

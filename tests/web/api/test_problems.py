@@ -39,8 +39,8 @@ def test_a_body_that_is_not_json_says_where_it_breaks(api: Client) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"\xff\xfe", "NaN", '{"params": {"x": Infinity}}', "[" * 100_000, "1" * 5_000, ""],
-    ids=["not utf-8", "nan", "infinity", "100,000 levels", "5,000 digits", "empty"],
+    [b"\xff\xfe", "NaN", '{"params": {"x": Infinity}}', "[" * 100_000, "1" * 5_000],
+    ids=["not utf-8", "nan", "infinity", "100,000 levels", "5,000 digits"],
 )
 def test_what_json_does_not_know_is_refused(api: Client, body: bytes | str) -> None:
     assert_problem(post(api, body), 400, "malformed_body")
@@ -59,7 +59,7 @@ def test_a_value_that_no_database_keeps_is_named_by_its_pointer(api: Client, val
     assert pointers(problem) == ["/params/a~1b/1"]
 
 
-@pytest.mark.parametrize("body", ["[]", '"text"', "7", "null"])
+@pytest.mark.parametrize("body", ["", "[]", '"text"', "7", "null"])
 def test_a_body_of_another_shape_is_refused(api: Client, body: str) -> None:
     assert_problem(post(api, body), 400, "validation_error")
 
