@@ -99,10 +99,14 @@ class WorkflowPage(serializers.Serializer[Any]):
 class LaunchSerializer(serializers.Serializer[Any]):
     """What to launch."""
 
-    definition = serializers.CharField(max_length=200)
+    definition = serializers.CharField(max_length=200, trim_whitespace=False)
     params = serializers.DictField(default=dict)
+    # The rule for ids is the service's; here every text passes, so that one place says no.
     workflow_id = serializers.CharField(
-        max_length=200, required=False, help_text="`[A-Za-z0-9._~-]{1,200}`; made up if not given."
+        required=False,
+        allow_blank=True,
+        trim_whitespace=False,
+        help_text="`[A-Za-z0-9._~-]{1,200}`, not dots alone; made up if not given.",
     )
     metadata = serializers.DictField(required=False, help_text="Kept with the workflow, as it is.")
     tags = serializers.DictField(child=serializers.CharField(max_length=200), required=False)

@@ -127,14 +127,12 @@ def test_parameters_that_do_not_fit_are_pointed_to(
     "workflow_id", ["a/b", "..", ".", "", "x" * 201, "x" * 300, "ü", "a b", "a\n", "%2F", "a;b"]
 )
 def test_an_odd_id_is_refused(api: Client, workflow_id: str) -> None:
-    answer = launch(api, workflow_id=workflow_id)
-    assert answer.status_code == 400
-    problem = assert_problem(answer, 400, answer.json()["code"])
+    problem = assert_problem(launch(api, workflow_id=workflow_id), 400, "invalid_workflow_id")
     assert pointers(problem) == ["/workflow_id"]
     assert Command.objects.count() == 0
 
 
-@pytest.mark.parametrize("workflow_id", ["a", "A-b_c.d~1", "x" * 200, "..."[:1] + "a"])
+@pytest.mark.parametrize("workflow_id", ["a", "A-b_c.d~1", "x" * 200, ".a"])
 def test_every_id_inside_the_rule_is_taken(api: Client, workflow_id: str) -> None:
     assert launch(api, workflow_id=workflow_id).status_code == 202
 

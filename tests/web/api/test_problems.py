@@ -29,7 +29,7 @@ def test_a_path_that_does_not_exist_is_a_problem(api: Client) -> None:
 def test_a_method_that_does_not_exist_names_those_that_do(api: Client) -> None:
     answer = api.put(WORKFLOWS)
     assert_problem(answer, 405, "method_not_allowed")
-    assert answer.headers["Allow"] == "GET, POST, HEAD"
+    assert answer.headers["Allow"] == "GET, HEAD, POST"
 
 
 def test_a_body_that_is_not_json_says_where_it_breaks(api: Client) -> None:
