@@ -15,7 +15,6 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig, Suspicio
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions
-from rest_framework.views import set_rollback
 
 from workflows_app.middleware import current_request_id
 from workflows_app.problems import Problem
@@ -103,7 +102,6 @@ def handle(exc: Exception, context: Mapping[str, Any]) -> HttpResponse | None:
     fault = fault_of(exc)
     if fault is None:
         return None
-    set_rollback()
     return fault.response(context["request"]._request)
 
 

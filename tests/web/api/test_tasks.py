@@ -189,7 +189,7 @@ def test_a_graph_of_very_many_names_says_that_it_is_not_whole(
     api: Client, workflow: Workflow
 ) -> None:
     chain = [
-        Task(workflow=workflow, task_id=f"t{n}", name=f"t{n}", upstream=[f"t{n - 1}"][: n])
+        Task(workflow=workflow, task_id=f"t{n}", name=f"t{n}", upstream=[f"t{n - 1}"][:n])
         for n in range(1_200)
     ]
     add_tasks(workflow, chain)

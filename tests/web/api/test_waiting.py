@@ -41,9 +41,7 @@ def test_nobody_waits_for_what_has_happened(
     assert time.monotonic() - before < 5
 
 
-def test_the_wait_ends_after_the_callers_patience(
-    api: Client, make_workflow: MakeWorkflow
-) -> None:
+def test_the_wait_ends_after_the_callers_patience(api: Client, make_workflow: MakeWorkflow) -> None:
     make_workflow("etl")
     before = time.monotonic()
     assert api.get(STATUS, {"wait": 0.2}).json()["status"] == "RUNNING"

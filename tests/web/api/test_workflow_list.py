@@ -151,7 +151,9 @@ def test_a_cursor_belongs_to_its_query_and_list(api: Client, make_workflow: Make
 
 
 def statements(api: Client, **query: Any) -> list[str]:
-    with CaptureQueriesContext(connection, ) as captured:
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
         assert api.get(URL, query).status_code == 200
     return [each["sql"] for each in captured.captured_queries]
 
