@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from django.db.models import Max
 
 from workflows_app import access, queries
-from workflows_app.models import Task, Workflow
+from workflows_app.models import Task
 from workflows_app.problems import Forbidden, Invalid
 
 MAX_LIST_IDS = 200
@@ -163,7 +163,7 @@ def _read_list(user: User, subscription: Subscription) -> News | None:
     shown = {row["workflow_id"]: _row(user, row) for row in rows}
     # Without rows to watch, any change of any workflow is news.
     head = newest["newest"] if subscription.topic.ids else (newest["newest"], newest["changed"])
-    seen = subscription.seen or (None, {})
+    seen: tuple[Any, dict[str, Any]] = subscription.seen or (None, {})
     if not subscription.is_new and seen == (head, shown):
         return None
     changed = [row for key, row in shown.items() if seen[1].get(key) != row]

@@ -32,7 +32,11 @@ def session_of(user: User) -> tuple[bytes, bytes]:
     return b"cookie", f"sessionid={client.cookies['sessionid'].value}".encode()
 
 
-class Link(ApplicationCommunicator):
+# asgiref ships its testing module without types.
+Communicator: Any = ApplicationCommunicator
+
+
+class Link:
     """The client's end of a websocket."""
 
     def __init__(self, *headers: tuple[bytes, bytes]) -> None:
@@ -43,21 +47,31 @@ class Link(ApplicationCommunicator):
             "headers": list(headers),
             "subprotocols": ["rayflow.v1"],
         }
-        super().__init__(application, scope)
+        self._server = Communicator(application, scope)
 
     async def open(self) -> dict[str, Any]:
         """Shake hands; return the server's answer."""
-        await self.send_input({"type": "websocket.connect"})
-        answer: dict[str, Any] = await self.receive_output(timeout=8)
-        return answer
+        await self._server.send_input({"type": "websocket.connect"})
+        return await self.hear()
 
     async def say(self, frame: str | dict[str, Any]) -> None:
+        """Send one frame."""
         text = frame if isinstance(frame, str) else json.dumps(frame)
-        await self.send_input({"type": "websocket.receive", "text": text})
+        await self._server.send_input({"type": "websocket.receive", "text": text})
+
+    async def hear(self, timeout: float = 8) -> dict[str, Any]:
+        """The server's next message."""
+        message: dict[str, Any] = await self._server.receive_output(timeout=timeout)
+        return message
+
+    async def is_silent(self, seconds: float) -> bool:
+        """Whether the server says nothing for so long."""
+        return bool(await self._server.receive_nothing(timeout=seconds))
 
     async def shut(self) -> None:
-        await self.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self.wait(timeout=8)
+        """Hang up."""
+        await self._server.send_input({"type": "websocket.disconnect", "code": 1000})
+        await self._server.wait(timeout=8)
 
 
 @asynccontextmanager
@@ -74,7 +88,7 @@ async def socket(*headers: tuple[bytes, bytes]) -> AsyncIterator[Link]:
 async def frame(link: Link, *kinds: str, timeout: float = 8) -> dict[str, Any]:
     """The next frame of one of these kinds."""
     while True:
-        output = await link.receive_output(timeout=timeout)
+        output = await link.hear(timeout)
         received: dict[str, Any] = json.loads(output["text"])
         if received["type"] in kinds:
             return received
@@ -239,7 +253,7 @@ async def test_many_doorbells_are_answered_with_few_frames(
         await subscribe(link, "workflow:w1")
         for n in range(30):
             await write("w1", ("cancel_requested", None, None, {"n": n}))
-        revs = []
+        revs: list[int] = []
         while not revs or revs[-1] < 33:
             revs.append((await frame(link, "patch"))["rev"])
         assert revs == sorted(set(revs))
@@ -256,7 +270,7 @@ async def test_an_ended_subscription_is_silent(
         await link.say({"type": "ping", "t": 7})
         assert (await frame(link, "pong"))["t"] == 7
         await write("w1", DONE)
-        assert await link.receive_nothing(timeout=consumers.TICK_SECONDS * 3)
+        assert await link.is_silent(consumers.TICK_SECONDS * 3)
 
 
 @pytest.mark.parametrize(
@@ -304,14 +318,14 @@ async def test_a_program_comes_with_a_token_and_without_an_origin(viewer: User) 
 async def test_a_stranger_is_sent_away(db: None, headers: list[tuple[bytes, bytes]]) -> None:
     link = Link(*headers)
     assert (await link.open())["type"] == "websocket.accept"
-    assert (await link.receive_output(timeout=8))["code"] == consumers.UNAUTHENTICATED
+    assert (await link.hear())["code"] == consumers.UNAUTHENTICATED
 
 
 async def test_an_account_without_a_role_is_sent_away(nobody: User) -> None:
     cookie = await sync_to_async(session_of)(nobody)
     link = Link(ORIGIN, cookie)
     await link.open()
-    assert (await link.receive_output(timeout=8))["code"] == consumers.FORBIDDEN
+    assert (await link.hear())["code"] == consumers.FORBIDDEN
 
 
 async def test_a_page_of_another_site_cannot_connect(viewer: User) -> None:
@@ -328,7 +342,7 @@ async def test_a_socket_ends_soon_after_its_session(
     async with socket(ORIGIN, cookie) as link:
         await frame(link, "welcome")
         await viewer.groups.aclear()
-        assert (await link.receive_output(timeout=8))["code"] == consumers.FORBIDDEN
+        assert (await link.hear())["code"] == consumers.FORBIDDEN
 
 
 def test_topics_of_one_workflow_share_a_bell_and_other_workflows_do_not() -> None:
