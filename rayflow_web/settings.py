@@ -11,6 +11,7 @@ from typing import Any
 import dj_database_url
 
 from rayflow_web import environment
+from workflows_app.api import conf
 
 try:
     ENVIRONMENT = environment.read()
@@ -54,6 +55,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "workflows_app.middleware.request_id_middleware",
+    "workflows_app.api.middleware.api_boundary",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -209,13 +211,10 @@ CONTENT_SECURITY_POLICY = {
 
 # --- REST -----------------------------------------------------------------------------------
 
-REST_FRAMEWORK: dict[str, Any] = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-}
+REST_FRAMEWORK = conf.REST_FRAMEWORK
+SPECTACULAR_SETTINGS = conf.SPECTACULAR_SETTINGS
+API_MAX_BODY_BYTES = conf.MAX_BODY_BYTES
+API_MAX_WAITERS = conf.MAX_WAITERS
 
 # --- Logging --------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, register_converter
 
 from workflows_app import converters
+from workflows_app.api import docs, health
 
 # Registered here, before any included URL configuration is imported.
 register_converter(converters.SegmentConverter, "workflow_id")
@@ -15,5 +16,8 @@ register_converter(converters.SegmentConverter, "segment")
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("workflows_app.api.urls")),
+    path("api/docs/", docs.reference, name="api-docs"),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
     path("", include("workflows_app.urls")),
 ]

@@ -17,9 +17,8 @@ from tests.acceptance.conftest import Instance, free_port, rayflow, wait_until
 PARTS = ("celery", "beat", "follower", "web", "redis", "ray")
 
 
-def log_in(instance: Instance) -> httpx.Client:
-    """A browser-like client that has filled in the login form."""
-    client = httpx.Client(base_url=instance.url, timeout=20)
+def log_in(client: httpx.Client, instance: Instance) -> None:
+    """Fill in the login form as a browser does."""
     page = client.get("/login/")
     token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
     assert token is not None, page.text[:500]
@@ -30,7 +29,6 @@ def log_in(instance: Instance) -> httpx.Client:
     }
     answer = client.post("/login/", data=form, headers={"Referer": f"{instance.url}/login/"})
     assert answer.status_code == 302, answer.text[:500]
-    return client
 
 
 def is_healthy(instance: Instance) -> bool:
@@ -44,7 +42,8 @@ def is_healthy(instance: Instance) -> bool:
 def test_the_operator_logs_in_with_the_password_that_the_first_start_made(
     instance: Instance,
 ) -> None:
-    with log_in(instance) as client:
+    with httpx.Client(base_url=instance.url, timeout=20) as client:
+        log_in(client, instance)
         assert client.get("/").status_code == 200
 
 

@@ -2,6 +2,47 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from workflows_app.api.actions import Cancel, Resume
+from workflows_app.api.cluster import Cluster
+from workflows_app.api.definitions import DefinitionDetail, DefinitionList
+from workflows_app.api.events import WorkflowEvents
+from workflows_app.api.graph import WorkflowGraph
+from workflows_app.api.me import Me
+from workflows_app.api.metadata import TaskMetadata, WorkflowMetadata
+from workflows_app.api.operations import OperationDetail
+from workflows_app.api.schema import Schema
+from workflows_app.api.status import WorkflowStatusView
+from workflows_app.api.tasks import TaskDetail, TaskList
+from workflows_app.api.timeline import WorkflowTimeline
+from workflows_app.api.waiting import long_poll
+from workflows_app.api.workflow import WorkflowDetail, WorkflowOutput
+from workflows_app.api.workflows import WorkflowList
+
+app_name = "api"
+
+WORKFLOW = "workflows/<workflow_id:workflow_id>/"
+TASK = WORKFLOW + "tasks/<task_id:task_id>/"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("definitions/", DefinitionList.as_view(), name="definitions"),
+    path("definitions/<segment:name>/", DefinitionDetail.as_view(), name="definition"),
+    path("workflows/", WorkflowList.as_view(), name="workflows"),
+    path(WORKFLOW, WorkflowDetail.as_view(), name="workflow"),
+    path(WORKFLOW + "status/", long_poll(WorkflowStatusView), name="status"),
+    path(WORKFLOW + "metadata/", WorkflowMetadata.as_view(), name="metadata"),
+    path(WORKFLOW + "output/", WorkflowOutput.as_view(), name="output"),
+    path(WORKFLOW + "graph/", WorkflowGraph.as_view(), name="graph"),
+    path(WORKFLOW + "timeline/", WorkflowTimeline.as_view(), name="timeline"),
+    path(WORKFLOW + "events/", WorkflowEvents.as_view(), name="events"),
+    path(WORKFLOW + "actions/cancel/", Cancel.as_view(), name="cancel"),
+    path(WORKFLOW + "actions/resume/", Resume.as_view(), name="resume"),
+    path(WORKFLOW + "tasks/", TaskList.as_view(), name="tasks"),
+    path(TASK, TaskDetail.as_view(), name="task"),
+    path(TASK + "metadata/", TaskMetadata.as_view(), name="task-metadata"),
+    path("operations/<uuid:operation_id>/", long_poll(OperationDetail), name="operation"),
+    path("cluster/", Cluster.as_view(), name="cluster"),
+    path("me/", Me.as_view(), name="me"),
+    path("schema/", Schema.as_view(), name="schema"),
+]

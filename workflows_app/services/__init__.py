@@ -13,7 +13,7 @@ from workflows_app.services.commands import request
 from workflows_app.services.definitions import sync_definitions
 from workflows_app.services.execution import run_command
 from workflows_app.services.launching import launch
-from workflows_app.services.sweeping import sweep
+from workflows_app.services.sweeping import send_again, sweep
 
 __all__ = [
     "abort_bulk",
@@ -23,6 +23,7 @@ __all__ = [
     "request",
     "request_bulk",
     "run_command",
+    "send_again",
     "sweep",
     "sync_definitions",
 ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.db.models import Exists, OuterRef
+from django.contrib.auth.models import User
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from workflows_app import after_commit
+from workflows_app import access, after_commit
 from workflows_app.models import BulkItem, BulkItemState, BulkOperation, Command, CommandState
-from workflows_app.services import bulk_progress
+from workflows_app.services import audit, bulk_progress
 
 # Longer than any command takes; one that is still at work then runs twice, which is harmless.
 STALE_AFTER = timedelta(seconds=30)
@@ -36,6 +37,22 @@ def sweep() -> int:
     ]
     after_commit.enqueue(after_commit.RUN_COMMAND, *ours)
     return len(ours) + _send_idle_bulks()
+
+
+def send_again(user: User, commands: QuerySet[Command]) -> int:
+    """Dispatch open commands now, for someone who thinks they are stuck; return how many.
+
+    Raises:
+        Forbidden: the account lacks the permission for bulk operations.
+    """
+    access.require(user, "bulk")
+    open_states = (CommandState.QUEUED, CommandState.RUNNING)
+    ids = [
+        str(each) for each in commands.filter(state__in=open_states).values_list("id", flat=True)
+    ]
+    after_commit.enqueue(after_commit.RUN_COMMAND, *ids)
+    audit.record(user, "send again", target="", commands=len(ids))
+    return len(ids)
 
 
 def _send_idle_bulks() -> int:

@@ -17,8 +17,7 @@ from rayflow.cli.instance import Code, DataFolder, base_environment
 from rayflow.cli.up import parts, preflight, processes, ray_head
 from rayflow.cli.up.lock import InstanceLock
 from rayflow.cli.up.logs import PartLog, Terminal
-from rayflow.cli.up.once import run_once
-from rayflow.cli.up.part import Part
+from rayflow.cli.up.once import Step
 from rayflow.cli.up.ports import KeptPorts, answers
 from rayflow.cli.up.supervisor import Supervisor
 
@@ -104,25 +103,38 @@ class _Instance:
 
     async def _bring_up_and_watch(self, supervisor: Supervisor) -> None:
         plan = self._start_foundations(supervisor)
-        had_password = self._data.password_file.exists()
-        await supervisor.unless_failed(self._run_once(parts.database_step(plan)))
-        self._announce_account(had_password=had_password)
-        plan = replace(plan, environment=_without_secrets(plan.environment))
-        if self._redis_server is not None:
-            await supervisor.ready("redis")
-        names = self._start_services(supervisor, plan)
-        loading = asyncio.create_task(self._load_definitions(plan))
+        setup = self._setup_step(plan)
         try:
-            # A console without definitions is not ready; at a later start it has the last ones.
-            if not self._started_before.exists():
-                await supervisor.unless_failed(loading)
-            await supervisor.ready(*names)
+            await self._bring_up(supervisor, plan=plan, setup=setup)
             self._terminal.say(f"RayFlow is ready at http://127.0.0.1:{self._options.port}")
-            await supervisor.unless_failed(loading)
+            await supervisor.unless_failed(setup.finished())
+            self._started_before.touch()
             await supervisor.watch()
         finally:
-            loading.cancel()
-            await asyncio.wait({loading})
+            await setup.stop()
+
+    async def _bring_up(self, supervisor: Supervisor, *, plan: parts.Plan, setup: Step) -> None:
+        """Start the services as soon as what each needs is there."""
+        had_password = self._data.password_file.exists()
+        await supervisor.unless_failed(setup.ready())
+        self._announce_account(had_password=had_password)
+        quiet = replace(plan, environment=_without_secrets(plan.environment))
+        if self._redis_server is not None:
+            await supervisor.ready("redis")
+        # The console first: what the others take from the processors would keep people waiting.
+        first = [parts.web_part(quiet), parts.celery_part(quiet)]
+        later = [parts.follower_part(quiet), parts.beat_part(quiet)]
+        for part in first:
+            supervisor.start(part)
+        await supervisor.ready("web")
+        for part in later:
+            supervisor.start(part)
+        if not self._started_before.exists():
+            # A console without definitions is not ready; at a later start it has the last ones.
+            await supervisor.unless_failed(setup.finished())
+        await supervisor.ready(*(part.name for part in [*first, *later]))
+        if self._has_own_ray:
+            await supervisor.ready("ray")
 
     def _start_foundations(self, supervisor: Supervisor) -> parts.Plan:
         """Start what the other parts connect to; returns the plan with the addresses of both."""
@@ -156,15 +168,12 @@ class _Instance:
         lines = [f"export {name}={shlex.quote(environment[name])}\n" for name in names]
         (self._data.run / "environment").write_text("".join(lines), encoding="utf-8")
 
-    async def _run_once(self, part: Part) -> None:
-        log = PartLog(part.name, self._terminal, folder=self._data.logs, shown=part.shown)
-        await run_once(part, log=log, sessions=self._sessions)
-
-    async def _load_definitions(self, plan: parts.Plan) -> None:
+    def _setup_step(self, plan: parts.Plan) -> Step:
+        # With --no-examples, too, the first start is the only one that could launch them.
         wanted = self._options.examples and not self._started_before.exists()
-        await self._run_once(parts.definitions_step(plan, launch_examples=wanted))
-        # Set even with --no-examples: the very first start is over then, too.
-        self._started_before.touch()
+        part = parts.setup_part(plan, launch_examples=wanted)
+        log = PartLog(part.name, self._terminal, folder=self._data.logs, shown=part.shown)
+        return Step(part, log=log, sessions=self._sessions)
 
     def _announce_account(self, *, had_password: bool) -> None:
         """Print the generated password once. Only on the terminal, never in a log file."""
@@ -180,17 +189,6 @@ class _Instance:
                 f"Created the account operator with the password {password} "
                 f"(kept in {self._data.password_file})"
             )
-
-    def _start_services(self, supervisor: Supervisor, plan: parts.Plan) -> list[str]:
-        services = [
-            parts.web_part(plan),
-            parts.celery_part(plan),
-            parts.follower_part(plan),
-            parts.beat_part(plan),
-        ]
-        for part in services:
-            supervisor.start(part)
-        return [*(["ray"] if self._has_own_ray else []), *(part.name for part in services)]
 
 
 def _without_secrets(environment: Mapping[str, str]) -> dict[str, str]:

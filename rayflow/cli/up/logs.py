@@ -20,7 +20,7 @@ NAME_WIDTH = 8
 COLOURS = (36, 35, 34, 33, 32, 96, 95, 94)
 RED, RESET = "\x1b[31m", "\x1b[0m"
 # The part's own time stamp; the prefix already has one.
-STAMP = re.compile(r"^\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[,.]\d+)? ")
+STAMP = re.compile(r"^\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[,.]\d+)?\s+")
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 # What the terminal shows of a talkative part: the rest is in its log file.
-NOTHING = re.compile(r"(?!)")
 # The sweep runs every few seconds; that it did so is no news.
 LEVELS = re.compile(
     r"^(?!.*INFO.*\bsweep\b).*(?:\b(?:INFO|WARNING|ERROR|CRITICAL)\b|Traceback|Error:)"

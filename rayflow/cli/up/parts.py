@@ -9,10 +9,12 @@ from pathlib import Path
 
 from rayflow.cli.instance import Code, DataFolder
 from rayflow.cli.up import ray_head
-from rayflow.cli.up.part import ERRORS, LEVELS, NOTHING, Part
+from rayflow.cli.up.part import ERRORS, LEVELS, Part
 from rayflow.cli.up.probes import console_answers, redis_answers
 
 CELERY = ("--app", "rayflow_web.celery:app")
+# Written by `manage.py prepare` when its first step is done.
+DATABASE_READY = "The database is ready."
 # Stopped in this order, the members of a group together: first who asks for work, last who does it.
 STOP_ORDER = (("web", "beat"), ("celery", "follower"), ("ray",), ("redis",))
 
@@ -132,14 +134,17 @@ def follower_part(plan: Plan) -> Part:
     )
 
 
-def database_step(plan: Plan) -> Part:
-    """What must have happened before any other part starts: the tables and the first account."""
-    command = plan.code.manage("prepare", "database")
-    return Part(name="setup", command=command, environment=plan.environment, shown=NOTHING)
+def setup_part(plan: Plan, *, launch_examples: bool) -> Part:
+    """What is done once at each start: tables, first account, then the definitions.
 
-
-def definitions_step(plan: Plan, *, launch_examples: bool) -> Part:
-    """Reading the definitions. It imports them, and Ray with them, so it runs beside the others."""
-    steps = ("definitions", "examples") if launch_examples else ("definitions",)
-    command = plan.code.manage("prepare", *steps)
-    return Part(name="loader", command=command, environment=plan.environment, shown=LEVELS)
+    One process, because loading Django twice takes longer than the work. The other parts wait for
+    the database only: importing the definitions, and Ray with them, goes on beside them.
+    """
+    steps = ("database", "definitions", *(("examples",) if launch_examples else ()))
+    return Part(
+        name="setup",
+        command=plan.code.manage("prepare", *steps),
+        environment=plan.environment,
+        ready_line=DATABASE_READY,
+        shown=LEVELS,
+    )

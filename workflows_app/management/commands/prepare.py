@@ -51,10 +51,14 @@ class Command(BaseCommand):
         """Bring the tables up to date and make the account of the first operator."""
         call_command("migrate", interactive=False, verbosity=0)
         account = services.ensure_operator(
-            settings.RAYFLOW_DATA_DIR, password=os.environ.get("RAYFLOW_OPERATOR_PASSWORD", "")
+            # Taken out of the environment: the definitions that are imported next must not see it.
+            settings.RAYFLOW_DATA_DIR,
+            password=os.environ.pop("RAYFLOW_OPERATOR_PASSWORD", ""),
         )
         if account.created:
             self.stdout.write(f"Created the account operator; see {account.password_file}.")
+        # `rayflow up` waits for this line before it starts what needs the tables.
+        self.stdout.write("The database is ready.")
 
     def prepare_definitions(self) -> None:
         """Read the definitions into the catalogue."""

@@ -1,0 +1,197 @@
+"""Workflows in the admin: list, filters, search, and bulk actions on any selection.
+
+"Select all" hands the query to the service, not a list of ids, so a hundred thousand rows cost
+the request no more than ten.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth.models import User
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from workflows_app import access, rules, services
+from workflows_app.admin.base import ReadOnlyAdmin, as_json
+from workflows_app.models import Workflow, WorkflowStatus
+from workflows_app.problems import Problem
+
+# Above this many workflows, and for every delete, the number has to be typed.
+ASK_NUMBER_ABOVE = 100
+
+
+class BulkAction:
+    """One bulk verb: a confirmation page first, then a bulk operation."""
+
+    def __init__(self, name: str, kind: str, title: str, *, include_failed: bool = False) -> None:
+        self.name = name
+        self.kind = kind
+        self.title = title
+        self.include_failed = include_failed
+
+    def __call__(
+        self, model_admin: WorkflowAdmin, request: HttpRequest, queryset: QuerySet[Workflow]
+    ) -> HttpResponseBase | None:
+        plan = self._plan(queryset)
+        if "confirmed" in request.POST:
+            mistake = self._mistake(request, plan)
+            if mistake is None:
+                return self._start(model_admin, request, queryset)
+            messages.error(request, mistake)
+        return self._ask(model_admin, request, plan)
+
+    def _plan(self, queryset: QuerySet[Workflow]) -> dict[str, Any]:
+        """What would happen: counts by status, and why some are skipped."""
+        busy = Q(pending_command__isnull=False)
+        rows = (
+            queryset.order_by()
+            .values("status")
+            .annotate(
+                total=Count("id", distinct=True), busy=Count("id", filter=busy, distinct=True)
+            )
+            .order_by("status")
+        )
+        groups = []
+        for row in rows:
+            why = rules.refusal(
+                self.kind,
+                status=row["status"],
+                pending_command=None,
+                include_failed=self.include_failed,
+            )
+            taken = 0 if why else row["total"] - row["busy"]
+            groups.append({**row, "taken": taken, "skipped": row["total"] - taken, "why": why})
+        total = sum(group["total"] for group in groups)
+        return {
+            "groups": groups,
+            "total": total,
+            "taken": sum(group["taken"] for group in groups),
+            "ask_number": self.kind == "delete" or total > ASK_NUMBER_ABOVE,
+        }
+
+    def _mistake(self, request: HttpRequest, plan: dict[str, Any]) -> str | None:
+        if not plan["ask_number"]:
+            return None
+        if request.POST.get("number", "").strip() != str(plan["total"]):
+            return f"Type {plan['total']}, the number of selected workflows, to confirm."
+        if not request.POST.get("reason", "").strip():
+            return "Give a reason; it is kept in the audit log."
+        return None
+
+    def _start(
+        self, model_admin: WorkflowAdmin, request: HttpRequest, queryset: QuerySet[Workflow]
+    ) -> HttpResponseBase | None:
+        assert isinstance(request.user, User)
+        try:
+            bulk = services.request_bulk(
+                request.user,
+                self.kind,
+                queryset=queryset,
+                reason=request.POST.get("reason", "").strip(),
+                include_failed=self.include_failed,
+            )
+        except Problem as problem:
+            messages.error(request, problem.detail)
+            return None
+        model_admin.log_addition(request, bulk, [{"added": {"name": self.title}}])
+        messages.success(request, f"{self.title}: {bulk.total} workflows are being worked on.")
+        return redirect(reverse("admin:workflows_app_bulkoperation_change", args=[bulk.id]))
+
+    def _ask(
+        self, model_admin: WorkflowAdmin, request: HttpRequest, plan: dict[str, Any]
+    ) -> HttpResponseBase:
+        context = {
+            **model_admin.admin_site.each_context(request),
+            **plan,
+            "title": f"{self.title}: {plan['total']} workflows",
+            "opts": model_admin.opts,
+            "action": self.name,
+            "kind": self.kind,
+            "reason": request.POST.get("reason", ""),
+            "select_across": request.POST.get("select_across", "0"),
+            "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "admin/workflows_app/confirm_bulk.html", context)
+
+
+BULK_ACTIONS = (
+    BulkAction("resume", "resume", "Resume"),
+    BulkAction("resume_failed", "resume", "Resume including failed", include_failed=True),
+    BulkAction("cancel", "cancel", "Cancel"),
+    BulkAction("delete_with_storage", "delete", "Delete with storage"),
+)
+
+
+@admin.register(Workflow)
+class WorkflowAdmin(ReadOnlyAdmin):
+    """The workflows."""
+
+    list_display = (
+        "workflow_id", "status_badge", "definition", "created_at", "duration", "error_head",
+        "pending_command",
+    )  # fmt: skip
+    list_filter = ("status", "definition", "created_at")
+    search_fields = ("^workflow_id",)
+    search_help_text = "The beginning of a workflow id."
+    date_hierarchy = None
+    ordering = ("-created_at", "-id")
+    exclude = ("params", "user_metadata", "tags", "error", "output_preview", "position")
+    readonly_fields = ("shown_params", "shown_metadata", "shown_tags", "shown_error", "links")
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return {
+            action.name: (action, action.name, f"{action.title}…")
+            for action in BULK_ACTIONS
+            if access.can(request.user, "bulk")
+            and access.can(request.user, access.PERMISSION_OF_KIND[action.kind])
+        }
+
+    @admin.display(description="Status", ordering="status")
+    def status_badge(self, workflow: Workflow) -> SafeString:
+        label = WorkflowStatus(workflow.status).label
+        return format_html(
+            '<span class="status status-{}">{}</span>', workflow.status.lower(), label
+        )
+
+    @admin.display(description="Duration", ordering="duration_ms")
+    def duration(self, workflow: Workflow) -> str:
+        return "-" if workflow.duration_ms is None else f"{workflow.duration_ms / 1000:.1f} s"
+
+    @admin.display(description="Error")
+    def error_head(self, workflow: Workflow) -> str:
+        error = workflow.error or {}
+        return f"{error.get('type', '')}: {error.get('message', '')}"[:100] if error else "-"
+
+    @admin.display(description="Parameters")
+    def shown_params(self, workflow: Workflow) -> Any:
+        return as_json(workflow.params)
+
+    @admin.display(description="Metadata")
+    def shown_metadata(self, workflow: Workflow) -> Any:
+        return as_json(workflow.user_metadata)
+
+    @admin.display(description="Tags")
+    def shown_tags(self, workflow: Workflow) -> Any:
+        return as_json(workflow.tags)
+
+    @admin.display(description="Error")
+    def shown_error(self, workflow: Workflow) -> Any:
+        return as_json(workflow.error)
+
+    @admin.display(description="More")
+    def links(self, workflow: Workflow) -> SafeString:
+        query = f"?workflow__id__exact={workflow.pk}"
+        return format_html(
+            '<a href="{}">Tasks</a> · <a href="{}">Events</a>',
+            reverse("admin:workflows_app_task_changelist") + query,
+            reverse("admin:workflows_app_workflowevent_changelist") + query,
+        )

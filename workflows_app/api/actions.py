@@ -1,0 +1,74 @@
+"""The verbs that change a workflow: cancel and resume."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from workflows_app import services
+from workflows_app.api import lookup
+from workflows_app.api.base import ApiView
+from workflows_app.api.commands import IDEMPOTENCY_HEADER, accepted, idempotency_key
+from workflows_app.api.shapes import AcceptedSerializer
+
+
+class ActionSerializer(serializers.Serializer[Any]):
+    """What accompanies a verb; an empty body will do."""
+
+    reason = serializers.CharField(
+        max_length=1_000, default="", allow_blank=True, help_text="Kept in the audit log."
+    )
+
+
+ACTION_SCHEMA = extend_schema(
+    tags=["workflows"],
+    parameters=[IDEMPOTENCY_HEADER],
+    request=ActionSerializer,
+    responses={202: AcceptedSerializer},
+)
+
+
+class Action(ApiView):
+    """Ask for one verb; 409 when the workflow's status does not allow it."""
+
+    kind: ClassVar[str]
+
+    def perform(self, request: Request, workflow_id: str) -> Response:
+        form = ActionSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        command = services.request(
+            self.caller,
+            self.kind,
+            lookup.find_to_change(self.caller, workflow_id),
+            reason=form.validated_data["reason"],
+            idempotency_key=idempotency_key(request),
+        )
+        return accepted(command)
+
+
+class Cancel(Action):
+    """Stop a workflow that is pending or running."""
+
+    kind = "cancel"
+    permission: ClassVar[str | None] = "cancel_workflow"
+
+    @ACTION_SCHEMA
+    def post(self, request: Request, workflow_id: str) -> Response:
+        """Cancel a workflow. Finished tasks keep their checkpoints."""
+        return self.perform(request, workflow_id)
+
+
+class Resume(Action):
+    """Continue a workflow that failed or lost its engine."""
+
+    kind = "resume"
+    permission: ClassVar[str | None] = "resume_workflow"
+
+    @ACTION_SCHEMA
+    def post(self, request: Request, workflow_id: str) -> Response:
+        """Resume a workflow: recorded checkpoints are reused, failed and missing tasks run."""
+        return self.perform(request, workflow_id)

@@ -1,0 +1,68 @@
+"""The engine's and the follower's condition, from the registry: no request ever calls Ray."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from workflows_app import queries
+from workflows_app.api.base import ApiView
+from workflows_app.models import FollowerState
+
+
+class EngineSerializer(serializers.Serializer[Any]):
+    """Whether the engine answered when the follower last asked."""
+
+    reachable = serializers.BooleanField()
+    detail = serializers.CharField(allow_blank=True)
+
+
+class FollowerSerializer(serializers.Serializer[Any]):
+    """The process that carries the journals into the registry."""
+
+    alive = serializers.BooleanField()
+    heartbeat_at = serializers.DateTimeField(allow_null=True)
+    reconciled_at = serializers.DateTimeField(allow_null=True)
+    age_seconds = serializers.FloatField(allow_null=True, help_text="Age of the heartbeat.")
+
+
+class ClusterSerializer(serializers.Serializer[Any]):
+    """How fresh everything else in this API is."""
+
+    engine = EngineSerializer()
+    follower = FollowerSerializer()
+
+
+class Cluster(ApiView):
+    """Engine and follower."""
+
+    permission: ClassVar[str | None] = "view_cluster"
+
+    @extend_schema(tags=["cluster"], responses=ClusterSerializer)
+    def get(self, request: Request) -> Response:
+        """Whether the engine is reachable and the registry up to date."""
+        state = FollowerState.objects.filter(pk=1).first() or FollowerState(
+            detail="The follower has not run yet."
+        )
+        return Response(ClusterSerializer(describe(state)).data)
+
+
+def describe(state: FollowerState) -> dict[str, Any]:
+    """The answer for one state of the follower."""
+    age = timezone.now() - state.heartbeat_at if state.heartbeat_at else None
+    alive = age is not None and age < queries.FRESH_WITHIN
+    return {
+        # What a dead follower last saw says nothing about the engine now.
+        "engine": {"reachable": alive and state.engine_reachable, "detail": state.detail},
+        "follower": {
+            "alive": alive,
+            "heartbeat_at": state.heartbeat_at,
+            "reconciled_at": state.reconciled_at,
+            "age_seconds": None if age is None else age.total_seconds(),
+        },
+    }

@@ -1,0 +1,94 @@
+"""Programs' keys to the API: made once, shown once, kept as a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import User
+from django.db.models import Q
+from django.utils import timezone
+
+from workflows_app import access
+from workflows_app.models import ApiToken
+from workflows_app.problems import Invalid
+
+PREFIX = "rf_"
+LIFETIME = timedelta(days=90)
+# `last_used_at` is for people: a write on every request would buy nothing.
+USE_PRECISION = timedelta(minutes=1)
+
+
+class TokenRefused(Exception):
+    """The token opens nothing; the text says why as far as a stranger may know."""
+
+
+def create(
+    user: User,
+    name: str,
+    *,
+    scope: str = ApiToken.Scope.READ,
+    expires_at: datetime | None = None,
+) -> tuple[ApiToken, str]:
+    """Make a token for `user` and return it with its plain text, which nothing can show again.
+
+    Args:
+        expires_at: when it stops working; `LIFETIME` from now if not given.
+
+    Raises:
+        Invalid: no name, a name that is too long, an unknown scope, or an end in the past.
+    """
+    name = name.strip()
+    if not 1 <= len(name) <= 100:
+        raise Invalid("A token needs a name of 1 to 100 characters; say what it is for.")
+    if scope not in ApiToken.Scope.values:
+        raise Invalid(
+            f"There is no scope {scope!r}; take one of {', '.join(ApiToken.Scope.values)}."
+        )
+    expires_at = expires_at or timezone.now() + LIFETIME
+    if expires_at <= timezone.now():
+        raise Invalid("The token would already have expired; give an end in the future.")
+    plain = PREFIX + secrets.token_urlsafe(32)
+    token = ApiToken.objects.create(
+        user=user,
+        name=name,
+        prefix=plain[:8],
+        digest=digest_of(plain),
+        scope=scope,
+        expires_at=expires_at,
+    )
+    return token, plain
+
+
+def digest_of(plain: str) -> str:
+    """What is stored: with 32 random bytes inside, a plain SHA-256 cannot be guessed backwards."""
+    return hashlib.sha256(plain.encode()).hexdigest()
+
+
+def authenticate(plain: str) -> ApiToken:
+    """The live token behind `plain`, its use noted.
+
+    Raises:
+        TokenRefused: no such token, or it is expired or revoked, or its owner may not sign in.
+    """
+    token = access.live_token(plain) if plain.startswith(PREFIX) and plain.isascii() else None
+    if token is None:
+        raise TokenRefused(
+            "The token is unknown, expired or revoked; make a new one with `rayflow token create`."
+        )
+    _note_use(token)
+    return token
+
+
+def revoke(token: ApiToken) -> None:
+    """Make a token useless from now on; revoking twice changes nothing."""
+    ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now())
+
+
+def _note_use(token: ApiToken) -> None:
+    now = timezone.now()
+    if token.last_used_at is not None and now - token.last_used_at < USE_PRECISION:
+        return
+    stale = Q(last_used_at=None) | Q(last_used_at__lt=now - USE_PRECISION)
+    ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)
