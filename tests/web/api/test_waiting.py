@@ -57,7 +57,7 @@ def test_a_wait_that_is_none_is_refused(
 
 
 def test_more_than_thirty_seconds_count_as_thirty() -> None:
-    response = waiting.Patient({}, look=lambda: {}, is_over=lambda data: False, seconds=1e9)
+    response = waiting.Patient({}, look=dict, is_over=lambda data: False, seconds=1e9)
     assert response.deadline - time.monotonic() <= 30
 
 
