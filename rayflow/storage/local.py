@@ -82,6 +82,10 @@ class LocalStore(Store):
                 os.lseek(descriptor, offset, os.SEEK_SET)
                 _write_all(descriptor, data)
                 os.fsync(descriptor)
+            except OSError:
+                if offset == 0:
+                    path.unlink()  # else trying again would find the key and think it was another's
+                raise
             finally:
                 os.close(descriptor)
             if offset == 0:
