@@ -61,9 +61,7 @@ def test_the_health_check_needs_no_account_and_no_database(client: Client) -> No
     assert "no-store" in answer.headers["Cache-Control"]
 
 
-def test_the_server_is_ready_when_the_database_and_redis_answer(
-    client: Client, db: None
-) -> None:
+def test_the_server_is_ready_when_the_database_and_redis_answer(client: Client, db: None) -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 200, answer.content
     assert answer.json() == {"status": "ok", "checks": {"database": "ok", "redis": "ok"}}
