@@ -101,8 +101,9 @@ class Instance:
 
     def _collect(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            self.output.append(line.rstrip("\n"))
+        with process.stdout as lines:
+            for line in lines:
+                self.output.append(line.rstrip("\n"))
 
     def wait_for_line(self, text: str, *, after: int = 0) -> None:
         """Wait until the instance printed a line with this text, `after` that many lines."""
