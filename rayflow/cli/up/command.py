@@ -43,12 +43,18 @@ def run(options: Options) -> None:
     """
     preflight.prepare_folder(options.data)
     with InstanceLock(options.data.run / "lock"):
+        sessions = processes.RecordedSessions(
+            options.data.run / "processes.json", options.data.path
+        )
+        left_over = sessions.sweep_left_over()
+        if left_over:
+            print(f"Ended {left_over} processes that an earlier run left behind.", flush=True)
         preflight.require_free_port(options.port)
         preflight.require_parts()
         redis = None if os.environ.get("REDIS_URL") else preflight.find_redis()
         _require_outside_redis()
         processes.adopt_orphans()
-        asyncio.run(_Instance(options, redis_server=redis).run())
+        asyncio.run(_Instance(options, redis_server=redis, sessions=sessions).run())
         processes.sweep_descendants()
 
 
@@ -68,23 +74,24 @@ def _require_outside_redis() -> None:
 class _Instance:
     """One run of an instance. Created outside the event loop, used inside it."""
 
-    def __init__(self, options: Options, *, redis_server: str | None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        *,
+        redis_server: str | None,
+        sessions: processes.RecordedSessions,
+    ) -> None:
         self._options = options
         self._data = options.data
         self._redis_server = redis_server
         self._terminal = Terminal()
-        self._sessions = processes.RecordedSessions(
-            options.data.run / "processes.json", options.data.path
-        )
+        self._sessions = sessions
         self._started_before = self._data.run / "started-before"
         self._has_own_ray = not os.environ.get("RAY_ADDRESS")
         self._ports = KeptPorts(options.data.run / "ports.json")
 
     async def run(self) -> None:
         """Start everything, watch it, and stop everything, whatever happens."""
-        left_over = self._sessions.sweep_left_over()
-        if left_over:
-            self._terminal.say(f"Ended {left_over} processes that an earlier run left behind.")
         stop = self._listen_for_signals()
         supervisor = Supervisor(self._terminal, logs=self._data.logs, sessions=self._sessions)
         try:
