@@ -54,8 +54,10 @@ def run(options: Options) -> None:
         redis = None if os.environ.get("REDIS_URL") else preflight.find_redis()
         _require_outside_redis()
         processes.adopt_orphans()
-        asyncio.run(_Instance(options, redis_server=redis, sessions=sessions).run())
-        processes.sweep_descendants()
+        try:
+            asyncio.run(_Instance(options, redis_server=redis, sessions=sessions).run())
+        finally:
+            processes.sweep_descendants()
 
 
 def _require_outside_redis() -> None:
