@@ -130,20 +130,17 @@ class _Instance:
         quiet = replace(plan, environment=_without_secrets(plan.environment))
         if self._redis_server is not None:
             await supervisor.ready("redis")
-        # The console first: what the others take from the processors would keep people waiting.
-        first = [parts.web_part(quiet), parts.celery_part(quiet)]
-        later = [parts.follower_part(quiet), parts.beat_part(quiet)]
-        for part in first:
-            supervisor.start(part)
+        # The console first, the clock last: what the others take from the processors at this
+        # moment keeps people waiting.
+        supervisor.start(parts.web_part(quiet))
         await supervisor.ready("web")
-        for part in later:
-            supervisor.start(part)
+        supervisor.start(parts.celery_part(quiet))
+        supervisor.start(parts.follower_part(quiet))
         if not self._started_before.exists():
             # A console without definitions is not ready; at a later start it has the last ones.
             await supervisor.unless_failed(setup.finished())
-        await supervisor.ready(*(part.name for part in [*first, *later]))
-        if self._has_own_ray:
-            await supervisor.ready("ray")
+        await supervisor.ready("celery", *(["ray"] if self._has_own_ray else []))
+        supervisor.start(parts.beat_part(quiet))
 
     def _start_foundations(self, supervisor: Supervisor) -> parts.Plan:
         """Start what the other parts connect to; returns the plan with the addresses of both."""
