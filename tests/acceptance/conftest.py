@@ -116,10 +116,16 @@ class Instance:
         wait_until(printed, what=f"{text!r} in the output:\n" + "\n".join(self.output[-40:]))
 
     def part_pid(self, name: str) -> int:
-        """The process of one part."""
-        recorded = json.loads((self.folder / "run" / "processes.json").read_text(encoding="utf-8"))
-        pid: int = recorded[name]
-        return pid
+        """The process of one part. The last parts are started while the ready line is printed."""
+        recorded: dict[str, int] = {}
+
+        def is_recorded() -> bool:
+            text = (self.folder / "run" / "processes.json").read_text(encoding="utf-8")
+            recorded.update(json.loads(text))
+            return name in recorded
+
+        wait_until(is_recorded, what=f"a process of {name}")
+        return recorded[name]
 
     def processes(self) -> list[psutil.Process]:
         """Every living process that belongs to this instance, wherever it hangs in the tree."""
