@@ -125,6 +125,10 @@ class RayGateway:
             and all(stored.get(name) == value for name, value in params.items())
         )
 
+    def warm_up(self) -> None:
+        self.definitions()
+        self._ask("first connection", lambda: None)
+
     # --- reading ----------------------------------------------------------------------------
 
     def definitions(self) -> list[DefinitionInfo]:

@@ -126,6 +126,9 @@ class Gateway(Protocol):
     def delete(self, workflow_id: str) -> None:
         """Remove a finished workflow with its storage."""
 
+    def warm_up(self) -> None:
+        """Connect, so that the first command does not have to wait for it."""
+
     def definitions(self) -> list[DefinitionInfo]:
         """Load and describe every definition that can be loaded."""
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+from typing import Any
+
 from celery import shared_task
+from celery.signals import worker_ready
 
 from workflows_app import services
+from workflows_app.gateway import EngineProblem, gateway
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task(name="workflows_app.run_command")
@@ -23,3 +31,17 @@ def advance_bulk(bulk_id: str) -> None:
 def sweep() -> None:
     """Send again what was lost. Beat calls it every few seconds."""
     services.sweep()
+
+
+@worker_ready.connect
+def warm_up(**_: Any) -> None:
+    """Connect to the engine while nobody waits; loading Ray and the definitions takes seconds."""
+    # In a thread, so that a worker is there (and can say what is wrong) without an engine too.
+    threading.Thread(target=_warm_up, name="warm up", daemon=True).start()
+
+
+def _warm_up() -> None:
+    try:
+        gateway().warm_up()
+    except EngineProblem as problem:
+        logger.warning("No engine yet: %s", problem)

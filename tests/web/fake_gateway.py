@@ -1,8 +1,4 @@
-"""An engine in memory: a real implementation of the gateway's contract, without Ray.
-
-It keeps journals, gives out records of the documented kinds, refuses what the engine refuses, and
-is idempotent as the engine is. Tests write a workflow's story with `write`.
-"""
+"""An engine in memory: a real implementation of the gateway's contract, without Ray."""
 
 from __future__ import annotations
 
@@ -18,15 +14,12 @@ from workflows_app.gateway import (
 )
 
 START = 1_800_000_000.0
-SCHEMA = {
-    "type": "object",
-    "properties": {"folds": {"type": "integer", "minimum": 2, "default": 5}},
-    "additionalProperties": False,
-}
+FOLDS = {"type": "integer", "minimum": 2, "default": 5}
+SCHEMA = {"type": "object", "properties": {"folds": FOLDS}, "additionalProperties": False}
 
 
 class FakeGateway:
-    """Journals by workflow id, and what can be done with them."""
+    """Journals by workflow id. Tests write a workflow's story with `write`."""
 
     page_size = 10_000
 
@@ -37,53 +30,25 @@ class FakeGateway:
         self.corrupt: set[str] = set()
         self.is_down = False
         self.calls: list[tuple[str, str]] = []
-        self.catalogue = [DefinitionInfo("digits", "Train.", "examples.digits", SCHEMA, {})]
+        self.catalogue = [DefinitionInfo("digits", "Train.", "examples.digits", SCHEMA)]
 
     def write(
-        self,
-        wf: str,
-        kind: str,
-        task: str | None = None,
-        attempt: int | None = None,
-        /,
-        **data: Any,
+        self, wf: str, kind: str, task: str | None = None, n: int | None = None, /, **data: Any
     ) -> None:
         journal = self.journals.setdefault(wf, [])
         seq = len(journal) + 1
-        journal.append(EngineRecord(seq, START + seq, kind, task, attempt, data))
+        journal.append(EngineRecord(seq, START + seq, kind, task, n, data))
         self.news.append(wf)
 
-    def status(self, workflow_id: str) -> str:
-        for record in reversed(self.journals[workflow_id]):
-            if record.kind == "status":
-                return str(record.data["status"])
-        return "PENDING"
+    def status(self, wf: str) -> str:
+        found = [r.data["status"] for r in self.journals[wf] if r.kind == "status"]
+        return str(found[-1]) if found else "PENDING"
 
-    def launch(
-        self,
-        *,
-        workflow_id: str,
-        definition: str,
-        params: dict[str, Any],
-        metadata: dict[str, Any],
-        tags: dict[str, Any],
-        created_by: str,
-    ) -> None:
+    def launch(self, *, workflow_id: str, **accepted: Any) -> None:
         self._called("launch", workflow_id)
         if workflow_id not in self.journals:
-            self.write(
-                workflow_id,
-                "accepted",
-                workflow_id=workflow_id,
-                root="main",
-                definition=definition,
-                params=params,
-                metadata=metadata,
-                tags=tags,
-                created_by=created_by,
-                task_count=1,
-            )
-            self.write(workflow_id, "task", "main", name="main", upstream=[], parent=None)
+            self.write(workflow_id, "accepted", root="main", **accepted)
+            self.write(workflow_id, "task", "main", name="main")
             self.write(workflow_id, "status", status="RUNNING")
 
     def cancel(self, workflow_id: str) -> None:
@@ -107,46 +72,32 @@ class FakeGateway:
         return list(self.catalogue)
 
     def changes(self, cursor: str | None, timeout: float) -> Changes:
-        self._check_up()
-        start = int(cursor or 0)
-        ids = list(dict.fromkeys(self.news[start:]))
+        self._fail_if(self.is_down, "engine_unavailable", "The engine did not answer.")
+        ids = list(dict.fromkeys(self.news[int(cursor or 0) :]))
         return Changes(str(len(self.news)), cursor is None, ids)
 
     def entries(self) -> list[Entry]:
-        return [
-            Entry(
-                key,
-                "RESUMABLE" if key in self.orphans else self.status(key),
-                records[0].time,
-                records[-1].time,
-                records[0].data.get("definition"),
-            )
-            for key, records in self.journals.items()
-        ]
+        shown = {
+            key: "RESUMABLE" if key in self.orphans else self.status(key) for key in self.journals
+        }
+        return [Entry(key, shown[key], j[0].time, j[-1].time) for key, j in self.journals.items()]
 
     def records(self, workflow_id: str, position: str | None) -> RecordPage:
-        if workflow_id in self.corrupt:
-            raise EngineProblem(
-                "journal_corrupt",
-                title="Damaged",
-                status=500,
-                detail=f"A batch of {workflow_id!r} is damaged.",
-            )
-        start = int(position or 0)
-        journal = self.journals.get(workflow_id, [])
-        page = journal[start : start + self.page_size]
-        return RecordPage(page, str(start + len(page)), start + len(page) < len(journal))
+        self._fail_if(
+            workflow_id in self.corrupt, "journal_corrupt", f"{workflow_id!r} is damaged."
+        )
+        journal, start = self.journals.get(workflow_id, []), int(position or 0)
+        end = min(start + self.page_size, len(journal))
+        return RecordPage(journal[start:end], str(max(start, end)), end < len(journal))
+
+    def warm_up(self) -> None:
+        self._fail_if(self.is_down, "engine_unavailable", "The engine did not answer.")
 
     def _called(self, verb: str, workflow_id: str) -> None:
-        self._check_up()
+        self._fail_if(self.is_down, "engine_unavailable", "The engine did not answer.")
         self.calls.append((verb, workflow_id))
 
-    def _check_up(self) -> None:
-        if self.is_down:
-            raise EngineProblem(
-                "engine_unavailable",
-                title="Engine unreachable",
-                status=503,
-                detail="The engine did not answer.",
-                retryable=True,
-            )
+    def _fail_if(self, bad: bool, code: str, detail: str) -> None:
+        if bad:
+            retryable = code == "engine_unavailable"
+            raise EngineProblem(code, title=code, detail=detail, status=503, retryable=retryable)
