@@ -6,6 +6,7 @@ stack and pickles every task's arguments alone, with the nodes inside replaced b
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -167,15 +168,30 @@ def _name(call: Call) -> str:
 
 
 def _options(call: Call) -> TaskOptions:
-    ray_options = dict(call.ray_options)
+    ray_options = {k: v for k, v in call.ray_options.items() if v is not None}
+    _check_storable(call.function.__qualname__, ray_options)
     return TaskOptions(
-        max_retries=_or(ray_options.pop("max_retries", None), 3),
-        retry_exceptions=bool(ray_options.pop("retry_exceptions", None) or False),
+        max_retries=ray_options.pop("max_retries", 3),
+        retry_exceptions=bool(ray_options.pop("retry_exceptions", False)),
         catch_exceptions=call.options.get("catch_exceptions"),
         checkpoint=call.options.get("checkpoint"),
-        ray={key: value for key, value in ray_options.items() if value is not None},
+        ray=ray_options,
     )
 
 
-def _or(value: int | None, default: int) -> int:
-    return default if value is None else value
+def _check_storable(task: str, ray_options: Mapping[str, Any]) -> None:
+    """Options are written into the journal, so JSON must be able to hold them.
+
+    Raises:
+        ValueError: it cannot; the text names the option.
+    """
+    for name, value in ray_options.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"The option {name}={value!r} of task {task} cannot be stored; "
+                "use plain numbers, strings, lists and dicts."
+            ) from None
+    if isinstance(ray_options.get("retry_exceptions"), list):
+        raise ValueError(f"retry_exceptions of task {task} must be True or False, not a list.")

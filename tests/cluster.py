@@ -14,7 +14,13 @@ CHECKOUT = str(Path(__file__).parents[1])
 
 @contextmanager
 def local_ray(*, num_cpus: int) -> Iterator[None]:
-    """A new local Ray head, gone at the end. Its workers import the code under test."""
+    """A new local Ray head, gone at the end. Its workers import the code under test.
+
+    Within another one, that one: a process can be in one cluster only.
+    """
+    if ray.is_initialized():
+        yield
+        return
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ["PYTHONPATH"] = os.pathsep.join([CHECKOUT, *filter(None, paths)])
     ray.init(

@@ -309,7 +309,7 @@ class Engine:
                 f"{self._instance}:{id(live):x}",
             )
             status = WorkflowStatus.RUNNING if may_run else WorkflowStatus.PENDING
-            await runner.commit([*opened.first, status_fact(status)])
+            await runner.commit([*opened.first, status_fact(status)], patiently=False)
             definition = runner.state.accepted.get("definition")
             await self._registry.put(workflow_id, status, definition=definition)
         except BaseException:

@@ -91,13 +91,18 @@ class WorkflowRunner:
         finally:
             self._abandon()
 
-    async def commit(self, facts: Sequence[Fact]) -> None:
-        """Make facts durable, then take them into account."""
+    async def commit(self, facts: Sequence[Fact], *, patiently: bool = True) -> None:
+        """Make facts durable, then take them into account.
+
+        Raises:
+            FencedError: another engine owns the workflow now.
+            DataSaveError: the storage refused, at once or (``patiently``) for too long.
+        """
         if not facts:
             return
         now, seq = self._around.clock.now(), self.state.last_seq
         records = [fact.at(seq + n, now) for n, fact in enumerate(facts, start=1)]
-        await self._write(records)
+        await self._write(records, COMMIT_PATIENCE_SECONDS if patiently else 0.0)
         for record in records:
             self.state.apply(record)
         self._around.committed(self.state)
@@ -258,10 +263,10 @@ class WorkflowRunner:
             },
         )
 
-    async def _write(self, records: list[Record]) -> None:
+    async def _write(self, records: list[Record], patience: float) -> None:
         """Commit, and have patience with a storage that fails: nothing is lost by waiting."""
         clock = self._around.clock
-        deadline, delay = clock.now() + COMMIT_PATIENCE_SECONDS, 0.1
+        deadline, delay = clock.now() + patience, 0.1
         while True:
             try:
                 await self._around.io(lambda: self._writer.commit(records))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,14 +35,15 @@ class LocalStore(Store):
             with open(self._path(key), "rb") as file:
                 file.seek(offset)
                 return file.read()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise KeyError(key) from None
         except OSError as error:
             raise DataLoadError(f"Cannot read '{key}' below {self.uri}: {error}.") from error
 
     def size(self, key: str) -> int | None:
         try:
-            return os.stat(self._path(key)).st_size
+            found = os.stat(self._path(key))
+            return found.st_size if stat.S_ISREG(found.st_mode) else None
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -77,11 +80,11 @@ class LocalStore(Store):
             except FileNotFoundError:
                 raise KeyError(key) from None
             try:
-                if offset and os.fstat(descriptor).st_size != offset:
-                    os.ftruncate(descriptor, offset)  # what a failed append left behind
-                os.lseek(descriptor, offset, os.SEEK_SET)
-                _write_all(descriptor, data)
-                os.fsync(descriptor)
+                _write_at(descriptor, offset, data)
+            except OSError:
+                if offset == 0:
+                    path.unlink()  # so that it can be created by another try
+                raise
             finally:
                 os.close(descriptor)
             if offset == 0:
@@ -126,7 +129,10 @@ class LocalStore(Store):
             missing.append(folder)
             folder = folder.parent
         for new in reversed(missing):
-            new.mkdir(exist_ok=True)
+            try:
+                new.mkdir(exist_ok=True)
+            except FileExistsError:  # says nothing about the key that is to be created
+                raise NotADirectoryError(errno.ENOTDIR, "A file is in the way", str(new)) from None
             _sync_folder(new.parent)
 
     @contextmanager
@@ -142,10 +148,18 @@ class LocalStore(Store):
             ) from error
 
 
-def _write_all(descriptor: int, data: Buffer) -> None:
+def _write_at(descriptor: int, offset: int, data: Buffer) -> None:
+    """Let the file end with ``data`` at ``offset``, on disk."""
+    size = os.fstat(descriptor).st_size
+    if size < offset:  # never fill the gap with zeros
+        raise OSError(errno.EIO, f"the file has lost its end: {size} bytes instead of {offset}")
+    if size > offset:
+        os.ftruncate(descriptor, offset)  # what a failed append left behind
+    os.lseek(descriptor, offset, os.SEEK_SET)
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
+    os.fsync(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

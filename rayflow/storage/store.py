@@ -58,7 +58,8 @@ class Store(ABC):
         Raises:
             FileExistsError: ``offset`` is 0 and the key exists.
             KeyError: ``offset`` is not 0 and there is no such key.
-            DataSaveError: the storage failed.
+            DataSaveError: the storage failed, or the key ends before ``offset``. It may be tried
+                again: a key that was to be created does not exist.
         """
 
     @abstractmethod

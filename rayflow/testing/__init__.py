@@ -1,0 +1,7 @@
+"""The public test kit: what tests of stores, of the engine and of workflows need, without a cluster.
+
+- :class:`rayflow.testing.store_tests.StoreTests`: what every store must do.
+- :class:`rayflow.testing.memory_store.MemoryStore`: a store in memory.
+- :class:`rayflow.testing.crash_store.CrashStore`: records operations, stops in the middle of one.
+- :mod:`rayflow.testing.simulation`: a clock and a submitter for running workflows without Ray.
+"""

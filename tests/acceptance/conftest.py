@@ -101,8 +101,9 @@ class Instance:
 
     def _collect(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            self.output.append(line.rstrip("\n"))
+        with process.stdout as lines:
+            for line in lines:
+                self.output.append(line.rstrip("\n"))
 
     def wait_for_line(self, text: str, *, after: int = 0) -> None:
         """Wait until the instance printed a line with this text, `after` that many lines."""
@@ -115,10 +116,16 @@ class Instance:
         wait_until(printed, what=f"{text!r} in the output:\n" + "\n".join(self.output[-40:]))
 
     def part_pid(self, name: str) -> int:
-        """The process of one part."""
-        recorded = json.loads((self.folder / "run" / "processes.json").read_text(encoding="utf-8"))
-        pid: int = recorded[name]
-        return pid
+        """The process of one part. The last parts are started while the ready line is printed."""
+        recorded: dict[str, int] = {}
+
+        def is_recorded() -> bool:
+            text = (self.folder / "run" / "processes.json").read_text(encoding="utf-8")
+            recorded.update(json.loads(text))
+            return name in recorded
+
+        wait_until(is_recorded, what=f"a process of {name}")
+        return recorded[name]
 
     def processes(self) -> list[psutil.Process]:
         """Every living process that belongs to this instance, wherever it hangs in the tree."""
@@ -137,6 +144,12 @@ class Instance:
         assert self._process is not None
         self._process.send_signal(number)
         return self._process.wait(timeout=STOP_SECONDS)
+
+    def kill(self) -> None:
+        """End the supervisor in a way that it cannot react to; its parts go on without it."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
 
     def destroy(self) -> None:
         """Leave nothing behind, whatever state a failed test left the instance in."""

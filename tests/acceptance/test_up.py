@@ -166,7 +166,7 @@ def test_a_stop_leaves_no_process_and_the_next_start_has_the_same_data(instance:
 def test_a_start_after_the_supervisor_was_killed_ends_what_it_left(instance: Instance) -> None:
     # Given parts whose supervisor is gone
     left = instance.processes()
-    os.kill(instance.pid, signal.SIGKILL)
+    instance.kill()
     # When the instance is started again
     instance.start()
     # Then none of the old processes runs beside the new ones

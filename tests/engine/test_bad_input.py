@@ -108,3 +108,11 @@ def test_a_storage_that_cannot_be_written_is_refused(
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="Cannot write"):
         own_engine("file/below")
+
+
+def test_options_that_cannot_be_stored_are_refused() -> None:
+    strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy("x" * 56, soft=True)
+    with pytest.raises(ValueError, match="scheduling_strategy"):
+        workflow.run(one.options(scheduling_strategy=strategy).bind())
+    with pytest.raises(ValueError, match="retry_exceptions"):
+        workflow.run(one.options(retry_exceptions=[ValueError]).bind())

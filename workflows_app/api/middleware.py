@@ -56,7 +56,10 @@ def _admit(request: HttpRequest) -> HttpResponseBase | None:
         request.path_info += "/"
     if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
         return NUL.response(request)
-    length = request.META.get("CONTENT_LENGTH") or "0"
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if not length and "Transfer-Encoding" in request.headers:
+        # Django REST framework would take such a body for an empty one.
+        return BY_STATUS[411].response(request)
     if length.isdigit() and int(length) > settings.API_MAX_BODY_BYTES:
         return BY_STATUS[413].response(request)
     return None

@@ -69,6 +69,7 @@ BY_STATUS: dict[int, Fault] = {
     404: Fault("not_found", 404, "Not found", "Nothing lives at this path; see /api/docs/."),
     405: Fault("method_not_allowed", 405, "Method not allowed", "See the Allow header."),
     406: Fault("not_acceptable", 406, "Not acceptable", "This API answers application/json."),
+    411: Fault("length_required", 411, "Length required", "Send the body with Content-Length."),
     413: Fault("payload_too_large", 413, "Body too large", "The body exceeds the size limit."),
     415: Fault("unsupported_media_type", 415, "Unsupported media type", "Send application/json."),
     429: Fault("rate_limited", 429, "Too many requests", "Wait, then repeat the request."),

@@ -38,10 +38,13 @@ def _hidden(error: Any) -> dict[str, Any] | None:
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
-    """Why something failed, as the worker described it."""
+    """Why something failed, as the worker described it.
 
-    type = serializers.CharField()
-    message = serializers.CharField()
+    Another process wrote it, so nothing of it is taken for granted.
+    """
+
+    type = serializers.CharField(default="")
+    message = serializers.CharField(default="")
     traceback = serializers.CharField(required=False)
     task_id = serializers.CharField(required=False, allow_null=True)
 
@@ -128,10 +131,10 @@ class AcceptedSerializer(serializers.Serializer[Any]):
 class PreviewSerializer(serializers.Serializer[Any]):
     """A bounded description of a value, written by the worker that produced it."""
 
-    type = serializers.CharField()
+    type = serializers.CharField(default="")
     size = serializers.IntegerField(allow_null=True, help_text="Bytes of the stored value.")
     shape = serializers.ListField(child=serializers.IntegerField(), allow_null=True)
     text = serializers.CharField(allow_null=True)
     json = serializers.JSONField(allow_null=True)
     table = serializers.DictField(allow_null=True)
-    truncated = serializers.BooleanField()
+    truncated = serializers.BooleanField(default=False)

@@ -43,13 +43,21 @@ def run(options: Options) -> None:
     """
     preflight.prepare_folder(options.data)
     with InstanceLock(options.data.run / "lock"):
+        sessions = processes.RecordedSessions(
+            options.data.run / "processes.json", options.data.path
+        )
+        left_over = sessions.sweep_left_over()
+        if left_over:
+            print(f"Ended {left_over} processes that an earlier run left behind.", flush=True)
         preflight.require_free_port(options.port)
         preflight.require_parts()
         redis = None if os.environ.get("REDIS_URL") else preflight.find_redis()
         _require_outside_redis()
         processes.adopt_orphans()
-        asyncio.run(_Instance(options, redis_server=redis).run())
-        processes.sweep_descendants()
+        try:
+            asyncio.run(_Instance(options, redis_server=redis, sessions=sessions).run())
+        finally:
+            processes.sweep_descendants()
 
 
 def _require_outside_redis() -> None:
@@ -68,23 +76,24 @@ def _require_outside_redis() -> None:
 class _Instance:
     """One run of an instance. Created outside the event loop, used inside it."""
 
-    def __init__(self, options: Options, *, redis_server: str | None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        *,
+        redis_server: str | None,
+        sessions: processes.RecordedSessions,
+    ) -> None:
         self._options = options
         self._data = options.data
         self._redis_server = redis_server
         self._terminal = Terminal()
-        self._sessions = processes.RecordedSessions(
-            options.data.run / "processes.json", options.data.path
-        )
+        self._sessions = sessions
         self._started_before = self._data.run / "started-before"
         self._has_own_ray = not os.environ.get("RAY_ADDRESS")
         self._ports = KeptPorts(options.data.run / "ports.json")
 
     async def run(self) -> None:
         """Start everything, watch it, and stop everything, whatever happens."""
-        left_over = self._sessions.sweep_left_over()
-        if left_over:
-            self._terminal.say(f"Ended {left_over} processes that an earlier run left behind.")
         stop = self._listen_for_signals()
         supervisor = Supervisor(self._terminal, logs=self._data.logs, sessions=self._sessions)
         try:
@@ -121,20 +130,17 @@ class _Instance:
         quiet = replace(plan, environment=_without_secrets(plan.environment))
         if self._redis_server is not None:
             await supervisor.ready("redis")
-        # The console first: what the others take from the processors would keep people waiting.
-        first = [parts.web_part(quiet), parts.celery_part(quiet)]
-        later = [parts.follower_part(quiet), parts.beat_part(quiet)]
-        for part in first:
-            supervisor.start(part)
+        # The console first, the clock last: what the others take from the processors at this
+        # moment keeps people waiting.
+        supervisor.start(parts.web_part(quiet))
         await supervisor.ready("web")
-        for part in later:
-            supervisor.start(part)
+        supervisor.start(parts.celery_part(quiet))
+        supervisor.start(parts.follower_part(quiet))
         if not self._started_before.exists():
             # A console without definitions is not ready; at a later start it has the last ones.
             await supervisor.unless_failed(setup.finished())
-        await supervisor.ready(*(part.name for part in [*first, *later]))
-        if self._has_own_ray:
-            await supervisor.ready("ray")
+        await supervisor.ready("celery", *(["ray"] if self._has_own_ray else []))
+        supervisor.start(parts.beat_part(quiet))
 
     def _start_foundations(self, supervisor: Supervisor) -> parts.Plan:
         """Start what the other parts connect to; returns the plan with the addresses of both."""

@@ -16,7 +16,7 @@ CELERY = ("--app", "rayflow_web.celery:app")
 # Written by `manage.py prepare` when its first step is done.
 DATABASE_READY = "The database is ready."
 # Stopped in this order, the members of a group together: first who asks for work, last who does it.
-STOP_ORDER = (("web", "beat"), ("celery", "follower"), ("ray",), ("redis",))
+STOP_ORDER = (("web", "beat"), ("celery", "follower"), ("ray", "redis"))
 
 
 @dataclass(frozen=True, slots=True)

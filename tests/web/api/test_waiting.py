@@ -37,14 +37,14 @@ def test_nobody_waits_for_what_has_happened(
 ) -> None:
     make_workflow("etl", status=status)
     before = time.monotonic()
-    assert api.get(STATUS, {"wait": 30, "until": "terminal"}).json()["status"] == status
+    assert api.get(STATUS, {"wait": "30", "until": "terminal"}).json()["status"] == status
     assert time.monotonic() - before < 5
 
 
 def test_the_wait_ends_after_the_callers_patience(api: Client, make_workflow: MakeWorkflow) -> None:
     make_workflow("etl")
     before = time.monotonic()
-    assert api.get(STATUS, {"wait": 0.2}).json()["status"] == "RUNNING"
+    assert api.get(STATUS, {"wait": "0.2"}).json()["status"] == "RUNNING"
     assert time.monotonic() - before >= 0.2
 
 
@@ -57,12 +57,12 @@ def test_a_wait_that_is_none_is_refused(
 
 
 def test_more_than_thirty_seconds_count_as_thirty() -> None:
-    response = waiting.Patient({}, look=lambda: {}, is_over=lambda data: False, seconds=1e9)
+    response = waiting.Patient({}, look=dict, is_over=lambda data: False, seconds=1e9)
     assert response.deadline - time.monotonic() <= 30
 
 
 def test_waiting_for_an_unknown_workflow_is_not_found_at_once(api: Client) -> None:
-    assert_problem(api.get(STATUS, {"wait": 30}), 404, "not_found")
+    assert_problem(api.get(STATUS, {"wait": "30"}), 404, "not_found")
     url = "/api/v1/operations/5f3c6f0e-6c1b-4a55-9d0e-0c6a4b9f2f11/"
     assert_problem(api.get(url, {"wait": 30}), 404, "not_found")
     assert_problem(api.get("/api/v1/operations/not-an-id/"), 404, "not_found")
@@ -79,7 +79,7 @@ def test_beyond_the_number_of_waiters_the_answer_comes_at_once(
     make_workflow("etl")
     settings.API_MAX_WAITERS = 0
     before = time.monotonic()
-    assert api.get(STATUS, {"wait": 30}).json()["status"] == "RUNNING"
+    assert api.get(STATUS, {"wait": "30"}).json()["status"] == "RUNNING"
     assert time.monotonic() - before < 5
 
 

@@ -1,0 +1,69 @@
+"""A storage without room: submissions are refused, running workflows wait, and nothing is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from rayflow import workflow
+from rayflow.errors import DataSaveError
+from tests.engine.test_management import until
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of two megabytes, in memory."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    return filler
+
+
+@ray.remote
+def wait_for(flag: str, started: str) -> int:
+    Path(started).touch()
+    while not Path(flag).exists():
+        time.sleep(0.02)
+    return 1
+
+
+@ray.remote
+def increment(value: int) -> int:
+    return value + 1
+
+
+def test_a_full_disk_delays_commits_and_refuses_submissions(
+    own_engine: Callable[..., str], small_disk: Path, tmp_path: Path
+) -> None:
+    own_engine("small/root")
+    flag, started = tmp_path / "flag", tmp_path / "started"
+    dag = increment.bind(wait_for.bind(str(flag), str(started)))
+    ref = workflow.run_async(dag, workflow_id="patient")
+    until(started.exists)
+    filler = fill(small_disk)
+
+    with pytest.raises(DataSaveError, match="No space left"):
+        workflow.run(increment.bind(1), workflow_id="refused")
+    flag.touch()
+    with pytest.raises(ray.exceptions.GetTimeoutError):
+        ray.get(ref, timeout=1)
+    assert workflow.get_status("patient") == workflow.RUNNING
+
+    filler.unlink()
+    assert ray.get(ref, timeout=30) == 2
+    assert workflow.run(increment.bind(1), workflow_id="refused") == 2
