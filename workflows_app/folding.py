@@ -249,11 +249,23 @@ def _confirm(workflow: Workflow, *kinds: str) -> None:
 
 def _started(draft: Draft, record: EngineRecord, now: datetime) -> None:
     task = draft.task(record)
+    if _has_ended(task, record.attempt or 1):
+        return
     task.attempt = record.attempt or 1
     task.started_at = now
     task.finished_at = task.duration_ms = None
     draft.attempt(task, task.attempt, status=WorkflowStatus.RUNNING, started_at=now)
     draft.set_status(task, WorkflowStatus.RUNNING)
+
+
+def _has_ended(task: Task, attempt: int) -> bool:
+    """Whether this attempt's outcome came before the note of its start.
+
+    The note travels apart from the outcome, so for a short task both may be committed together
+    in either order.
+    """
+    has_outcome = task.status in ENDED or task.replaced_by is not None or task.error is not None
+    return has_outcome and task.attempt >= attempt
 
 
 def _succeeded(draft: Draft, record: EngineRecord, now: datetime) -> None:

@@ -164,6 +164,32 @@ def test_a_task_may_succeed_without_a_record_of_its_start(
     assert TaskAttempt.objects.get().status == "SUCCESSFUL"
 
 
+@pytest.mark.parametrize(
+    ("kind", "data", "left"),
+    [
+        ("succeeded", {}, "SUCCESSFUL"),
+        ("failed", {"error": ERROR, "next": "retry"}, "PENDING"),
+        ("failed", {"error": ERROR, "next": "final"}, "FAILED"),
+        ("task_canceled", {}, "CANCELED"),
+    ],
+)
+def test_a_start_noted_after_the_outcome_changes_nothing(
+    engine: FakeGateway, follower: Follower, kind: str, data: dict[str, Any], left: str
+) -> None:
+    begin(engine)
+    if kind == "task_canceled":
+        engine.write("w1", "started", "fit", 1)
+    engine.write("w1", kind, "fit", 1, **data)
+    engine.write("w1", "started", "fit", 1)
+    follower.step(0)
+    assert counters() == {left.lower(): 1}
+    assert TaskAttempt.objects.get().status == {"PENDING": "FAILED"}.get(left, left)
+    if left == "PENDING":
+        engine.write("w1", "started", "fit", 2)
+        follower.step(0)
+        assert counters() == {"running": 1}
+
+
 def test_a_failure_that_is_retried_leaves_its_attempt_and_a_pending_task(
     engine: FakeGateway, follower: Follower
 ) -> None:
