@@ -21,9 +21,10 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
 from workflows_app import after_commit, projection
-from workflows_app.folding import SequenceGap, moment
+from workflows_app.folding import moment
 from workflows_app.gateway import EngineProblem, Entry, Gateway, RecordPage
 from workflows_app.models import FollowerState, Workflow, WorkflowStatus
+from workflows_app.record_kinds import SequenceGap
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
-from workflows_app import after_commit, payloads
+from workflows_app import after_commit, payloads, record_kinds
 from workflows_app.folding import Draft, moment
 from workflows_app.gateway import EngineRecord, Entry, RecordPage
 from workflows_app.models import (
@@ -159,7 +159,7 @@ def _store(pages: Mapping[str, RecordPage]) -> None:
     drafts = _load(pages)
     for workflow_id, draft in drafts.items():
         page = pages[workflow_id]
-        draft.apply(page.records)
+        record_kinds.apply(draft, page.records)
         draft.workflow.position = page.position
         draft.workflow.journal_problem = ""
     _save(drafts)

@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from urllib.parse import urlsplit
 
@@ -18,8 +18,10 @@ from django.contrib.auth.models import Group, User
 from pytest_django import Settings
 
 from tests.web.fake_gateway import FakeGateway
+from tests.web.worker import lose_everything
 from workflows_app.follower import Follower
 from workflows_app.gateway import gateway, gateway_at
+from workflows_app.models import Workflow
 
 STARTUP_SECONDS = 10.0
 
@@ -117,3 +119,22 @@ def engine(settings: Settings) -> Iterator[FakeGateway]:
 def follower(db: None, engine: FakeGateway) -> Follower:
     """A follower of the test's engine; call `step(0)` to have it take in what is new."""
     return Follower(engine)
+
+
+@pytest.fixture
+def empty_queue(redis_server: str) -> None:
+    """Nothing of an earlier test waits for the worker."""
+    lose_everything()
+
+
+@pytest.fixture
+def make_workflow(db: None, engine: FakeGateway) -> Callable[..., Workflow]:
+    """Make workflows with a status, in the registry and in the engine."""
+
+    def make(workflow_id: str, status: str) -> Workflow:
+        engine.write(workflow_id, "accepted", root="main", definition="digits")
+        engine.write(workflow_id, "status", status=status)
+        Follower(engine).follow([workflow_id])
+        return Workflow.objects.get(workflow_id=workflow_id)
+
+    return make

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent
-SUITES = ("test_follower.py", "test_services.py")
+SUITES = ("test_projection.py", "test_follower.py", "test_services.py", "test_bulk.py")
 
 
 @pytest.fixture(scope="module")

@@ -14,63 +14,25 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from tests.web.fake_gateway import SCHEMA, FakeGateway
+from tests.web.worker import deliver, lose_everything, refuse
 from workflows_app import rules, services
 from workflows_app.follower import Follower
 from workflows_app.gateway import EngineProblem
 from workflows_app.models import (
     AuditEntry,
-    BulkItem,
-    BulkOperation,
     Command,
     Definition,
     Workflow,
 )
 from workflows_app.problems import Conflict, Forbidden, Invalid, Mismatch, NotFound
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("empty_queue")]
 
 
 @pytest.fixture
 def digits(db: None) -> Definition:
     """The one definition of these tests."""
     return Definition.objects.create(name="digits", params_schema=SCHEMA)
-
-
-@pytest.fixture
-def make(db: None, engine: FakeGateway) -> Callable[..., Workflow]:
-    """Make workflows with a status, in the registry and in the engine."""
-
-    def make(workflow_id: str, status: str) -> Workflow:
-        engine.write(workflow_id, "accepted", root="main", definition="digits")
-        engine.write(workflow_id, "status", status=status)
-        Follower(engine).follow([workflow_id])
-        return Workflow.objects.get(workflow_id=workflow_id)
-
-    return make
-
-
-def deliver() -> int:
-    """Act as the Celery worker: take what lies in Redis and run it; return how many."""
-    count = 0
-    with current_app.connection_for_read() as connection:
-        queue = connection.SimpleQueue(current_app.conf.task_default_queue)
-        while True:
-            try:
-                message = queue.get(block=False)
-            except queue.Empty:
-                return count
-            message.ack()
-            current_app.tasks[message.headers["task"]](*message.payload[0])
-            count += 1
-
-
-@pytest.fixture(autouse=True)
-def _empty_queue(redis_server: str) -> None:
-    current_app.loader.import_default_modules()
-    with current_app.connection_for_write() as connection:
-        queue = connection.SimpleQueue(current_app.conf.task_default_queue)
-        queue.clear()
-        queue.close()
 
 
 # --- launch -------------------------------------------------------------------------------------
@@ -109,7 +71,7 @@ def test_a_launch_of_an_unknown_definition_names_those_that_exist(
     ("params", "pointer"),
     [({"folds": 1}, "/folds"), ({"folds": "x"}, "/folds"), ({"a/b": 1}, "")],
 )
-def test_parameters_that_do_not_fit_are_refused_with_a_pointer(
+def test_parameters_that_do_not_fit_arerefused_with_a_pointer(
     operator: User, digits: Definition, params: dict[str, Any], pointer: str
 ) -> None:
     with pytest.raises(Invalid) as caught:
@@ -118,15 +80,15 @@ def test_parameters_that_do_not_fit_are_refused_with_a_pointer(
 
 
 @pytest.mark.parametrize("odd", ["", "a/b", "..", ".", "x" * 201, "ü", "a b", "a\n"])
-def test_an_odd_id_is_refused(operator: User, digits: Definition, odd: str) -> None:
+def test_an_odd_id_isrefused(operator: User, digits: Definition, odd: str) -> None:
     with pytest.raises(Invalid, match="cannot be a workflow id"):
         services.launch(operator, definition="digits", params={}, workflow_id=odd)
 
 
 def test_a_taken_id_is_a_conflict(
-    operator: User, digits: Definition, make: Callable[..., Workflow]
+    operator: User, digits: Definition, make_workflow: Callable[..., Workflow]
 ) -> None:
-    make("w1", "SUCCESSFUL")
+    make_workflow("w1", "SUCCESSFUL")
     with pytest.raises(Conflict, match="already a workflow 'w1'"):
         services.launch(operator, definition="digits", params={}, workflow_id="w1")
     services.launch(operator, definition="digits", params={}, workflow_id="w2")
@@ -148,9 +110,9 @@ def test_the_same_idempotency_key_gives_the_same_command(
 
 
 def test_a_cancel_shows_as_pending_until_the_journal_confirms_it(
-    operator: User, make: Callable[..., Workflow], engine: FakeGateway
+    operator: User, make_workflow: Callable[..., Workflow], engine: FakeGateway
 ) -> None:
-    workflow = make("w1", "RUNNING")
+    workflow = make_workflow("w1", "RUNNING")
     services.request(operator, "cancel", workflow)
     assert Workflow.objects.get().pending_command == "cancel"
     deliver()
@@ -163,10 +125,10 @@ def test_a_cancel_shows_as_pending_until_the_journal_confirms_it(
 
 @pytest.mark.parametrize("status", rules.ALLOWED["cancel"] | rules.ALLOWED["delete"])
 @pytest.mark.parametrize("kind", rules.ALLOWED)
-def test_a_command_is_accepted_in_its_statuses_and_refused_in_all_others(
-    administrator: User, make: Callable[..., Workflow], kind: str, status: str
+def test_a_command_is_accepted_in_its_statuses_andrefused_in_all_others(
+    administrator: User, make_workflow: Callable[..., Workflow], kind: str, status: str
 ) -> None:
-    workflow = make("w1", status)
+    workflow = make_workflow("w1", status)
     if status in rules.ALLOWED[kind]:
         assert services.request(administrator, kind, workflow).state == "QUEUED"
     else:
@@ -176,9 +138,9 @@ def test_a_command_is_accepted_in_its_statuses_and_refused_in_all_others(
 
 
 def test_a_second_command_while_one_is_under_way_is_a_conflict(
-    operator: User, make: Callable[..., Workflow]
+    operator: User, make_workflow: Callable[..., Workflow]
 ) -> None:
-    workflow = make("w1", "RUNNING")
+    workflow = make_workflow("w1", "RUNNING")
     services.request(operator, "cancel", workflow)
     with pytest.raises(Conflict) as caught:
         services.request(operator, "cancel", Workflow.objects.get())
@@ -186,15 +148,15 @@ def test_a_second_command_while_one_is_under_way_is_a_conflict(
     assert Command.objects.count() == 1
 
 
-def test_an_operator_may_not_delete(operator: User, make: Callable[..., Workflow]) -> None:
+def test_an_operator_may_not_delete(operator: User, make_workflow: Callable[..., Workflow]) -> None:
     with pytest.raises(Forbidden, match="delete_workflow"):
-        services.request(operator, "delete", make("w1", "FAILED"))
+        services.request(operator, "delete", make_workflow("w1", "FAILED"))
 
 
 def test_a_deleted_workflow_disappears_with_its_journal(
-    administrator: User, make: Callable[..., Workflow], engine: FakeGateway
+    administrator: User, make_workflow: Callable[..., Workflow], engine: FakeGateway
 ) -> None:
-    services.request(administrator, "delete", make("w1", "SUCCESSFUL"), reason="old")
+    services.request(administrator, "delete", make_workflow("w1", "SUCCESSFUL"), reason="old")
     deliver()
     Follower(engine).follow(["w1"])
     assert not Workflow.objects.exists()
@@ -205,18 +167,18 @@ def test_a_deleted_workflow_disappears_with_its_journal(
 
 
 def test_a_command_delivered_twice_is_carried_out_once(
-    operator: User, make: Callable[..., Workflow], engine: FakeGateway
+    operator: User, make_workflow: Callable[..., Workflow], engine: FakeGateway
 ) -> None:
-    command = services.request(operator, "resume", make("w1", "FAILED"))
+    command = services.request(operator, "resume", make_workflow("w1", "FAILED"))
     services.run_command(str(command.id))
     services.run_command(str(command.id))
     assert engine.calls == [("resume", "w1")]
 
 
 def test_a_command_waits_for_an_engine_that_cannot_be_reached(
-    operator: User, make: Callable[..., Workflow], engine: FakeGateway
+    operator: User, make_workflow: Callable[..., Workflow], engine: FakeGateway
 ) -> None:
-    command = services.request(operator, "cancel", make("w1", "RUNNING"))
+    command = services.request(operator, "cancel", make_workflow("w1", "RUNNING"))
     engine.is_down = True
     deliver()
     command.refresh_from_db()
@@ -233,10 +195,10 @@ def test_a_command_waits_for_an_engine_that_cannot_be_reached(
 
 
 def test_a_refusal_of_the_engine_fails_the_command_and_frees_the_workflow(
-    operator: User, make: Callable[..., Workflow], engine: FakeGateway
+    operator: User, make_workflow: Callable[..., Workflow], engine: FakeGateway
 ) -> None:
-    command = services.request(operator, "resume", make("w1", "FAILED"))
-    engine.resume = _refuse  # type: ignore[method-assign]
+    command = services.request(operator, "resume", make_workflow("w1", "FAILED"))
+    engine.resume = refuse  # type: ignore[method-assign]
     deliver()
     command.refresh_from_db()
     assert command.state == "FAILED"
@@ -245,16 +207,10 @@ def test_a_refusal_of_the_engine_fails_the_command_and_frees_the_workflow(
     assert Workflow.objects.get().pending_command is None
 
 
-def _refuse(workflow_id: str) -> None:
-    raise EngineProblem(
-        "not_resumable", title="It cannot be resumed", detail="Checkpoints are missing.", status=409
-    )
-
-
 def test_a_command_whose_worker_was_killed_is_sent_again_by_the_sweep(
-    operator: User, make: Callable[..., Workflow], engine: FakeGateway
+    operator: User, make_workflow: Callable[..., Workflow], engine: FakeGateway
 ) -> None:
-    command = services.request(operator, "cancel", make("w1", "RUNNING"))
+    command = services.request(operator, "cancel", make_workflow("w1", "RUNNING"))
     # The worker took the command, reached the engine, and died before noting it.
     Command.objects.update(state="RUNNING", attempts=1, started_at=timezone.now())
     engine.cancel("w1")
@@ -268,9 +224,9 @@ def test_a_command_whose_worker_was_killed_is_sent_again_by_the_sweep(
 
 
 def test_a_worker_thought_dead_does_not_overrule_the_one_that_took_over(
-    operator: User, make: Callable[..., Workflow], engine: FakeGateway
+    operator: User, make_workflow: Callable[..., Workflow], engine: FakeGateway
 ) -> None:
-    command = services.request(operator, "cancel", make("w1", "RUNNING"))
+    command = services.request(operator, "cancel", make_workflow("w1", "RUNNING"))
     real_cancel = engine.cancel
 
     def slow_cancel(workflow_id: str) -> None:
@@ -287,11 +243,10 @@ def test_a_worker_thought_dead_does_not_overrule_the_one_that_took_over(
 
 
 def test_a_command_lost_by_redis_is_sent_again_but_not_every_five_seconds(
-    operator: User, make: Callable[..., Workflow], engine: FakeGateway
+    operator: User, make_workflow: Callable[..., Workflow], engine: FakeGateway
 ) -> None:
-    command = services.request(operator, "cancel", make("w1", "RUNNING"))
-    with current_app.connection_for_write() as connection:
-        connection.SimpleQueue(current_app.conf.task_default_queue).clear()
+    command = services.request(operator, "cancel", make_workflow("w1", "RUNNING"))
+    lose_everything()
     assert services.sweep() == 0
     _age(command, seconds=10)
     assert [services.sweep(), services.sweep()] == [1, 0]
@@ -308,9 +263,9 @@ def _age(command: Command, *, seconds: int) -> None:
 
 
 def test_a_dead_redis_does_not_fail_the_request(
-    operator: User, make: Callable[..., Workflow], settings: Settings
+    operator: User, make_workflow: Callable[..., Workflow], settings: Settings
 ) -> None:
-    workflow = make("w1", "RUNNING")
+    workflow = make_workflow("w1", "RUNNING")
     dead = "redis://127.0.0.1:1/0"
     settings.CHANNEL_LAYERS = {
         "default": {**settings.CHANNEL_LAYERS["default"], "CONFIG": {"hosts": [dead]}}
@@ -326,168 +281,6 @@ def test_a_dead_redis_does_not_fail_the_request(
     assert time.monotonic() - before < 3
     assert command.state == "QUEUED"
     assert Workflow.objects.get().pending_command == "cancel"
-
-
-# --- bulk ---------------------------------------------------------------------------------------
-
-
-def test_select_all_freezes_the_query_and_skips_what_does_not_fit(
-    operator: User, make: Callable[..., Workflow], engine: FakeGateway
-) -> None:
-    for n in range(5):
-        make(f"r{n}", "RESUMABLE")
-    make("f", "FAILED")
-    make("s", "SUCCESSFUL")
-    make("p", "RESUMABLE")
-    Workflow.objects.filter(workflow_id="p").update(pending_command="delete")
-    bulk = services.request_bulk(operator, "resume", queryset=Workflow.objects.all())
-    assert bulk.total == 8
-    deliver()
-    bulk.refresh_from_db()
-    assert (bulk.state, bulk.done, bulk.skipped, bulk.failed) == ("SUCCEEDED", 5, 3, 0)
-    skipped = dict(BulkItem.objects.filter(state="skipped").values_list("workflow_id", "detail"))
-    assert skipped.keys() == {"f", "s", "p"}
-    assert "only RESUMABLE workflows were asked for" in skipped["f"]
-    assert "it is SUCCESSFUL" in skipped["s"]
-    assert "a delete of it is under way" in skipped["p"]
-    assert sorted(engine.calls) == [("resume", f"r{n}") for n in range(5)]
-
-
-def test_resume_including_failed_resumes_the_failed_too(
-    operator: User, make: Callable[..., Workflow], engine: FakeGateway
-) -> None:
-    make("f", "FAILED")
-    make("r", "RESUMABLE")
-    services.request_bulk(operator, "resume", queryset=Workflow.objects.all(), include_failed=True)
-    deliver()
-    assert sorted(engine.calls) == [("resume", "f"), ("resume", "r")]
-
-
-def test_a_query_with_a_filter_order_and_joins_is_frozen_as_it_is(
-    operator: User, make: Callable[..., Workflow]
-) -> None:
-    make("a", "RESUMABLE")
-    make("b", "FAILED")
-    query = (
-        Workflow.objects.filter(status="RESUMABLE", workflow_id__contains="a")
-        .filter(events__kind__in=["accepted", "status"])
-        .order_by("-created_at")
-    )
-    bulk = services.request_bulk(operator, "resume", queryset=query)
-    assert list(bulk.items.values_list("workflow_id", flat=True)) == ["a"]
-
-
-def test_ids_that_do_not_exist_are_skipped_with_a_reason(
-    operator: User, make: Callable[..., Workflow], engine: FakeGateway
-) -> None:
-    make("a", "RUNNING")
-    bulk = services.request_bulk(operator, "cancel", ids=["a", "ghost", "a"])
-    deliver()
-    bulk.refresh_from_db()
-    assert (bulk.total, bulk.done, bulk.skipped) == (2, 1, 1)
-    assert BulkItem.objects.get(workflow_id="ghost").detail == "there is no such workflow any more"
-
-
-@pytest.mark.parametrize("selection", [{}, {"ids": []}, {"queryset": Workflow.objects.none()}])
-def test_an_empty_selection_is_refused(operator: User, selection: dict[str, Any]) -> None:
-    with pytest.raises(Invalid):
-        services.request_bulk(operator, "cancel", **selection)
-    assert not BulkOperation.objects.exists()
-
-
-def test_a_bulk_operation_of_many_chunks_survives_a_worker_that_dies_in_the_middle(
-    operator: User, make: Callable[..., Workflow], engine: FakeGateway
-) -> None:
-    for n in range(230):
-        make(f"w{n:03}", "RUNNING")
-    bulk = services.request_bulk(operator, "cancel", queryset=Workflow.objects.all())
-    # The first chunk is sent; the worker carries out some commands and dies inside of one, and
-    # Redis loses what was queued.
-    services.advance_bulk(bulk.id)
-    first = list(Command.objects.filter(bulk=bulk).order_by("created_at")[:10])
-    for command in first[:9]:
-        services.run_command(command.id)
-    Command.objects.filter(id=first[9].id).update(state="RUNNING", attempts=1)
-    with current_app.connection_for_write() as connection:
-        connection.SimpleQueue(current_app.conf.task_default_queue).clear()
-    earlier = timezone.now() - timedelta(minutes=5)
-    BulkOperation.objects.update(created_at=earlier)
-    Command.objects.update(not_before=earlier)
-    Command.objects.filter(state="RUNNING").update(started_at=earlier)
-    services.sweep()
-    deliver()
-    bulk.refresh_from_db()
-    assert (bulk.state, bulk.done, bulk.failed, bulk.skipped) == ("SUCCEEDED", 230, 0, 0)
-    assert sorted(engine.calls) == [("cancel", f"w{n:03}") for n in range(230)]
-
-
-def test_a_lost_request_for_the_next_chunk_is_made_by_the_sweep(
-    operator: User, make: Callable[..., Workflow], engine: FakeGateway
-) -> None:
-    make("w1", "RUNNING")
-    bulk = services.request_bulk(operator, "cancel", queryset=Workflow.objects.all())
-    with current_app.connection_for_write() as connection:
-        connection.SimpleQueue(current_app.conf.task_default_queue).clear()
-    BulkOperation.objects.update(created_at=timezone.now() - timedelta(minutes=1))
-    services.sweep()
-    deliver()
-    bulk.refresh_from_db()
-    assert bulk.state == "SUCCEEDED"
-
-
-def test_a_chunk_delivered_twice_sends_each_command_once(
-    operator: User, make: Callable[..., Workflow], engine: FakeGateway
-) -> None:
-    make("w1", "RUNNING")
-    bulk = services.request_bulk(operator, "cancel", queryset=Workflow.objects.all())
-    services.advance_bulk(bulk.id)
-    services.advance_bulk(bulk.id)
-    assert Command.objects.count() == 1
-    deliver()
-    services.advance_bulk(bulk.id)
-    bulk.refresh_from_db()
-    assert (bulk.state, bulk.done) == ("SUCCEEDED", 1)
-
-
-def test_failures_of_single_items_make_the_operation_partial(
-    operator: User, make: Callable[..., Workflow], engine: FakeGateway
-) -> None:
-    make("a", "RESUMABLE")
-    make("b", "RESUMABLE")
-    real_resume = engine.resume
-    engine.resume = (  # type: ignore[method-assign]
-        lambda workflow_id: _refuse(workflow_id) if workflow_id == "a" else real_resume(workflow_id)
-    )
-    bulk = services.request_bulk(operator, "resume", queryset=Workflow.objects.all())
-    deliver()
-    bulk.refresh_from_db()
-    assert (bulk.state, bulk.done, bulk.failed) == ("PARTIAL", 1, 1)
-    assert BulkItem.objects.get(workflow_id="a").detail == "Checkpoints are missing."
-
-
-def test_an_aborted_operation_sends_nothing_more(
-    operator: User, make: Callable[..., Workflow], engine: FakeGateway
-) -> None:
-    make("w1", "RUNNING")
-    bulk = services.request_bulk(operator, "cancel", queryset=Workflow.objects.all())
-    services.abort_bulk(operator, bulk)
-    deliver()
-    bulk.refresh_from_db()
-    assert (bulk.state, bulk.skipped, engine.calls) == ("ABORTED", 1, [])
-    with pytest.raises(Conflict):
-        services.abort_bulk(operator, bulk)
-
-
-def test_items_are_skipped_when_the_account_has_lost_the_permission_meanwhile(
-    operator: User, make: Callable[..., Workflow], engine: FakeGateway
-) -> None:
-    make("w1", "RUNNING")
-    bulk = services.request_bulk(operator, "cancel", queryset=Workflow.objects.all())
-    operator.groups.clear()
-    deliver()
-    assert BulkItem.objects.get().detail == "the account may no longer cancel workflows"
-    bulk.refresh_from_db()
-    assert (bulk.state, engine.calls) == ("SUCCEEDED", [])
 
 
 # --- definitions and accounts -------------------------------------------------------------------
