@@ -8,7 +8,7 @@ ENV PATH=/opt/venv/bin:$PATH
 COPY requirements.lock ./
 RUN pip install --no-cache-dir --require-hashes -r requirements.lock
 COPY package.json package-lock.json .npmrc ./
-COPY tools/vendor.py tools/
+COPY tools/vendor.py tools/with-ray-node.sh tools/
 RUN python tools/vendor.py
 COPY pyproject.toml README.md manage.py ./
 COPY rayflow rayflow
