@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -63,12 +63,11 @@ def plan(state: WorkflowState, now: float, *, window: int) -> list[Command]:
     return [*_stops_of_canceled(state), *_starts(state, now, window)]
 
 
-def lost_values(state: WorkflowState, again: Sequence[str] = ()) -> list[str]:
+def lost_values(state: WorkflowState, again: Iterable[str] = ()) -> list[str]:
     """Tasks that must run again because an unfinished consumer needs a value that was not stored.
 
-    ``again`` are finished tasks that will run again, so they are consumers too.
-
     Such are results of ``checkpoint=False`` tasks whose owner is gone (``ray-workflows`` 1.8).
+    ``again``: tasks that have ended badly and will have another chance, so they are consumers too.
     """
     needed = [t for t in state.tasks.values() if t.status is TaskStatus.PENDING]
     needed += [state.tasks[task_id] for task_id in again]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -25,7 +26,6 @@ from rayflow.runtime.worker import TaskCall
 logger = logging.getLogger("rayflow.engine")
 
 COMMIT_PATIENCE_SECONDS = 60.0
-_INDEPENDENT = (Kind.STARTED, Kind.SUCCEEDED)
 
 
 class Writer(Protocol):
@@ -56,6 +56,18 @@ class Surroundings:
     committed: Callable[[WorkflowState], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Happening:
+    """Something has happened; what facts follow from it is asked when its turn has come.
+
+    Starts and plain successes do not depend on each other. Whatever else follows from an outcome
+    depends on the state (names in use, who is still without a value), so it is alone in its commit.
+    """
+
+    facts: Callable[[], list[Fact]]
+    is_alone: bool = True
+
+
 class WorkflowRunner:
     """One live workflow. Make it, then await :meth:`run`; everything else may be called meanwhile."""
 
@@ -64,7 +76,7 @@ class WorkflowRunner:
     ) -> None:
         self.state = state
         self._writer, self._around, self._token = writer, around, token
-        self._inbox: list[Callable[[], list[Fact]]] = []
+        self._inbox: list[_Happening] = []
         self._wake = asyncio.Event()
         self._handles: dict[str, Handle] = {}
         self._stopped: set[str] = set()
@@ -111,7 +123,10 @@ class WorkflowRunner:
         """A worker says that an attempt is running."""
         if token == self._token and self.state.in_flight.get(task_id) == attempt:
             fact = Fact(Kind.STARTED, task_id, attempt)
-            self._put(lambda: [fact] if self.state.in_flight.get(task_id) == attempt else [])
+            self._put(
+                lambda: [fact] if self.state.in_flight.get(task_id) == attempt else [],
+                is_alone=False,
+            )
 
     def request_cancel(self) -> None:
         """Cancel the workflow: a recorded fact, not only a signal."""
@@ -138,8 +153,8 @@ class WorkflowRunner:
             task = self.state.tasks[task.continued_to]
         return task.task_id
 
-    def _put(self, happening: Callable[[], list[Fact]]) -> None:
-        self._inbox.append(happening)
+    def _put(self, facts: Callable[[], list[Fact]], *, is_alone: bool = True) -> None:
+        self._inbox.append(_Happening(facts, is_alone))
         self._wake.set()
 
     async def _happened(self, wake_at: float | None) -> list[Fact]:
@@ -151,17 +166,18 @@ class WorkflowRunner:
             except TimeoutError:
                 return []
         self._wake.clear()
-        happenings, self._inbox = self._inbox, []
-        # Plain successes do not depend on each other. Whatever else follows from an outcome depends
-        # on the state (names in use, a catcher that has its value already), so it ends the batch.
+        happenings, self._inbox = deque(self._inbox), []
         facts: list[Fact] = []
-        for position, happening in enumerate(happenings):
-            new = happening()
-            facts += new
-            if any(fact.kind not in _INDEPENDENT for fact in new):
-                self._inbox = happenings[position + 1 :] + self._inbox
-                self._wake.set()
+        while happenings:
+            if facts and happenings[0].is_alone:
                 break
+            happening = happenings.popleft()
+            facts += happening.facts()
+            if facts and happening.is_alone:
+                break
+        if happenings:
+            self._inbox = [*happenings, *self._inbox]
+            self._wake.set()
         return facts
 
     def _execute(self) -> tuple[Finish | None, float | None]:
@@ -220,7 +236,10 @@ class WorkflowRunner:
 
     async def _watch(self, task_id: str, attempt: int, handle: Handle) -> None:
         outcome = await self._around.submitter.outcome(handle)
-        self._put(lambda: self._settle(task_id, attempt, outcome, handle))
+        self._put(
+            lambda: self._settle(task_id, attempt, outcome, handle),
+            is_alone=outcome.kind != "value",
+        )
 
     def _settle(
         self, task_id: str, attempt: int, outcome: Outcome, handle: Handle | None

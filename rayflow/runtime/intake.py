@@ -92,7 +92,10 @@ def adopt(store: Store, workflow_id: str, *, resume: bool) -> Opened:
         return Opened(state, None, [])
     writer, records = journal.claim(time.time())
     state = fold(records)
-    again = failed_tasks(state) if state.is_finished else []
+    asked = resume or state.is_finished
+    if state.error is not None and not asked:
+        return Opened(state, writer, [])  # it had failed, and is to end so
+    again = failed_tasks(state) if asked else []
     reset = lost_values(state, again) + again
     facts = [Fact(Kind.RESUMED, data={"reset": reset})] if reset or resume else []
     return Opened(state, writer, facts)

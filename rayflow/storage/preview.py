@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from itertools import islice
 from typing import Any
 
@@ -14,6 +15,12 @@ _ROWS = 50
 _COLUMNS = 50
 _ITEMS = 50
 _DEPTH = 4
+_PARTS = 5
+
+# repr() of a list of millions would take seconds to make a text of which a line is shown.
+_bounded = reprlib.Repr()
+_bounded.maxlist = _bounded.maxtuple = _bounded.maxdict = _bounded.maxset = _ITEMS
+_bounded.maxstring = _bounded.maxother = _TEXT
 
 
 def describe(value: Any, size: int) -> dict[str, Any]:
@@ -39,6 +46,7 @@ def _frame(value: Any, size: int) -> dict[str, Any]:
         "text": None,
         "json": None,
         "table": None,
+        "parts": [],
         "truncated": False,
     }
 
@@ -53,10 +61,22 @@ def _describe(value: Any, size: int) -> dict[str, Any]:
         return {**preview, "shape": [int(n) for n in value.shape], **_text(repr(value.head(_ROWS)))}
     plain, cut = _plain(value, _DEPTH)
     if len(json.dumps(plain, allow_nan=True)) > 8 * _TEXT:
-        return {**preview, **_text(repr(value))}
+        return {**preview, **_text(_bounded.repr(value))}
     if isinstance(value, dict | list | tuple | str | int | float | bool | None):
-        return {**preview, "json": plain, "truncated": cut}
-    return {**preview, **_text(repr(value))}
+        return {**preview, "json": plain, "parts": _parts(value), "truncated": cut}
+    return {**preview, **_text(_bounded.repr(value))}
+
+
+def _parts(value: Any) -> list[dict[str, Any]]:
+    """Tables and arrays that are values of a dict get a preview of their own."""
+    if not isinstance(value, dict):
+        return []
+    worthy = (pa.Table, pa.RecordBatch, np.ndarray)
+    found = ((str(key)[:200], part) for key, part in value.items() if isinstance(part, worthy))
+    return [
+        {"name": name, "preview": _describe(part, part.nbytes)}
+        for name, part in islice(found, _PARTS)
+    ]
 
 
 def _text(text: str) -> dict[str, Any]:

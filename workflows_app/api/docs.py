@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 from workflows_app.api import schema
 
 METHODS = ("get", "post", "delete")
+SECTIONS = ("workflows", "tasks", "events", "metadata", "definitions", "operations")
 EXAMPLE_VALUES = {"workflow_id": "my-run", "name": "digits_training", "task_id": "evaluate"}
 REF_PREFIX = "#/components/schemas/"
 
@@ -28,7 +29,7 @@ def reference(request: HttpRequest) -> HttpResponse:
 
 @cache
 def sections() -> list[dict[str, Any]]:
-    """The schema, arranged for reading: calls grouped by their tag, in the order of the paths."""
+    """The schema, arranged for reading: calls grouped by their tag, by paths inside."""
     document = schema.document()
     grouped: dict[str, list[dict[str, Any]]] = {}
     for path, operations in document["paths"].items():
@@ -36,7 +37,10 @@ def sections() -> list[dict[str, Any]]:
             if method in operations:
                 call = _call(document, path, method, operations[method])
                 grouped.setdefault(operations[method]["tags"][0], []).append(call)
-    return [{"name": name, "calls": calls} for name, calls in grouped.items()]
+    # What a program is written for comes first; a tag that is not named here comes last.
+    known = [name for name in SECTIONS if name in grouped]
+    names = known + [name for name in grouped if name not in SECTIONS]
+    return [{"name": name, "calls": grouped[name]} for name in names]
 
 
 def _call(
@@ -53,7 +57,7 @@ def _call(
         "id": operation["operationId"],
         "method": method.upper(),
         "path": path,
-        "description": operation.get("description", ""),
+        "description": _plain(operation),
         "parameters": [_parameter(document, item) for item in operation.get("parameters", [])],
         "body": list(_fields(document, body)),
         "success": success,
@@ -75,7 +79,7 @@ def _parameter(document: dict[str, Any], item: dict[str, Any]) -> dict[str, Any]
         "where": item["in"],
         "required": item.get("required", False),
         "type": _type(document, item["schema"]),
-        "description": item.get("description", ""),
+        "description": _plain(item),
     }
 
 
@@ -90,13 +94,18 @@ def _fields(
             "name": prefix + name,
             "type": _type(document, member),
             "required": name in required,
-            "description": member.get("description", ""),
+            "description": _plain(member),
         }
         inner = _resolve(document, member)
         if depth < 2 and inner.get("type") == "array":
             yield from _fields(document, inner["items"], f"{prefix}{name}[].", depth + 1)
         elif depth < 2:
             yield from _fields(document, inner, f"{prefix}{name}.", depth + 1)
+
+
+def _plain(carrier: dict[str, Any]) -> str:
+    """The description without the Markdown that other readers of the schema make use of."""
+    return str(carrier.get("description", "")).replace("`", "")
 
 
 def _resolve(document: dict[str, Any], carrier: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from workflows_app.api.problems import BY_STATUS, CONTENT_TYPE
 
 # What any call may answer besides its own result.
 ALWAYS = (400, 401, 403, 406, 429, 503)
-WITH_BODY = (413, 415)
+WITH_BODY = (411, 413, 415)
 
 
 class ProblemAwareSchema(AutoSchema):
@@ -84,7 +84,9 @@ def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 def _statuses(path: str, method: str) -> list[int]:
     missing = [404] if "{" in path else []
-    changing = [] if method == "get" else [409, 422]
+    # A workflow that has not succeeded has no output: that is a matter of its state, too.
+    reading = [409] if path.endswith("/output/") else []
+    changing = reading if method == "get" else [409, 422]
     return sorted([*ALWAYS, *missing, *changing, *(WITH_BODY if method == "post" else ())])
 
 

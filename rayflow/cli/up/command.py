@@ -130,11 +130,11 @@ class _Instance:
         quiet = replace(plan, environment=_without_secrets(plan.environment))
         if self._redis_server is not None:
             await supervisor.ready("redis")
-        # The console first, the clock last: what the others take from the processors at this
-        # moment keeps people waiting.
+        # Started in the order in which someone waits for them: every start takes processor time
+        # from those before it. Nobody waits for the clock.
         supervisor.start(parts.web_part(quiet))
-        await supervisor.ready("web")
         supervisor.start(parts.celery_part(quiet))
+        await supervisor.ready("web")
         supervisor.start(parts.follower_part(quiet))
         if not self._started_before.exists():
             # A console without definitions is not ready; at a later start it has the last ones.

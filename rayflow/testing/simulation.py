@@ -1,0 +1,195 @@
+"""A clock and a submitter for running workflows in one process: quick, and the same for the same seed.
+
+They stand at two of the seams of :class:`rayflow.runtime.executor.WorkflowRunner`; everything between
+them and the store is the real engine. Ray is neither started nor needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from rayflow.core.graph import Graph, Node, StoredValue, TaskOptions
+from rayflow.core.outcomes import Outcome
+from rayflow.core.records import WorkflowStatus
+from rayflow.core.state import WorkflowState
+from rayflow.runtime.executor import Surroundings, WorkflowRunner
+from rayflow.runtime.intake import Opened, status_fact
+from rayflow.runtime.submitter import Handle
+from rayflow.runtime.worker import TaskCall
+from rayflow.storage.values import decode, encode
+from rayflow.testing.memory_store import MemoryStore
+
+START = 1_700_000_000.0
+TICKS = 20_000
+
+
+class NeverEndsError(AssertionError):
+    """A workflow neither ended nor did anything any more."""
+
+
+class FakeClock:
+    """Time that passes when somebody sleeps, and by a millisecond whenever somebody looks."""
+
+    def __init__(self, now: float = START) -> None:
+        self._now = now
+
+    def now(self) -> float:
+        """Unix time in seconds."""
+        self._now += 0.001
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        """Let the time pass at once."""
+        self._now += seconds
+        await asyncio.sleep(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What a body sees: the call, its arguments, and the values of its upstream tasks."""
+
+    call: TaskCall
+    arguments: Any
+    inputs: tuple[Any, ...]
+
+
+Body = Callable[[Attempt], Any]
+"""The code of a task: returns a value or a :class:`Graph` (a continuation), or raises."""
+
+
+def stored(value: Any) -> StoredValue:
+    """``value`` as a worker stores it inline. It must be small."""
+    return encode(value).store(MemoryStore(), lambda: "too large for a simulation")
+
+
+def unstored(value: StoredValue) -> Any:
+    """The inverse of :func:`stored`."""
+    assert value.data is not None, "the value is not inline"
+    return decode(value.format, value.data)
+
+
+def node(function: str, *upstream: int, arguments: Any = None, **options: Any) -> Node:
+    """A node of a graph that calls the body ``function``; ``options`` as in :class:`TaskOptions`."""
+    return Node(function, function, stored(arguments), upstream, TaskOptions(**options))
+
+
+@dataclass(slots=True)
+class _Running:
+    call: TaskCall
+    ticks: int
+    is_stopped: bool = False
+
+
+class FakeSubmitter:
+    """Runs attempts in this process, each after a random number of turns of the event loop.
+
+    Args:
+        bodies: the code of tasks by the ``function`` of their nodes.
+        seed: decides about everything that is random.
+        loses: the probability that an attempt dies, before or after its body has run.
+        longest: how many turns of the event loop an attempt takes at most.
+
+    Attributes:
+        executed: the calls whose bodies have run, in order.
+        problems: what no submitter can repair, such as an input that is neither stored nor live.
+    """
+
+    def __init__(
+        self, bodies: Mapping[str, Body], *, seed: int = 0, loses: float = 0.0, longest: int = 6
+    ) -> None:
+        self.executed: list[TaskCall] = []
+        self.problems: list[str] = []
+        self._bodies, self._random = bodies, Random(seed)
+        self._loses, self._longest = loses, longest
+
+    def submit(
+        self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
+    ) -> Handle:
+        """Start an attempt."""
+        return Handle(_Running(call, self._random.randint(1, self._longest)), None)
+
+    async def outcome(self, handle: Handle) -> Outcome:
+        """What became of it. Never raises."""
+        running: _Running = handle.outcome
+        for _ in range(running.ticks):
+            if running.is_stopped:
+                break
+            await asyncio.sleep(0)
+        # One that is stopped may still be quicker than its stopping.
+        if running.is_stopped and self._random.random() < 0.7:
+            return Outcome(self._random.choice(("stopped", "lost")), error=_DIED)
+        if self._random.random() < self._loses:
+            if self._random.random() < 0.5:
+                self._run(running.call)
+            return Outcome("lost", error=_DIED)
+        return self._run(running.call)
+
+    def stop(self, handle: Handle) -> None:
+        """Kill it; its outcome says when it is gone."""
+        handle.outcome.is_stopped = True
+
+    def _run(self, call: TaskCall) -> Outcome:
+        missing = [position for position, value in enumerate(call.inputs) if value is None]
+        if missing:
+            self.problems.append(f"{call.task_id} was started without its inputs {missing}")
+            return Outcome("lost", error=_DIED)
+        inputs = tuple(unstored(value) for value in call.inputs if value is not None)
+        self.executed.append(call)
+        try:
+            value = self._bodies[call.function](Attempt(call, unstored(call.args), inputs))
+        except Exception as error:  # noqa: BLE001 - what a body raises is its outcome
+            described = {"type": type(error).__name__, "message": str(error), "traceback": None}
+            return Outcome("error", value=stored((None, error)), error=described)
+        if isinstance(value, Graph):
+            return Outcome("graph", graph=value)
+        result = stored((value, None) if call.catches else value)
+        return Outcome("value", value=result, checkpoint=call.checkpoint)
+
+
+_DIED = {"type": "WorkerCrashedError", "message": "the process died", "traceback": None}
+
+
+def surroundings(submitter: FakeSubmitter, clock: FakeClock, *, window: int = 8) -> Surroundings:
+    """What a runner needs, with commits that take a turn of the event loop."""
+
+    async def io(function: Callable[[], None]) -> None:
+        await asyncio.sleep(0)
+        function()
+
+    return Surroundings("memory", submitter, clock, io, lambda: window, lambda state: None)
+
+
+async def finish(work: Coroutine[Any, Any, None], ticks: int = TICKS) -> None:
+    """Await ``work`` for at most ``ticks`` turns of the event loop.
+
+    Raises:
+        NeverEndsError: it is not done by then.
+    """
+    task = asyncio.ensure_future(work)
+    for _ in range(ticks):
+        if task.done():
+            return task.result()
+        await asyncio.sleep(0)
+    task.cancel()
+    raise NeverEndsError(f"not done after {ticks} turns of the event loop")
+
+
+async def run_workflow(
+    opened: Opened, submitter: FakeSubmitter, clock: FakeClock, *, window: int = 8
+) -> WorkflowState:
+    """Drive a workflow from :mod:`rayflow.runtime.intake` to its end, as the engine does.
+
+    Raises:
+        NeverEndsError: it does not end.
+    """
+    if opened.writer is None:
+        return opened.state
+    around = surroundings(submitter, clock, window=window)
+    runner = WorkflowRunner(opened.state, opened.writer, around, "simulated")
+    await runner.commit([*opened.first, status_fact(WorkflowStatus.RUNNING)])
+    await finish(runner.run())
+    return runner.state

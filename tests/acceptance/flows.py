@@ -1,0 +1,56 @@
+"""Definitions that the acceptance tests launch; loaded by path, as a user's own file is."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from rayflow import workflow
+from tests.crash.ledger import note
+
+
+@ray.remote(max_retries=20)
+def counted_step(ledger: str, name: str, seconds: float, *values: int) -> int:
+    note(ledger, name)
+    time.sleep(seconds)
+    return 1 + sum(values)
+
+
+@workflow.definition(name="counted")
+def counted(ledger: str, links: int = 16, seconds: float = 0.25) -> Any:
+    """A chain whose every execution of a task writes a line into the ledger."""
+    link: list[Any] = []
+    for number in range(links):
+        name = f"link-{number}"
+        task = counted_step.options(**workflow.options(task_id=name))
+        link = [task.bind(ledger, name, seconds, *link)]
+    return link[0]
+
+
+@ray.remote
+def hold(flag: str) -> str:
+    while not Path(flag).exists():
+        time.sleep(0.05)
+    return "went on"
+
+
+@workflow.definition(name="held")
+def held(flag: str) -> Any:
+    """Waits until a file exists."""
+    return hold.bind(flag)
+
+
+@ray.remote
+def must_exist(path: str) -> str:
+    if not Path(path).exists():
+        raise FileNotFoundError(f"{path} is missing")
+    return "found"
+
+
+@workflow.definition(name="fragile")
+def fragile(path: str) -> Any:
+    """Fails unless a file exists."""
+    return must_exist.bind(path)

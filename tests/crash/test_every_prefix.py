@@ -1,0 +1,168 @@
+"""A crash after every change of the storage, and inside every append, ends with the same result.
+
+Each workflow runs once on a store that remembers all changes. Then, for every prefix of them and for
+several lengths of a torn last append, the storage is restored as a crash would have left it, the workflow
+is taken over like after any crash, and runs to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rayflow.core.graph import Graph
+from rayflow.core.records import WorkflowStatus
+from rayflow.core.state import TaskStatus, WorkflowState, fold
+from rayflow.runtime import intake
+from rayflow.runtime.intake import Opened, Submission
+from rayflow.storage.journal import Journal
+from rayflow.storage.store import Store
+from rayflow.testing.crash_store import CrashStore, StoreStopped
+from rayflow.testing.memory_store import MemoryStore
+from rayflow.testing.simulation import (
+    Attempt,
+    FakeClock,
+    FakeSubmitter,
+    node,
+    run_workflow,
+    unstored,
+)
+
+ID = "crashed/again"
+
+
+def add(attempt: Attempt) -> int:
+    return (attempt.arguments or 0) + sum(attempt.inputs)
+
+
+def flaky(attempt: Attempt) -> int:
+    if attempt.call.attempt < 3:
+        raise ValueError(f"attempt {attempt.call.attempt} fails")
+    return add(attempt)
+
+
+def broken(attempt: Attempt) -> int:
+    raise ValueError("always")
+
+
+def count_errors(attempt: Attempt) -> int:
+    return sum(1 for value, error in attempt.inputs if isinstance(error, ValueError))
+
+
+def countdown(attempt: Attempt) -> Any:
+    left = attempt.arguments
+    return Graph((node("countdown", arguments=left - 1),)) if left else 42
+
+
+def hope(attempt: Attempt) -> Graph:
+    """Continues as a graph in which one task fails while others run."""
+    return Graph(
+        (node("add", arguments=1), node("broken"), node("add", arguments=2), node("add", 0, 1, 2))
+    )
+
+
+def spread(attempt: Attempt) -> Graph:
+    return Graph((node("add", arguments=1), node("add", arguments=2), node("add", 0, 1)))
+
+
+BODIES = {
+    body.__name__: body for body in (add, flaky, broken, count_errors, countdown, hope, spread)
+}
+
+WORKFLOWS: dict[str, tuple[tuple[Any, ...], int]] = {
+    "chain": ((node("add", arguments=1), node("add", 0), node("add", 1)), 1),
+    "fan": (
+        (*(node("add", arguments=n) for n in (1, 2, 3, 4)), node("add", 0, 1, 2, 3)),
+        10,
+    ),
+    "retry": (
+        (node("flaky", arguments=7, max_retries=3, retry_exceptions=True), node("add", 0)),
+        7,
+    ),
+    "caught": ((node("broken", catch_exceptions=True), node("count_errors", 0)), 1),
+    "caught below": ((node("hope", catch_exceptions=True), node("count_errors", 0)), 1),
+    "continuation": ((node("countdown", arguments=3), node("add", 0)), 42),
+    "spread": ((node("spread"), node("add", arguments=5), node("add", 0, 1)), 8),
+    "not checkpointed": (
+        (node("add", arguments=1), node("add", 0, checkpoint=False), node("add", 1)),
+        1,
+    ),
+    "volatile continuation": ((node("spread", checkpoint=False), node("add", 0)), 3),
+}
+
+
+def opened(store: Store, graph: Graph) -> Opened:
+    """What an engine does for this workflow: accept it if nothing is durable, else take it over."""
+    if not Journal(store, ID).load():
+        return intake.create(store, Submission(ID, graph, token="t"))
+    return intake.adopt(store, ID, resume=False)
+
+
+def live(store: Store, graph: Graph) -> tuple[WorkflowState, FakeSubmitter]:
+    submitter = FakeSubmitter(BODIES, seed=1)
+    state = asyncio.run(run_workflow(opened(store, graph), submitter, FakeClock()))
+    return state, submitter
+
+
+def crashes(recorded: CrashStore) -> Iterator[tuple[str, Store]]:
+    """Every state that a crash can leave: each prefix, and some lengths of each torn append."""
+    for count in range(len(recorded.changes) + 1):
+        yield f"after {count} changes", recorded.restore(count)
+        if count < len(recorded.changes) and recorded.changes[count].kind == "append":
+            length = len(recorded.changes[count].data)
+            for torn in {1, 7, length // 3, length // 2, length - 8, length - 1}:
+                yield f"{torn} bytes into change {count}", recorded.restore(count, torn=torn)
+
+
+def settled(store: Store) -> set[str]:
+    """The tasks that must not run again."""
+    state = fold(Journal(store, ID).load())
+    done = (TaskStatus.SUCCESSFUL, TaskStatus.CONTINUED, TaskStatus.FAILED, TaskStatus.CANCELED)
+    return {t.task_id for t in state.tasks.values() if t.status in done and not t.volatile}
+
+
+@pytest.mark.parametrize("appends", [True, False], ids=["one file", "whole objects"])
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_every_crash_ends_with_the_same_result_and_repeats_no_recorded_task(
+    name: str, appends: bool
+) -> None:
+    nodes, expected = WORKFLOWS[name]
+    graph = Graph(nodes)
+    recorded = CrashStore(MemoryStore(appends=appends))
+    state, _ = live(recorded, graph)
+    assert state.status is WorkflowStatus.SUCCESSFUL
+    for crash, store in crashes(recorded):
+        before = settled(store)
+        state, submitter = live(store, graph)
+        again = before & {call.task_id for call in submitter.executed}
+        assert (crash, again, submitter.problems) == (crash, set(), [])
+        assert (crash, state.status) == (crash, WorkflowStatus.SUCCESSFUL)
+        records = Journal(store, ID).load()
+        assert [record.seq for record in records] == list(range(1, len(records) + 1))
+        value = fold(records).output.value
+        assert value is not None
+        assert (crash, unstored(value)) == (crash, expected)
+
+
+@pytest.mark.parametrize("appends", [True, False], ids=["one file", "whole objects"])
+def test_a_take_over_that_crashes_after_every_change_loses_nothing(appends: bool) -> None:
+    # Given a workflow that crashed half-way
+    graph = Graph(WORKFLOWS["chain"][0])
+    recorded = CrashStore(MemoryStore(appends=appends))
+    live(recorded, graph)
+    middle = len(recorded.changes) // 2
+    # When the one who takes over crashes too, at every moment of it
+    for stop_at in range(2):
+        for moment in ("before", "middle", "after"):
+            store = recorded.restore(middle)
+            before = Journal(store, ID).load()
+            dying = CrashStore(store, stop_at=stop_at, moment=moment)
+            with pytest.raises(StoreStopped):
+                intake.adopt(dying, ID, resume=False)
+            # Then whoever comes next finds everything that was there, and ends it
+            assert Journal(store, ID).load()[: len(before)] == before
+            state, _ = live(store, graph)
+            assert state.status is WorkflowStatus.SUCCESSFUL
