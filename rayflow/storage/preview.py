@@ -16,14 +16,14 @@ _COLUMNS = 50
 _ITEMS = 50
 _DEPTH = 4
 _PARTS = 5
+_NAME = 100
+_CELL = 200
+_TABLE = 16_000  # characters of JSON for all rows together
 
 # repr() of a list of millions would take seconds to make a text of which a line is shown.
 _bounded = reprlib.Repr()
 _bounded.maxlist = _bounded.maxtuple = _bounded.maxdict = _bounded.maxset = _ITEMS
 _bounded.maxstring = _bounded.maxother = _TEXT
-_NAME = 100
-_CELL = 200
-_TABLE = 16_000  # characters of JSON for all rows together
 
 
 def describe(value: Any, size: int) -> dict[str, Any]:
@@ -125,7 +125,8 @@ def _plain(value: Any, depth: int) -> tuple[Any, bool]:
         cut = len(value) > _ITEMS or any(c for _, c in items)
         return [plain for plain, _ in items], cut
     if isinstance(value, pa.Table | pa.RecordBatch):
-        return f"<table of {value.num_rows} rows: {', '.join(value.schema.names[:10])}>", True
+        names = ", ".join(name[:_NAME] for name in value.schema.names[:10])
+        return f"<table of {value.num_rows} rows: {names}>", True
     if isinstance(value, np.ndarray):
         return f"<array of {value.dtype}, shape {list(value.shape)}>", True
     if isinstance(value, np.generic):
