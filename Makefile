@@ -33,11 +33,13 @@ test: $(INSTALLED_TEST) ## Install the test dependencies and a browser, run ever
 	@tools/browser.sh
 	@$(BIN)/python -m pytest $(ARGS)
 
+# Loading the settings makes a data folder; it must not be the one of `make up`.
+check: export RAYFLOW_DATA_DIR := $(VENV)/check-data
 check: $(INSTALLED_TEST) ## Lint, types, import rules, migrations, docs, locks, sizes
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy $(TYPED)
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 	@$(BIN)/python tools/check_docs.py
 	@$(BIN)/python tools/check_locks.py

@@ -23,7 +23,7 @@ def check_metadata(metadata: object) -> dict[str, Any]:
     if not isinstance(metadata, dict):
         raise ValueError(f"metadata must be a dict, not {type(metadata).__name__}: {metadata!r}.")
     try:
-        copy: dict[str, Any] = json.loads(json.dumps(metadata))
+        copy: dict[str, Any] = json.loads(json.dumps(metadata, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"metadata must be JSON serializable: {error}.") from error
     return copy
@@ -80,3 +80,13 @@ def _check_types(chosen: dict[str, Any]) -> None:
     task_id = chosen.get("task_id")
     if task_id is not None and (not isinstance(task_id, str) or not task_id):
         raise ValueError(f"task_id must be a non-empty string, not {task_id!r}.")
+    if task_id is not None and not _is_utf8(task_id):
+        raise ValueError(f"task_id {task_id!r} cannot be written as UTF-8; remove lone surrogates.")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 
 KEPT = 100_000
@@ -46,10 +47,9 @@ class Feed:
         after = int(number)
         if after == self._number:
             self._bell.clear()
-            try:
+            # When the time is up something may have changed all the same, just now: so look, too.
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._bell.wait(), timeout)
-            except TimeoutError:
-                return Changes(self._cursor(), False, [])
         changed = []
         for workflow_id in reversed(self._changed):
             if self._changed[workflow_id] <= after:

@@ -191,11 +191,11 @@ class Journal:
         for epoch in epochs:
             if epoch < position.epoch or epoch > newest:
                 continue
-            cursor = position.cursor if epoch == position.epoch else Cursor()
+            cursor = position.cursor if epoch == position.epoch else None
             count = limits.get(epoch) if epoch < newest else None
             if epoch < newest and not count:
                 continue
-            done = cursor.batches
+            done = cursor.batches if cursor else 0
             if count is not None and done >= count:
                 continue
             for frame in self._log.read(epoch, cursor):

@@ -2,7 +2,8 @@
 
 On a store that appends, an epoch is one Arrow IPC stream, ``<epoch>.arrows``. On an object store it is a
 folder, ``<epoch>/<n>.arrow``, with one immutable stream a commit. Every batch says in its metadata which
-one it is (``rayflow.n``, from 0) and a CRC-32 of its buffers (``rayflow.crc``).
+one it is (``rayflow.n``, from 0) and has a CRC-32 of all its bytes (``rayflow.crc``): lengths and counts in
+an Arrow message can be damaged as well as data, and would be believed.
 
 A frame that cannot be read is a *torn tail*, "not committed", if nothing readable follows; else the log
 is corrupt and is not loaded. What a frame promises holds once :meth:`EpochLog.append` has returned.
@@ -21,6 +22,7 @@ from rayflow.errors import FencedError, JournalCorruptError
 from rayflow.storage.store import Store
 
 _MARKER = b"\xff\xff\xff\xff"  # starts every Arrow IPC message
+_UNSIGNED = "-" * 8  # stands in the place of a frame's checksum while that is computed
 _FILE = re.compile(r"(\d{6})(\.arrows)?")
 
 
@@ -105,7 +107,7 @@ class EpochLog:
         if self.store.appends:
             yield from self._read_file(epoch, cursor or Cursor())
         else:
-            yield from self._read_objects(epoch, cursor or Cursor())
+            yield from self._read_objects(epoch, cursor)
 
     def _append_to_file(self, epoch: int, cursor: Cursor, data: bytes) -> None:
         if cursor.offset == 0:
@@ -126,11 +128,11 @@ class EpochLog:
     def _encode(self, batch: pa.RecordBatch, number: int, metadata: Mapping[str, str]) -> bytes:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, self.schema) as writer:
-            signed = {**metadata, "rayflow.n": str(number)}
-            crc = {"rayflow.crc": str(_checksum(batch, signed))}
-            writer.write_batch(batch, custom_metadata={**signed, **crc})
+            marks = {**metadata, "rayflow.n": str(number), "rayflow.crc": _UNSIGNED}
+            writer.write_batch(batch, custom_metadata=marks)
             end = sink.tell()  # before the end-of-stream mark
-        return bytes(memoryview(sink.getvalue())[len(self._head) : end])
+        frame = bytes(memoryview(sink.getvalue())[len(self._head) : end])
+        return frame.replace(_UNSIGNED.encode(), b"%08x" % zlib.crc32(frame), 1)
 
     def _read_file(self, epoch: int, cursor: Cursor) -> Iterator[Frame]:
         start = cursor if cursor.offset else Cursor(0, len(self._head))
@@ -150,13 +152,16 @@ class EpochLog:
             yield Frame(batch, metadata, Cursor(number + 1, base + end))
             position, number = end, number + 1
 
-    def _read_objects(self, epoch: int, cursor: Cursor) -> Iterator[Frame]:
-        number, offset = cursor.batches, cursor.offset
+    def _read_objects(self, epoch: int, cursor: Cursor | None) -> Iterator[Frame]:
+        start = cursor or Cursor()
+        number, offset = start.batches, start.offset
         while True:
             key = f"{self.folder}/{epoch:06d}/{number:010d}.arrow"
             try:
                 data = self.store.read(key)
             except KeyError:
+                if cursor is None:
+                    self._require_no_gap(epoch, number)
                 return
             found = self._frame_at(data, len(self._head))
             if found is None or found[1].get("rayflow.n") != str(number):
@@ -176,11 +181,13 @@ class EpochLog:
             reader = pa.ipc.open_stream(_Joined(self._head, source))
             batch, raw = reader.read_next_batch_with_custom_metadata()
             metadata = {k.decode(): v.decode() for k, v in (raw or {}).items()}
-        except (StopIteration, OSError, ValueError, MemoryError):
+        except (StopIteration, OSError, ValueError, MemoryError, pa.ArrowException):
             return None  # cut off, or lengths and names that flipped bits have made nonsense of
-        if metadata.pop("rayflow.crc", None) != str(_checksum(batch, metadata)):
+        end = position + source.tell()
+        crc = metadata.pop("rayflow.crc", "")
+        if crc != f"{_checksum(data, position, end, crc):08x}":
             return None
-        return batch, metadata, position + source.tell()
+        return batch, metadata, end
 
     def _require_torn_tail(self, epoch: int, data: bytes, position: int, number: int) -> None:
         """Nothing readable may follow a frame that cannot be read.
@@ -197,6 +204,19 @@ class EpochLog:
                     "committed batches follow it; restore the file from a copy."
                 )
             later = data.find(_MARKER, later + 1)
+
+    def _require_no_gap(self, epoch: int, number: int) -> None:
+        """Nothing may follow an object that is missing.
+
+        Raises:
+            JournalCorruptError: a later batch exists.
+        """
+        later = [name for name, _ in self.store.list(f"{self.folder}/{epoch:06d}")]
+        if any(name[:10].isdigit() and int(name[:10]) > number for name in later):
+            raise JournalCorruptError(
+                f"Batch {number} of '{self.folder}/{epoch:06d}' in {self.store.uri} is missing, and "
+                "committed batches follow it; restore it from a copy."
+            )
 
 
 class _Joined:
@@ -215,11 +235,8 @@ class _Joined:
         return bytes(self._tail.read(size))
 
 
-def _checksum(batch: pa.RecordBatch, metadata: Mapping[str, str]) -> int:
-    """A CRC-32 of the metadata (as sorted ``key=value`` lines) and then of every buffer."""
-    crc = zlib.crc32("".join(f"{k}={v}\n" for k, v in sorted(metadata.items())).encode())
-    for column in batch.columns:
-        for buffer in column.buffers():
-            if buffer is not None:
-                crc = zlib.crc32(buffer, crc)
-    return crc
+def _checksum(data: bytes, start: int, end: int, crc: str) -> int:
+    """The CRC-32 of a frame as it was before ``crc`` was written into its message."""
+    body = start + 8 + int.from_bytes(data[start + 4 : start + 8], "little")
+    message = data[start:body].replace(crc.encode(), _UNSIGNED.encode(), 1)
+    return zlib.crc32(memoryview(data)[body:end], zlib.crc32(message))

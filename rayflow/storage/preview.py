@@ -16,6 +16,9 @@ _COLUMNS = 50
 _ITEMS = 50
 _DEPTH = 4
 _PARTS = 5
+_NAME = 100
+_CELL = 200
+_TABLE = 16_000  # characters of JSON for all rows together
 
 # repr() of a list of millions would take seconds to make a text of which a line is shown.
 _bounded = reprlib.Repr()
@@ -28,8 +31,8 @@ def describe(value: Any, size: int) -> dict[str, Any]:
     try:
         return _describe(value, size)
     except Exception as error:
-        text = f"no preview: {type(error).__name__}: {error}"[:_TEXT]
-        return {**_frame(value, size), "text": text}
+        # Not its message either: a user's __str__ may raise as well.
+        return {**_frame(value, size), "text": f"no preview: {type(error).__name__}"}
 
 
 def _frame(value: Any, size: int) -> dict[str, Any]:
@@ -85,14 +88,25 @@ def _text(text: str) -> dict[str, Any]:
 
 def _table(table: pa.Table | pa.RecordBatch) -> dict[str, Any]:
     head = table.slice(0, _ROWS).select(list(range(min(_COLUMNS, table.num_columns))))
-    columns = head.schema.names
-    data = [[_plain(cell, 1)[0] for cell in column.to_pylist()] for column in head.columns]
-    rows = [list(row) for row in zip(*data, strict=True)]
-    cut = table.num_rows > _ROWS or table.num_columns > _COLUMNS
+    columns = [name[:_NAME] for name in head.schema.names]
+    data = [[_cell(cell) for cell in column.to_pylist()] for column in head.columns]
+    rows: list[list[Any]] = []
+    room = _TABLE
+    for row in zip(*data, strict=True):
+        room -= len(json.dumps(row))
+        if room < 0:
+            break
+        rows.append(list(row))
+    cut = table.num_rows > len(rows) or table.num_columns > _COLUMNS
     return {
         "table": {"columns": columns, "rows": rows, "total_rows": table.num_rows},
         "truncated": cut,
     }
+
+
+def _cell(value: Any) -> Any:
+    plain, _ = _plain(value, 1)
+    return plain[:_CELL] if isinstance(plain, str) else plain
 
 
 def _plain(value: Any, depth: int) -> tuple[Any, bool]:
@@ -111,7 +125,8 @@ def _plain(value: Any, depth: int) -> tuple[Any, bool]:
         cut = len(value) > _ITEMS or any(c for _, c in items)
         return [plain for plain, _ in items], cut
     if isinstance(value, pa.Table | pa.RecordBatch):
-        return f"<table of {value.num_rows} rows: {', '.join(value.schema.names[:10])}>", True
+        names = ", ".join(name[:_NAME] for name in value.schema.names[:10])
+        return f"<table of {value.num_rows} rows: {names}>", True
     if isinstance(value, np.ndarray):
         return f"<array of {value.dtype}, shape {list(value.shape)}>", True
     if isinstance(value, np.generic):

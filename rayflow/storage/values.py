@@ -26,6 +26,7 @@ from rayflow.storage.store import Buffer, Store
 
 INLINE_BYTES = 64 * 1024
 _ALIGNMENT = 64
+_JSON_BITS = 64  # Python refuses to print and parse integers of more than 4,300 digits
 _SCALARS = (type(None), bool, int, float, str)
 
 PersistentId = Callable[[Any], Any]
@@ -70,13 +71,13 @@ def encode(
         SerializationError: it cannot be pickled; the text says why.
     """
     kind = type(value)
-    if kind in _SCALARS:
+    if kind in _SCALARS and not (kind is int and value.bit_length() > _JSON_BITS):
         return Encoded("json", [json.dumps(value).encode("utf-8", "surrogatepass")])
     if kind is pa.Table:
         return Encoded("arrow-table", [_arrow(value.schema, value)])
     if kind is pa.RecordBatch:
         return Encoded("arrow-batch", [_arrow(value.schema, value)])
-    if kind is np.ndarray and not value.dtype.hasobject:
+    if kind is np.ndarray and value.dtype.itemsize and not value.dtype.hasobject:
         return Encoded("numpy", _numpy(value))
     return Encoded("pickle", _pickle(value, persistent_id, what))
 

@@ -50,12 +50,18 @@ def free_port() -> int:
         return port
 
 
-def wait_until(condition: Callable[[], bool], *, what: str, seconds: float = START_SECONDS) -> None:
+def wait_until(
+    condition: Callable[[], bool],
+    *,
+    what: str | Callable[[], str],
+    seconds: float = START_SECONDS,
+) -> None:
     """Wait for a condition; fail the test with `what` when it does not come true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"waited {seconds:g} s for: {what}")
+            missing = what if isinstance(what, str) else what()
+            pytest.fail(f"waited {seconds:g} s for: {missing}")
         time.sleep(0.05)
 
 
@@ -113,7 +119,9 @@ class Instance:
                 pytest.fail("rayflow up ended early:\n" + "\n".join(self.output[-40:]))
             return any(text in line for line in self.output[after:])
 
-        wait_until(printed, what=f"{text!r} in the output:\n" + "\n".join(self.output[-40:]))
+        wait_until(
+            printed, what=lambda: f"{text!r} in the output:\n" + "\n".join(self.output[-40:])
+        )
 
     def part_pid(self, name: str) -> int:
         """The process of one part. The last parts are started while the ready line is printed."""

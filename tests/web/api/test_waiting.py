@@ -91,6 +91,18 @@ def bearer(transactional_db: None) -> dict[str, str]:
     return {"Authorization": f"Bearer {plain}"}
 
 
+async def elsewhere(act: Callable[..., Any], *args: Any, **fields: Any) -> Any:
+    """Use the database in a thread of its own, and leave no connection behind."""
+
+    def in_thread() -> Any:
+        try:
+            return act(*args, **fields)
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(in_thread)
+
+
 async def begin(url: str, query: dict[str, Any], bearer: dict[str, str]) -> asyncio.Task[Any]:
     """Make a request and return when it waits."""
     request = asyncio.ensure_future(AsyncClient().get(url, query, headers=bearer))
@@ -104,13 +116,8 @@ async def begin(url: str, query: dict[str, Any], bearer: dict[str, str]) -> asyn
 
 async def finish(request: asyncio.Task[Any], change: Callable[[], Any]) -> Any:
     """Change the registry as the follower would, from elsewhere, and return the answer."""
-
-    def elsewhere() -> None:
-        change()
-        connection.close()
-
     assert not request.done()
-    await asyncio.to_thread(elsewhere)
+    await elsewhere(change)
     answer = await asyncio.wait_for(request, 10)
     assert waiting.waiters.count == 0
     return answer
@@ -119,7 +126,7 @@ async def finish(request: asyncio.Task[Any], change: Callable[[], Any]) -> Any:
 async def test_the_end_of_a_workflow_ends_the_wait(
     bearer: dict[str, str], make_workflow: MakeWorkflow
 ) -> None:
-    rows = Workflow.objects.filter(pk=(await asyncio.to_thread(make_workflow, "etl")).pk)
+    rows = Workflow.objects.filter(pk=(await elsewhere(make_workflow, "etl")).pk)
     request = await begin(STATUS, {"wait": 30, "until": "terminal"}, bearer)
     answer = await finish(request, lambda: rows.update(status="SUCCESSFUL", event_seq=9))
     assert answer.json()["status"] == "SUCCESSFUL"
@@ -128,7 +135,7 @@ async def test_the_end_of_a_workflow_ends_the_wait(
 async def test_any_new_event_ends_the_wait_for_a_change(
     bearer: dict[str, str], make_workflow: MakeWorkflow
 ) -> None:
-    rows = Workflow.objects.filter(pk=(await asyncio.to_thread(make_workflow, "etl")).pk)
+    rows = Workflow.objects.filter(pk=(await elsewhere(make_workflow, "etl")).pk)
     request = await begin(STATUS, {"wait": 30, "until": "change"}, bearer)
     answer = await finish(request, lambda: rows.update(event_seq=2))
     assert answer.json()["event_seq"] == 2
@@ -138,7 +145,7 @@ async def test_any_new_event_ends_the_wait_for_a_change(
 async def test_a_command_that_is_outstanding_is_waited_for(
     bearer: dict[str, str], make_workflow: MakeWorkflow
 ) -> None:
-    made = await asyncio.to_thread(make_workflow, "etl", status="FAILED", pending_command="resume")
+    made = await elsewhere(make_workflow, "etl", status="FAILED", pending_command="resume")
     rows = Workflow.objects.filter(pk=made.pk)
     request = await begin(STATUS, {"wait": 30}, bearer)
     answer = await finish(request, lambda: rows.update(status="SUCCESSFUL", pending_command=None))
@@ -148,13 +155,13 @@ async def test_a_command_that_is_outstanding_is_waited_for(
 async def test_a_workflow_deleted_during_the_wait_is_not_found(
     bearer: dict[str, str], make_workflow: MakeWorkflow
 ) -> None:
-    rows = Workflow.objects.filter(pk=(await asyncio.to_thread(make_workflow, "etl")).pk)
+    rows = Workflow.objects.filter(pk=(await elsewhere(make_workflow, "etl")).pk)
     answer = await finish(await begin(STATUS, {"wait": 30}, bearer), rows.delete)
     assert_problem(answer, 404, "not_found")
 
 
 async def test_the_end_of_an_operation_ends_the_wait(bearer: dict[str, str]) -> None:
-    command = await asyncio.to_thread(Command.objects.create, kind="cancel", workflow_id="etl")
+    command = await elsewhere(Command.objects.create, kind="cancel", workflow_id="etl")
     rows = Command.objects.filter(pk=command.pk)
     request = await begin(f"/api/v1/operations/{command.pk}/", {"wait": 30}, bearer)
     failed = {"state": "FAILED", "problem": {"code": "x", "detail": "y"}}
@@ -166,7 +173,7 @@ async def test_the_end_of_an_operation_ends_the_wait(bearer: dict[str, str]) -> 
 async def test_a_caller_who_hangs_up_leaves_the_place_free(
     bearer: dict[str, str], make_workflow: MakeWorkflow
 ) -> None:
-    await asyncio.to_thread(make_workflow, "etl")
+    await elsewhere(make_workflow, "etl")
     request = await begin(STATUS, {"wait": 30}, bearer)
     request.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -1,0 +1,152 @@
+"""The index: who is listed as what, whatever happens to its owners."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from rayflow.core.records import WorkflowStatus
+from rayflow.errors import FencedError, JournalCorruptError
+from rayflow.reader import Root
+from rayflow.storage import layout
+from rayflow.storage.index import DELETED, OWNER_FRESH_SECONDS, Index, IndexEntry, Owner
+from rayflow.testing.crash_store import CrashStore, Moment, StoreStopped
+from rayflow.testing.memory_store import MemoryStore
+
+RESUMABLE = WorkflowStatus.RESUMABLE
+both_layouts = pytest.mark.parametrize("appends", [True, False], ids=["one file", "objects"])
+
+
+def entry(workflow_id: str, status: str = "RUNNING", changed_at: float = 2.0) -> IndexEntry:
+    return IndexEntry(workflow_id, status, 1.0, changed_at, "definition")
+
+
+def owned(store: MemoryStore, *entries: IndexEntry) -> Index:
+    index = Index(store)
+    index.take_over(None)
+    index.append(entries)
+    return index
+
+
+@both_layouts
+def test_the_newest_entry_of_each_workflow_counts(appends: bool) -> None:
+    store = MemoryStore(appends=appends)
+    index = owned(store, entry("a", "PENDING"), entry("b"))
+    index.append([entry("a", "RUNNING", 3.0)])
+    index.append([entry("a", "SUCCESSFUL", 4.0)])
+    assert Index(store).read() == {"a": entry("a", "SUCCESSFUL", 4.0), "b": entry("b")}
+
+
+@both_layouts
+def test_a_deleted_workflow_is_gone_and_may_come_back(appends: bool) -> None:
+    store = MemoryStore(appends=appends)
+    index = owned(store, entry("a"), entry("b"))
+    index.append([entry("a", DELETED)])
+    assert list(Index(store).read()) == ["b"]
+    index.append([entry("a", "PENDING", 9.0)])
+    assert Index(store).read()["a"].status == "PENDING"
+    index.append([entry("a", DELETED)])
+    assert list(Index(store).take_over(None)) == ["b"]
+
+
+@both_layouts
+def test_taking_over_keeps_everything_and_removes_the_old_epoch(appends: bool) -> None:
+    store = MemoryStore(appends=appends)
+    owned(store, entry("a"), entry("b", "FAILED"))
+    entries = Index(store).take_over(None)
+    assert entries == {"a": entry("a"), "b": entry("b", "FAILED")} == Index(store).read()
+    assert [name[:6] for name, _ in store.list(layout.INDEX)] == ["000002"]
+
+
+@both_layouts
+def test_a_new_cluster_finds_what_was_live_as_resumable(appends: bool) -> None:
+    store = MemoryStore(appends=appends)
+    owned(store, entry("a", "RUNNING"), entry("b", "PENDING"), entry("c", "SUCCESSFUL"))
+    entries = Index(store).take_over(RESUMABLE)
+    assert {k: (e.status, e.was) for k, e in entries.items()} == {
+        "a": ("RESUMABLE", "RUNNING"),
+        "b": ("RESUMABLE", "PENDING"),
+        "c": ("SUCCESSFUL", None),
+    }
+    assert Index(store).take_over(RESUMABLE)["b"].was == "PENDING"
+
+
+@both_layouts
+@pytest.mark.parametrize("moment", ["before", "middle", "after"])
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_a_crash_in_every_step_of_a_take_over_loses_no_entry(
+    appends: bool, moment: Moment, step: int
+) -> None:
+    store = MemoryStore(appends=appends)
+    owned(store, entry("a"), entry("b", "FAILED"))
+    with pytest.raises(StoreStopped):
+        Index(CrashStore(store, stop_at=step, moment=moment)).take_over(None)
+    assert Index(store).read() == {"a": entry("a"), "b": entry("b", "FAILED")}
+    again = Index(store)
+    assert again.take_over(None) == {"a": entry("a"), "b": entry("b", "FAILED")}
+    again.append([entry("c")])
+    assert sorted(Index(store).read()) == ["a", "b", "c"]
+
+
+@both_layouts
+def test_an_owner_that_was_replaced_is_fenced_and_changes_nothing(appends: bool) -> None:
+    store = MemoryStore(appends=appends)
+    old = owned(store, entry("a"))
+    Index(store).take_over(None)
+    with pytest.raises(FencedError):
+        old.append([entry("a", "SUCCESSFUL")])
+    assert Index(store).read() == {"a": entry("a")}
+    assert Index(store).take_over(None) == {"a": entry("a")}
+
+
+def test_a_torn_entry_was_not_written() -> None:
+    store = MemoryStore()
+    owned(store, entry("a"), entry("b")).append([entry("c")])
+    [key] = [key for key in store.content if key.startswith(layout.INDEX)]
+    store.content[key] = store.content[key][:-9]
+    assert sorted(Index(store).read()) == ["a", "b"]
+
+
+def test_a_damaged_index_is_not_believed() -> None:
+    store = MemoryStore()
+    owned(store, entry("a"), entry("b")).append([entry("c")])
+    [key] = [key for key in store.content if key.startswith(layout.INDEX)]
+    data = bytearray(store.content[key])
+    data[len(data) // 2] ^= 1
+    store.content[key] = bytes(data)
+    with pytest.raises(JournalCorruptError):
+        Index(store).read()
+
+
+def test_a_root_without_an_index_has_no_workflows_and_no_owner() -> None:
+    store = MemoryStore()
+    assert Index(store).read() == {}
+    assert Index(store).owner() is None
+    assert Root(store).entries() == []
+
+
+def test_an_owner_is_fresh_until_it_falls_silent_or_lets_go() -> None:
+    now = time.time()
+    assert Owner("i", "host:1", now).is_fresh
+    assert not Owner("i", "host:1", now, released=True).is_fresh
+    assert not Owner("i", "host:1", now - OWNER_FRESH_SECONDS - 1).is_fresh
+
+
+def test_the_heartbeat_is_read_back() -> None:
+    store = MemoryStore()
+    owner = Owner("i", "host:1", 12.5)
+    Index(store).beat(owner)
+    assert Index(store).owner() == owner
+
+
+def test_a_reader_sees_live_workflows_of_a_silent_owner_as_resumable() -> None:
+    store = MemoryStore()
+    index = owned(store, entry("a"), entry("b", "FAILED"))
+    index.beat(Owner("i", "host:1", time.time()))
+    assert [e.status for e in Root(store).entries()] == ["RUNNING", "FAILED"]
+    index.beat(Owner("i", "host:1", time.time() - 60))
+    assert [(e.status, e.was) for e in Root(store).entries()] == [
+        ("RESUMABLE", "RUNNING"),
+        ("FAILED", None),
+    ]

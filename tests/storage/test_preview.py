@@ -1,0 +1,132 @@
+"""Previews are bounded, plain JSON, and never the reason why a task fails."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rayflow.storage.preview import describe
+
+MOST = 128 * 1024  # bytes of JSON
+KEYS = {"type", "size", "shape", "text", "json", "table", "parts", "truncated"}
+
+
+def checked(value: Any) -> dict[str, Any]:
+    """The preview of ``value``, once it is known to be one."""
+    preview = describe(value, 7)
+    assert set(preview) == KEYS
+    text = json.dumps(preview, allow_nan=False)
+    assert len(text) < MOST
+    text.encode("utf-8")
+    assert json.loads(text) == preview
+    return preview
+
+
+class Raising:
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr today")
+
+
+class Hopeless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text either")
+
+
+class RaisingHopeless:
+    def __repr__(self) -> str:
+        raise Hopeless
+
+
+class Endless:
+    def __repr__(self) -> str:
+        return "x" * 5_000_000
+
+
+class LongKey:
+    def __str__(self) -> str:
+        return "k" * 1_000_000
+
+
+def cyclic() -> list[Any]:
+    value: list[Any] = []
+    value.append(value)
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Raising(), [Raising()], {"a": Raising()}, RaisingHopeless(), [RaisingHopeless()], Endless(), [Endless()] * 50,
+        {LongKey(): 1}, cyclic(), "x" * 5_000_000, b"x" * 5_000_000, list(range(200_000)), 10**5000,
+        {str(n): "y" * 10_000 for n in range(1000)}, "\ud800", {"\ud800": "\udfff"}, (None, Hopeless()), type, Raising,
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_hostile_and_huge_values_have_a_bounded_preview(value: Any) -> None:
+    checked(value)
+
+
+def test_wide_and_long_tables_have_a_bounded_preview() -> None:
+    text = pa.array(["long " * 1000] * 200)
+    wide = pa.table([text] * 120, names=["n" * 500 + str(n) for n in range(120)])
+    preview = checked(wide)
+    assert (preview["shape"], preview["truncated"]) == ([200, 120], True)
+    assert preview["table"]["total_rows"] == 200
+    parts = checked({f"table {n}": wide for n in range(9)})["parts"]
+    assert all(part["preview"]["truncated"] for part in parts)
+
+
+def test_a_small_table_is_shown_as_it_is() -> None:
+    preview = checked(pa.table({"a": [1, None], "b": [math.nan, 2.5]}))
+    assert preview["table"] == {
+        "columns": ["a", "b"],
+        "rows": [[1, "nan"], [None, 2.5]],
+        "total_rows": 2,
+    }
+    assert (preview["type"], preview["truncated"]) == ("pyarrow.lib.Table", False)
+
+
+def test_plain_data_is_shown_as_it_is() -> None:
+    value = {"folds": [1, 2.5, True, None], "name": "ü", "deep": {"x": (1, 2)}}
+    preview = checked(value)
+    assert preview["json"] == {"folds": [1, 2.5, True, None], "name": "ü", "deep": {"x": [1, 2]}}
+    assert (preview["size"], preview["truncated"]) == (7, False)
+
+
+def test_what_is_cut_says_so() -> None:
+    assert checked(list(range(1000)))["truncated"]
+    assert checked("x" * 3_000)["truncated"]
+    assert checked({n: n for n in range(100)})["truncated"]
+
+
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, np.float64("nan"), np.float32("inf")]
+)
+def test_numbers_that_json_has_not_are_text(value: Any) -> None:
+    assert isinstance(checked([value])["json"][0], str)
+    checked(value)
+
+
+def test_an_array_has_its_shape_and_type() -> None:
+    preview = checked(np.zeros((300, 400), "f4"))
+    assert preview["shape"] == [300, 400]
+    assert preview["text"].startswith("float32")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
+        max_leaves=30,
+    )
+)
+@settings(max_examples=80, deadline=None)
+def test_any_value_has_a_preview(value: Any) -> None:
+    checked(value)

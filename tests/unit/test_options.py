@@ -1,0 +1,143 @@
+"""Options of tasks, limits of the engine: refused at the door, with a sentence."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import ray
+
+from rayflow import workflow
+from rayflow.config import DEFAULT_STORAGE, Limits, default_storage
+from rayflow.options import check_metadata, options
+from rayflow.runtime import nodes
+
+
+def f(x: int = 0) -> int:
+    return x
+
+
+def ours(remote: Any) -> dict[str, Any]:
+    assert not ray.is_initialized()
+    return nodes.call_of(remote.bind()).options
+
+
+def test_an_unknown_option_is_refused_with_those_that_exist() -> None:
+    with pytest.raises(ValueError, match=r"num_retries.*task_id, metadata"):
+        options(num_retries=3)
+
+
+@pytest.mark.parametrize("metadata", [[], "x", {"a": object()}, {"a": {1, 2}}, {("a",): 1}, 5])
+def test_metadata_that_is_not_json_is_refused(metadata: Any) -> None:
+    with pytest.raises(ValueError, match="metadata"):
+        options(metadata=metadata)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_numbers_that_json_has_not_are_refused_in_metadata(number: float) -> None:
+    with pytest.raises(ValueError, match="metadata"):
+        check_metadata({"deep": [number]})
+
+
+def test_endless_metadata_is_refused() -> None:
+    metadata: dict[str, Any] = {}
+    metadata["self"] = metadata
+    with pytest.raises(ValueError, match="metadata"):
+        check_metadata(metadata)
+
+
+def test_metadata_is_a_copy_of_its_own() -> None:
+    given = {"a": [1]}
+    kept = check_metadata(given)
+    given["a"].append(2)
+    assert kept == {"a": [1]}
+    assert check_metadata(None) == {}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"task_id": ""}, {"task_id": 5}, {"task_id": "\ud800"}, {"catch_exceptions": 1}, {"checkpoint": "no"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_bad_value_is_refused_with_its_name(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        options(**bad)
+
+
+CHOSEN: dict[str, Any] = {"task_id": "fit", "metadata": {"a": 1}, "catch_exceptions": True}
+
+
+def test_all_three_spellings_give_a_task_the_same_options() -> None:
+    decorated = workflow.options(**CHOSEN)(ray.remote(f))
+    with_keywords = ray.remote(**workflow.options(**CHOSEN))(f)  # type: ignore[call-overload]
+    with_options = ray.remote(f).options(**workflow.options(**CHOSEN))
+    assert ours(with_keywords) == ours(with_options) == CHOSEN
+    assert ours(decorated) == CHOSEN
+
+
+def test_a_later_option_replaces_an_earlier_one_and_rays_options_stay() -> None:
+    def g() -> None: ...
+
+    remote = ray.remote(num_cpus=2, max_retries=5)(g)
+    remote = workflow.options(task_id="first", metadata={"a": 1})(remote)
+    changed = remote.options(**workflow.options(task_id="second", metadata={"b": 2}))
+    call = nodes.call_of(changed.bind())
+    assert call.options == {"task_id": "second", "metadata": {"b": 2}}
+    assert (call.ray_options["num_cpus"], call.ray_options["max_retries"]) == (2, 5)
+
+
+def test_of_two_decorators_the_outer_one_wins_entirely() -> None:
+    def g() -> None: ...
+
+    inner = workflow.options(task_id="inner", checkpoint=False)(ray.remote(g))
+    assert ours(workflow.options(task_id="outer")(inner)) == {"task_id": "outer"}
+
+
+def test_options_decorate_remote_functions_only() -> None:
+    with pytest.raises(ValueError, match=r"@ray\.remote"):
+        workflow.options(task_id="x")(f)
+
+
+def test_labels_of_the_user_reach_ray() -> None:
+    call = nodes.call_of(ray.remote(f).options(_labels={"team": "ml"}).bind())
+    assert call.ray_options["_labels"] == {"team": "ml"}
+
+
+@pytest.mark.parametrize(
+    ("running", "pending", "limits"),
+    [
+        (None, None, Limits(None, None)), (-1, -1, Limits(None, None)),
+        (1, 0, Limits(1, 0)), (5, 10, Limits(5, 10)),
+    ],
+)  # fmt: skip
+def test_limits_as_init_takes_them(running: Any, pending: Any, limits: Limits) -> None:
+    assert Limits.parse(running, pending) == limits
+
+
+@pytest.mark.parametrize(
+    ("running", "pending", "kind", "text"),
+    [
+        (0, None, ValueError, "max_running_workflows.*at least 1, not 0"),
+        (-2, None, ValueError, "max_running_workflows"),
+        (None, -2, ValueError, "max_pending_workflows.*at least 0, not -2"),
+        ("1", None, TypeError, "max_running_workflows.*str"),
+        (None, 1.5, TypeError, "max_pending_workflows.*float"),
+        (True, None, TypeError, "max_running_workflows.*bool"),
+    ],
+)
+def test_bad_limits_are_named(running: Any, pending: Any, kind: type[Exception], text: str) -> None:
+    with pytest.raises(kind, match=text):
+        Limits.parse(running, pending)
+
+
+def test_the_storage_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAYFLOW_STORAGE", raising=False)
+    assert default_storage() == DEFAULT_STORAGE
+    monkeypatch.setenv("RAYFLOW_STORAGE", "s3://bucket/path")
+    assert default_storage() == "s3://bucket/path"
+    monkeypatch.setenv("RAYFLOW_STORAGE", "  ")
+    with pytest.raises(ValueError, match="RAYFLOW_STORAGE"):
+        default_storage()
