@@ -2,6 +2,48 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from workflows_app.pages import (
+    actions,
+    bulk,
+    cluster,
+    definitions,
+    detail,
+    events,
+    graph,
+    help,
+    launch,
+    overview,
+    session,
+    tasks,
+    timeline,
+    workflows,
+)
+
+WORKFLOW = "workflows/<workflow_id:workflow_id>/"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", overview.overview, name="overview"),
+    path("login/", session.Login.as_view(), name="login"),
+    path("logout/", session.Logout.as_view(), name="logout"),
+    path("preferences/", session.preferences, name="preferences"),
+    path("workflows/", workflows.workflow_list, name="workflows"),
+    path("workflow-rows/", workflows.workflow_rows, name="workflow-rows"),
+    path(WORKFLOW, detail.summary, name="workflow"),
+    path(f"{WORKFLOW}tasks/", tasks.task_list, name="workflow-tasks"),
+    path(f"{WORKFLOW}tasks/<task_id:task_id>/", tasks.task_detail, name="workflow-task"),
+    path(f"{WORKFLOW}graph/", graph.graph, name="workflow-graph"),
+    path(f"{WORKFLOW}timeline/", timeline.timeline, name="workflow-timeline"),
+    path(f"{WORKFLOW}events/", events.event_list, name="workflow-events"),
+    path(f"{WORKFLOW}actions/<str:verb>/", actions.action, name="workflow-action"),
+    path("launch/", launch.launch, name="launch"),
+    path("definitions/", definitions.definition_list, name="definitions"),
+    path("definitions/<segment:name>/", definitions.definition_detail, name="definition"),
+    path("bulk/", bulk.bulk_list, name="bulk-list"),
+    path("bulk/new/", bulk.bulk_new, name="bulk-new"),
+    path("bulk/<uuid:bulk_id>/", bulk.bulk_detail, name="bulk"),
+    path("bulk/<uuid:bulk_id>/abort/", bulk.bulk_abort, name="bulk-abort"),
+    path("cluster/", cluster.cluster, name="cluster"),
+    path("help/", help.help_page, name="help"),
+]

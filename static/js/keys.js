@@ -1,0 +1,56 @@
+/** Keyboard: single keys only where nothing is typed; they never act, they only go and open. */
+
+const PAGES = { o: "overview", w: "workflows", l: "launch", d: "definitions", c: "cluster" };
+let awaiting = 0;
+
+/** @param {KeyboardEvent} event */
+function isTyping(event) {
+  const target = /** @type {HTMLElement} */ (event.target);
+  return (
+    event.ctrlKey || event.metaKey || event.altKey || event.isComposing ||
+    target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) ||
+    document.querySelector("dialog[open]") !== null
+  );
+}
+
+/** @param {number} step */
+function moveRow(step) {
+  const links = [...document.querySelectorAll("[data-row-link]")];
+  if (!links.length) return;
+  const row = document.activeElement?.closest("tr");
+  const at = links.findIndex((link) => link.closest("tr") === row);
+  links[Math.min(links.length - 1, Math.max(0, at + step))]?.focus();
+}
+
+/** @param {string} name */
+function goTo(name) {
+  const link = document.querySelector(`.nav a[data-page="${name}"]`);
+  if (link instanceof HTMLAnchorElement) link.click();
+}
+
+export function installKeys() {
+  document.addEventListener("keydown", (event) => {
+    if (isTyping(event)) return;
+    const key = event.key;
+    if (awaiting && performance.now() - awaiting < 1200 && PAGES[key]) {
+      awaiting = 0;
+      event.preventDefault();
+      goTo(PAGES[key]);
+      return;
+    }
+    awaiting = key === "g" ? performance.now() : 0;
+    if (key === "/") {
+      const field = document.querySelector("[data-search]");
+      if (field instanceof HTMLInputElement) {
+        event.preventDefault();
+        field.focus();
+        field.select();
+      }
+    } else if (key === "?") {
+      document.querySelector("[data-help]")?.click();
+    } else if (key === "j") moveRow(1);
+    else if (key === "k") moveRow(-1);
+    else if (key === "x") document.activeElement?.closest("tr")?.querySelector("[data-pick]")?.click();
+    else if (/^[1-9]$/.test(key)) document.querySelectorAll("[data-tabs] a")[Number(key) - 1]?.click();
+  });
+}

@@ -1,0 +1,107 @@
+"""Every page in both themes and sizes: accessible, nothing cut off, a picture of each kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from tests.browser.conftest import ROOT, Act
+from tests.browser.watching import Watch
+from tests.web import factories
+
+PICTURES = ROOT / "test-results" / "pages"
+SIZES = {"wide": {"width": 1360, "height": 860}, "small": {"width": 360, "height": 780}}
+RUN = "/workflows/trip-lisbon-0412/"
+PAGES = {
+    "overview": "/",
+    "workflows": "/workflows/",
+    "no-match": "/workflows/?q=nothing-like-it",
+    "failed": RUN,
+    "successful": "/workflows/digits-baseline/",
+    "running": "/workflows/digits-20261103-101502-4f1c/",
+    "tasks": f"{RUN}tasks/",
+    "task": f"{RUN}tasks/book_flight/",
+    "graph": "/workflows/digits-baseline/graph/",
+    "timeline": "/workflows/digits-baseline/timeline/",
+    "events": f"{RUN}events/",
+    "confirm": f"{RUN}actions/delete/",
+    "launch": "/launch/",
+    "launch-form": "/launch/?definition=digits_training",
+    "launch-json": "/launch/?definition=digits_training&mode=json",
+    "definitions": "/definitions/",
+    "definition": "/definitions/digits_training/",
+    "bulk": "/bulk/",
+    "cluster": "/cluster/",
+    "help": "/help/",
+    "not-found": "/nowhere/",
+}
+
+
+# Each theme and each size once: the rules that depend on one do not depend on the other.
+LOOKED_AT = {("light", "wide"), ("dark", "small")}
+
+
+def overflow(page: Page, where: str) -> list[str]:
+    """Whether the page has to be scrolled sideways."""
+    width = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    return [f"{where}: {width} px wider than the window"] if width > 0 else []
+
+
+def violations(page: Page, where: str) -> list[str]:
+    """What axe finds wrong, whatever its weight."""
+    return [
+        f"{where}: {each['id']}: {each['help']} {[node['target'] for node in each['nodes'][:3]]}"
+        for each in Axe().run(page).response["violations"]
+    ]
+
+
+def picture(page: Page, name: str) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=Path(PICTURES / f"{name}.png"))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("theme", "size"),
+    [("light", "wide"), ("dark", "small"), ("dark", "wide"), ("light", "small")],
+)
+def test_every_page_is_accessible_and_fits(
+    theme: str, size: str, signed_in: Page, act: Act, watch: Watch, server: str
+) -> None:
+    act(factories.showcase)
+    watch.allow_status(404)
+    signed_in.context.add_cookies([{"name": "theme", "value": theme, "url": server}])
+    signed_in.set_viewport_size(SIZES[size])  # type: ignore[arg-type]
+    faults = []
+    for name, address in PAGES.items():
+        signed_in.goto(address)
+        where = f"{name} {theme} {size}"
+        faults += overflow(signed_in, where)
+        if (theme, size) in LOOKED_AT:
+            faults += violations(signed_in, where)
+        picture(signed_in, f"{name}-{theme}-{size}")
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_login_page_is_accessible(theme: str, page: Page, server: str) -> None:
+    page.context.add_cookies([{"name": "theme", "value": theme, "url": server}])
+    page.goto("/login/")
+    picture(page, f"login-{theme}")
+    assert violations(page, "login") + overflow(page, "login") == []
+
+
+def test_dialogs_and_menus_are_accessible_too(signed_in: Page, act: Act) -> None:
+    act(factories.showcase)
+    signed_in.goto("/workflows/")
+    signed_in.get_by_label("Select trip-lisbon-0412").check()
+    signed_in.get_by_role("button", name="Delete…").click()
+    signed_in.get_by_role("dialog").get_by_role("button", name="Delete 1 workflow").wait_for()
+    faults = violations(signed_in, "bulk dialog")
+    signed_in.keyboard.press("Escape")
+    signed_in.get_by_label("Account and display settings").click()
+    faults += violations(signed_in, "menu")
+    assert not faults, "\n".join(faults)

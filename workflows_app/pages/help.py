@@ -1,0 +1,38 @@
+"""``/help/``: the words, the statuses and the keys of the console."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponseBase
+from django.views.decorators.http import require_GET
+
+from workflows_app.pages.rendering import page, show
+
+STATUSES = (
+    ("PENDING", "Accepted and durable; waits for its turn.", "cancel"),
+    ("RUNNING", "Its tasks are being worked on.", "cancel"),
+    ("SUCCESSFUL", "It ended with a result, which is kept.", "delete"),
+    ("FAILED", "A task failed for good; what finished keeps its checkpoint.", "resume, delete"),
+    ("RESUMABLE", "It was interrupted from outside and can go on.", "resume, delete"),
+    ("CANCELED", "Somebody canceled it; this is final.", "delete"),
+)
+KEYS = (
+    ("/", "Search on this page"),
+    ("g o", "Go to Overview"),
+    ("g w", "Go to Workflows"),
+    ("g l", "Go to Launch"),
+    ("g d", "Go to Definitions"),
+    ("g c", "Go to Cluster"),
+    ("j k", "Next and previous row of a list"),
+    ("Enter", "Open the row"),
+    ("x", "Tick the row; with Shift and click, a range"),
+    ("1 … 5", "Tabs of a workflow"),
+    ("?", "This page"),
+    ("Esc", "Close a dialog or a menu"),
+)
+
+
+@require_GET
+@page
+def help_page(request: HttpRequest) -> HttpResponseBase:
+    """One page of help; everything else is explained where it is used."""
+    return show(request, "pages/help.html", {"statuses": STATUSES, "keys": KEYS})

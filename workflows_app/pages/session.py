@@ -1,0 +1,70 @@
+"""``/login/``, ``/logout/`` and the display preferences kept in cookies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.views import LoginView, LogoutView
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.decorators import method_decorator
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+YEAR = 365 * 86_400
+PREFERENCES = {
+    "theme": {"light", "dark", "system"},
+    "times": {"relative", "local", "utc"},
+}
+
+
+class LoginForm(AuthenticationForm):
+    """Username and password, with the attributes that let browsers fill them in."""
+
+    error_messages = {
+        "invalid_login": "The username or the password is wrong. Both are case-sensitive.",
+        "inactive": "This account has been switched off; ask an administrator.",
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = "Username"
+        self.fields["password"].label = "Password"
+        for field in self.fields.values():
+            widget: forms.Widget = field.widget
+            widget.attrs["class"] = "input"
+        if self.errors:
+            self.fields["password"].widget.attrs["aria-invalid"] = "true"
+
+
+@method_decorator(never_cache, name="dispatch")
+class Login(LoginView):
+    """The sign-in page. Someone who is signed in already goes straight on."""
+
+    template_name = "pages/login.html"
+    authentication_form = LoginForm
+    redirect_authenticated_user = True
+
+
+class Logout(LogoutView):
+    """Ends the session; only by POST, so that no link can sign anybody out."""
+
+    http_method_names = ["post", "options"]
+
+
+@require_POST
+def preferences(request: HttpRequest) -> HttpResponse:
+    """Keep the theme or the time format, for browsers without scripts."""
+    target = request.POST.get("next", "")
+    if not url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}):
+        target = "/"
+    response = HttpResponseRedirect(target)
+    for name, values in PREFERENCES.items():
+        value = request.POST.get(name, "")
+        if value in values:
+            response.set_cookie(
+                name, value, max_age=YEAR, samesite="Lax", secure=request.is_secure()
+            )
+    return response

@@ -1,0 +1,235 @@
+"""Template tags of the console: icons, status badges, times, durations, share bars.
+
+Everything returned as markup is built with `format_html`, so hostile ids and names are escaped.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from django import template
+from django.templatetags.static import static
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+NOTHING = "\N{EN DASH}"
+
+# One row per status: CSS class, icon, words.
+STATUSES = {
+    "PENDING": ("st-pending", "clock", "Pending"),
+    "RUNNING": ("st-running", "spinner", "Running"),
+    "SUCCESSFUL": ("st-successful", "check", "Successful"),
+    "FAILED": ("st-failed", "cross", "Failed"),
+    "RESUMABLE": ("st-resumable", "rotate", "Resumable"),
+    "CANCELED": ("st-canceled", "stop", "Canceled"),
+    # States of commands and bulk operations, shown with the same pieces.
+    "QUEUED": ("st-pending", "clock", "Queued"),
+    "SUCCEEDED": ("st-successful", "check", "Succeeded"),
+    "PARTIAL": ("st-resumable", "alert", "Partly done"),
+    "ABORTED": ("st-canceled", "stop", "Aborted"),
+    "WAITING": ("st-pending", "clock", "Waiting"),
+    "SENT": ("st-running", "spinner", "Sent"),
+    "DONE": ("st-successful", "check", "Done"),
+    "SKIPPED": ("st-canceled", "stop", "Skipped"),
+}
+UNKNOWN = ("st-canceled", "help", "Unknown")
+# Order of the segments in a share bar: what is settled first, what is left last.
+SHARES = ("successful", "failed", "canceled", "running")
+
+
+@register.simple_tag
+def icon(name: str, extra: str = "") -> SafeString:
+    """An icon of the sprite; decorative, so text must stand beside it or a label on its parent."""
+    return format_html(
+        '<svg class="icon {}" aria-hidden="true"><use href="{}#{}"></use></svg>',
+        extra,
+        static("img/icons.svg"),
+        name,
+    )
+
+
+@register.simple_tag
+def status_badge(status: str, extra: str = "") -> SafeString:
+    """A status as icon and word; never by colour alone."""
+    css, symbol, words = STATUSES.get(str(status).upper(), UNKNOWN)
+    spin = "icon-spin" if symbol == "spinner" else ""
+    return format_html(
+        '<span class="badge {} {}">{}{}</span>', css, extra, icon(symbol, spin), words
+    )
+
+
+@register.filter
+def status_class(status: str) -> str:
+    """The CSS class that carries a status's colours."""
+    return STATUSES.get(str(status).upper(), UNKNOWN)[0]
+
+
+@register.filter
+def status_words(status: str) -> str:
+    """A status as people write it."""
+    return STATUSES.get(str(status).upper(), UNKNOWN)[2]
+
+
+@register.filter
+def when(moment: datetime | None) -> SafeString | str:
+    """A point in time, as distance from now; the browser keeps it right and knows the zone."""
+    if moment is None:
+        return NOTHING
+    utc = moment.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        f"{utc:%Y-%m-%d %H:%M:%S} UTC",
+        relative((datetime.now(UTC) - utc).total_seconds()),
+    )
+
+
+def relative(seconds: float) -> str:
+    """How long ago, as the browser will say it too; negative when the moment lies ahead."""
+    amount = int(abs(seconds))
+    if amount < 5:
+        return "just now"
+    units = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+    size, unit = next(pair for pair in units if amount >= pair[0])
+    words = f"{amount // size} {unit}"
+    return f"in {words}" if seconds < 0 else f"{words} ago"
+
+
+@register.filter
+def when_exact(moment: datetime | None) -> SafeString | str:
+    """A point in time to the second, for facts and records rather than for scanning a list."""
+    if moment is None:
+        return NOTHING
+    utc = moment.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" title="{}" data-exact>{}</time>',
+        utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        f"{utc:%Y-%m-%d %H:%M:%S.%f} UTC",
+        f"{utc:%Y-%m-%d %H:%M:%S} UTC",
+    )
+
+
+@register.filter
+def cell(value: Any) -> str:
+    """A value of a table's preview: floats without the noise of their last digits."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(value)
+
+
+@register.filter
+def is_number(value: Any) -> bool:
+    """Whether a table cell is to be aligned as a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@register.filter
+def duration(milliseconds: float | None) -> str:
+    """A length of time in at most two units: ``420 ms``, ``3.2 s``, ``4 min 10 s``."""
+    if milliseconds is None:
+        return NOTHING
+    seconds = max(0.0, milliseconds) / 1000
+    if seconds < 1:
+        return f"{max(0, round(milliseconds))} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, unit, smaller, smaller_unit in (
+        (86_400, "d", 3_600, "h"),
+        (3_600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if whole >= size:
+            rest = whole % size // smaller
+            return (
+                f"{whole // size} {unit} {rest} {smaller_unit}"
+                if rest
+                else f"{whole // size} {unit}"
+            )
+    return f"{whole} s"
+
+
+@register.simple_tag
+def elapsed(subject: Any) -> SafeString | str:
+    """How long a workflow, task or attempt took, or has been taking (counted on by the browser)."""
+    started, finished = subject.started_at, subject.finished_at
+    known = getattr(subject, "duration_ms", None)
+    if known is not None:
+        return duration(known)
+    if started is None:
+        return NOTHING
+    if finished is not None:
+        return duration((finished - started).total_seconds() * 1000)
+    since = started.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    running = (datetime.now(UTC) - started).total_seconds() * 1000
+    return format_html('<span class="num" data-since="{}">{}</span>', since, duration(running))
+
+
+@register.simple_tag
+def share_bar(counts: Any, extra: str = "") -> SafeString:
+    """Tasks by status as one bar. `counts` has ``total`` and one number per status."""
+    values = {name: int(_member(counts, name) or 0) for name in (*SHARES, "pending", "total")}
+    total = values["total"] or sum(values[name] for name in (*SHARES, "pending"))
+    segments, start = [], 0.0
+    for name in SHARES:
+        width = 100 * values[name] / total if total else 0
+        if width:
+            segments.append((f"{start:.3f}", f"{width:.3f}", name))
+            start += width
+    label = ", ".join(f"{values[name]} {name}" for name in (*SHARES, "pending") if values[name])
+    return format_html(
+        '<svg class="bar {}" role="img" aria-label="{}" preserveAspectRatio="none">{}</svg>',
+        extra,
+        f"{label or 'no tasks yet'} of {total}",
+        format_html_join(
+            "",
+            '<rect class="st-{2}" x="{0}%" width="{1}%" height="100%"></rect>',
+            segments,
+        ),
+    )
+
+
+def _member(subject: Any, name: str) -> Any:
+    if isinstance(subject, dict):
+        return subject.get(name)
+    return getattr(subject, f"tasks_{name}", None)
+
+
+@register.filter
+def pretty_json(value: Any) -> str:
+    """JSON for people; the template escapes it."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+@register.filter
+def initials(name: str) -> str:
+    """The first letter of an account's name, for its avatar."""
+    return (str(name) or "?")[:1]
+
+
+@register.filter
+def at(mapping: Any, key: Any) -> Any:
+    """``mapping[key]``, or nothing: templates cannot look up a variable key."""
+    return mapping.get(key) if hasattr(mapping, "get") else None
+
+
+@register.filter
+def split_words(text: str) -> list[str]:
+    """The words of a constant, to loop over."""
+    return text.split()
+
+
+@register.simple_tag
+def status_icon(status: str) -> SafeString:
+    """The icon of a status alone; its word must stand beside it."""
+    return icon(STATUSES.get(str(status).upper(), UNKNOWN)[1])
+
+
+@register.filter
+def slot(row: Any, index: int) -> Any:
+    """``row[index]``, or nothing when the row is shorter."""
+    return row[index] if isinstance(row, list) and index < len(row) else None
