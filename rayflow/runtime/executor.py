@@ -124,7 +124,7 @@ class WorkflowRunner:
         if token == self._token and self.state.in_flight.get(task_id) == attempt:
             fact = Fact(Kind.STARTED, task_id, attempt)
             self._put(
-                lambda: [fact] if self.state.in_flight.get(task_id) == attempt else [],
+                lambda: [fact] if task_id in self._handles else [],  # else its outcome came first
                 is_alone=False,
             )
 

@@ -30,7 +30,7 @@ def counted(ledger: str, links: int = 16, seconds: float = 0.25) -> Any:
     return link[0]
 
 
-@ray.remote
+@ray.remote(num_cpus=0)  # waiting must not keep others from running
 def hold(flag: str) -> str:
     while not Path(flag).exists():
         time.sleep(0.05)

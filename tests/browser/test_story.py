@@ -1,0 +1,231 @@
+"""The main story, by hand as far as a browser goes: a real instance, a real Ray, a real Chromium.
+
+An operator launches a training, watches it live, kills its processes, reads its result; then cancels,
+resumes and deletes workflows from the page, through the API and from the admin.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.acceptance.conftest import Instance, rayflow, wait_until
+
+PASSWORD = "a-password-for-the-story"
+FLOWS = Path(__file__).parents[1] / "acceptance" / "flows.py"
+PATIENCE = 60_000  # milliseconds; Ray starts its first workers on a busy machine
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory, browser_files: None) -> Iterator[Instance]:
+    """A whole RayFlow with the example definitions and those of the acceptance tests."""
+    whole = Instance(tmp_path_factory.mktemp("story") / "data")
+    try:
+        whole.start(
+            RAYFLOW_OPERATOR_PASSWORD=PASSWORD,
+            RAYFLOW_FLOWS=f"examples.digits_training,{FLOWS}",
+        )
+        yield whole
+    finally:
+        whole.destroy()
+
+
+@pytest.fixture(scope="module")
+def server(instance: Instance) -> str:
+    """The address that the pages are opened at."""
+    return instance.url
+
+
+@pytest.fixture
+def operator(page: Page) -> Page:
+    """The tab of an operator who has logged in as people do."""
+    page.context.set_default_timeout(PATIENCE)
+    page.goto("/login/")
+    page.get_by_label("Username").fill("operator")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    return page
+
+
+@pytest.fixture
+def api(instance: Instance) -> Iterator[httpx.Client]:
+    """A program's client with a token that may write."""
+    made = rayflow(
+        "token", "create", "story", "--user", "operator", "--scope", "write",
+        "--data-dir", str(instance.folder),
+    )  # fmt: skip
+    headers = {"Authorization": f"Bearer {made.stdout.strip()}"}
+    with httpx.Client(base_url=f"{instance.url}/api/v1/", headers=headers) as client:
+        yield client
+
+
+def launch_training(page: Page, workflow_id: str, folds: int) -> None:
+    """Fill the generated form: thirteen sets of hyper-parameters, one seed."""
+    page.goto("/launch/")
+    page.get_by_role("link", name="digits_training").first.click()
+    page.get_by_label("SVC: C").fill("0.5\n1.0\n5.0\n20.0")
+    page.get_by_label("SVC: gamma").fill("0.0003\n0.001\n0.003")
+    page.get_by_label("Forest: trees").fill("30")
+    page.get_by_label("Forest: depth").fill("8")
+    page.get_by_label("Folds").fill(str(folds))
+    page.get_by_label("Seeds").fill("0")
+    page.get_by_label("Workflow id").fill(workflow_id)
+    page.get_by_role("button", name="Launch").click()
+    expect(page.get_by_role("heading", name=workflow_id)).to_be_visible()
+
+
+def expect_status(page: Page, status: str) -> None:
+    badge = page.locator("#status")
+    expect(badge).to_have_attribute("data-status", status, timeout=PATIENCE)
+
+
+def wait_for_status(api: httpx.Client, workflow_id: str, status: str) -> None:
+    def has_it() -> bool:
+        response = api.get(f"workflows/{workflow_id}/status/")
+        return response.status_code == 200 and response.json()["status"] == status
+
+    wait_until(has_it, what=f"{workflow_id} to be {status}")
+
+
+def start(api: httpx.Client, definition: str, workflow_id: str, **params: str) -> None:
+    body = {"definition": definition, "params": params, "workflow_id": workflow_id}
+    assert api.post("workflows/", json=body).status_code == 202
+
+
+def confirm(page: Page, verb: str) -> None:
+    """Ask for an action on the page of a workflow and confirm it in the dialog."""
+    page.get_by_role("link", name=verb, exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name=re.compile(verb)).click()
+
+
+def test_a_training_is_launched_watched_live_and_its_result_read(operator: Page) -> None:
+    launch_training(operator, "training", folds=3)
+    operator.evaluate("window.neverReloaded = true")
+
+    expect(operator.get_by_text(re.compile(r"[1-9]\d* of 45 tasks done"))).to_be_visible(
+        timeout=PATIENCE
+    )
+    expect_status(operator, "SUCCESSFUL")
+    expect(operator.get_by_text("45 of 45 tasks done")).to_be_visible()
+    assert operator.evaluate("window.neverReloaded"), "the page was loaded anew"
+    output = operator.get_by_role("region", name="Value as JSON").first
+    expect(output).to_contain_text('"accuracy": 0.9')
+    expect(operator.get_by_role("columnheader", name="accuracy")).to_be_visible()
+
+
+def test_a_training_whose_processes_are_killed_ends_all_the_same(
+    operator: Page, instance: Instance
+) -> None:
+    launch_training(operator, "assailed", folds=6)
+    expect(operator.get_by_text(re.compile(r"([4-9]|\d\d) of 84 tasks done"))).to_be_visible(
+        timeout=PATIENCE
+    )
+
+    killed = 0
+    for process in instance.processes():
+        if process.name().startswith("ray::fit") or _title(process).startswith("ray::fit"):
+            process.kill()
+            killed += 1
+
+    assert killed, "no fit was running"
+    expect_status(operator, "SUCCESSFUL")
+    expect(operator.get_by_text("84 of 84 tasks done")).to_be_visible()
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def test_workflows_are_canceled_resumed_and_deleted_from_their_pages(
+    operator: Page, api: httpx.Client, tmp_path: Path
+) -> None:
+    start(api, "held", "page-held", flag=str(tmp_path / "never"))
+    wait_for_status(api, "page-held", "RUNNING")
+    operator.goto("/workflows/page-held/")
+    confirm(operator, "Cancel")
+    expect_status(operator, "CANCELED")
+    confirm(operator, "Delete")
+    expect(operator.get_by_role("heading", name="Workflows", exact=True)).to_be_visible()
+    wait_until(lambda: api.get("workflows/page-held/").status_code == 404, what="the delete")
+
+    needed = tmp_path / "needed"
+    start(api, "fragile", "page-fragile", path=str(needed))
+    wait_for_status(api, "page-fragile", "FAILED")
+    operator.goto("/workflows/page-fragile/")
+    expect(operator.get_by_text("FileNotFoundError").first).to_be_visible()
+    needed.touch()
+    confirm(operator, "Resume")
+    expect_status(operator, "SUCCESSFUL")
+
+
+def test_workflows_are_canceled_resumed_and_deleted_through_the_api(
+    api: httpx.Client, tmp_path: Path
+) -> None:
+    start(api, "held", "api-held", flag=str(tmp_path / "never"))
+    wait_for_status(api, "api-held", "RUNNING")
+    assert api.post("workflows/api-held/actions/resume/").status_code == 409
+    assert api.delete("workflows/api-held/").status_code == 409
+    assert api.post("workflows/api-held/actions/cancel/").status_code == 202
+    wait_for_status(api, "api-held", "CANCELED")
+    assert api.delete("workflows/api-held/").status_code == 202
+    wait_until(lambda: api.get("workflows/api-held/").status_code == 404, what="the delete")
+
+    needed = tmp_path / "needed"
+    start(api, "fragile", "api-fragile", path=str(needed))
+    wait_for_status(api, "api-fragile", "FAILED")
+    needed.touch()
+    assert api.post("workflows/api-fragile/actions/resume/").status_code == 202
+    wait_for_status(api, "api-fragile", "SUCCESSFUL")
+    assert '"found"' in api.get("workflows/api-fragile/output/").text
+
+
+def admin_action(page: Page, ids: str, action: str, count: int) -> None:
+    """Select every row that a search finds and confirm a bulk action on them."""
+    page.goto(f"/admin/workflows_app/workflow/?q={ids}")
+    page.locator("#action-toggle").check()
+    page.get_by_label("Action:").select_option(label=action)
+    page.get_by_role("button", name="Go").click()
+    expect(page.get_by_text(f"{count} of {count} selected workflows")).to_be_visible()
+    page.get_by_label(re.compile("Reason")).fill("a part of the story")
+    number = page.get_by_label(re.compile("Type .* to confirm"))
+    if number.count():
+        number.fill(str(count))
+    page.locator(".submit-row [type=submit]").click()
+
+
+def test_workflows_are_canceled_resumed_and_deleted_from_the_admin(
+    operator: Page, api: httpx.Client, tmp_path: Path
+) -> None:
+    needed = tmp_path / "needed"
+    for number in range(3):
+        start(api, "held", f"admin-held-{number}", flag=str(tmp_path / "never"))
+        start(api, "fragile", f"admin-fragile-{number}", path=str(needed))
+    for number in range(3):
+        wait_for_status(api, f"admin-fragile-{number}", "FAILED")
+    needed.touch()
+
+    admin_action(operator, "admin-fragile", "Resume including failed", 3)
+    for number in range(3):
+        wait_for_status(api, f"admin-fragile-{number}", "SUCCESSFUL")
+    for number in range(3):
+        wait_for_status(api, f"admin-held-{number}", "RUNNING")
+    admin_action(operator, "admin-held", "Cancel", 3)
+    for number in range(3):
+        wait_for_status(api, f"admin-held-{number}", "CANCELED")
+    admin_action(operator, "admin-", "Delete with storage", 6)
+    wait_until(
+        lambda: not api.get("workflows/", params={"q": "admin-"}).json()["items"],
+        what="six deletions",
+    )
