@@ -124,15 +124,14 @@ class LocalStore(Store):
         """Create ``folder`` and make every new level durable in its parent."""
         missing = []
         while not folder.is_dir():
-            if folder.exists():
-                raise NotADirectoryError(f"{folder} is a file where a folder is needed")
             missing.append(folder)
             folder = folder.parent
         for new in reversed(missing):
             try:
                 new.mkdir(exist_ok=True)
-            except FileExistsError:  # says nothing about the key that is to be created
-                raise NotADirectoryError(errno.ENOTDIR, "A file is in the way", str(new)) from None
+            except FileExistsError:  # no folder, even now: others may be making it as well
+                reason = "a file where a folder is needed"
+                raise NotADirectoryError(errno.ENOTDIR, reason, str(new)) from None
             _sync_folder(new.parent)
 
     @contextmanager
