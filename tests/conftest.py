@@ -5,9 +5,12 @@ Quick tiers run first, so that a broken rule is reported in seconds and not afte
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each poll hides what failed
 
 TESTS = Path(__file__).parent
 TIERS = ("unit", "storage", "engine", "crash", "web", "browser", "acceptance")

@@ -195,7 +195,7 @@ def admin_action(page: Page, ids: str, action: str, count: int) -> None:
     """Select every row that a search finds and confirm a bulk action on them."""
     page.goto(f"/admin/workflows_app/workflow/?q={ids}")
     page.locator("#action-toggle").check()
-    page.get_by_label("Action:").select_option(label=action)
+    page.get_by_label("Action:").select_option(label=f"{action}…")
     page.get_by_role("button", name="Go").click()
     expect(page.get_by_text(f"{count} of {count} selected workflows")).to_be_visible()
     page.get_by_label(re.compile("Reason")).fill("a part of the story")
