@@ -12,7 +12,7 @@ import ray
 
 from rayflow import context
 from rayflow.config import NAMESPACE, Limits, default_storage
-from rayflow.errors import EngineUnavailableError, RootInUseError, StorageError
+from rayflow.errors import EngineUnavailableError, RootInUseError, StorageError, WorkflowError
 from rayflow.runtime.code import CodeStore
 from rayflow.runtime.engine import Engine
 from rayflow.storage.root import open_store
@@ -59,6 +59,10 @@ def answered(ref: Any) -> Any:
     """
     try:
         return ray.get(ref)
+    except ray.exceptions.RaySystemError as error:
+        # A value that cannot be read raises while Ray unpickles it here; say what it said.
+        cause = getattr(error, "client_exc", None)
+        raise (cause if isinstance(cause, WorkflowError) else error) from None
     except (ray.exceptions.RayActorError, ConnectionError) as error:
         raise EngineUnavailableError(
             f"The engine did not answer: {error}. Look at the Ray cluster, then try again."
