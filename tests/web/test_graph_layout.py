@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from itertools import pairwise
 
@@ -42,6 +43,18 @@ def test_any_graph_is_drawn_whole_inside_its_frame_and_without_overlap(
     places = sorted((box.x, box.y) for box in layout.boxes)
     for (x1, y1), (x2, y2) in pairwise(places):
         assert x2 >= x1 + WIDTH or y2 >= y1 + HEIGHT or (x1 == x2 and abs(y1 - y2) >= HEIGHT)
+
+
+def test_a_long_edge_runs_beside_the_boxes_it_passes() -> None:
+    names = ["load", "fit", "pick", "report"]
+    edges = {("load", "fit"): 1, ("fit", "pick"): 1, ("pick", "report"): 1, ("load", "report"): 1}
+    layout = lay_out(names, edges)
+    box = {each.name: each for each in layout.boxes}
+    (long,) = [line for line in layout.lines if line.target == "report" and line.source == "load"]
+    levels = [float(y) for y in re.findall(r"([\d.]+)H", long.path)]
+    assert len(levels) == 2
+    for name, level in zip(("fit", "pick"), levels, strict=True):
+        assert not box[name].y <= level <= box[name].y + HEIGHT
 
 
 def test_an_empty_workflow_has_an_empty_drawing() -> None:

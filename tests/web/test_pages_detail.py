@@ -77,6 +77,29 @@ def test_a_table_as_output_is_shown_as_a_table_that_says_what_is_left_out(operat
     assert "12 \N{MULTIPLICATION SIGN} 4" in text
 
 
+def test_a_table_inside_the_output_is_shown_below_it(operator: User) -> None:
+    preview = {"type": "dict", "size": 99, "shape": None, "text": None, "table": None,
+               "json": {"best": 0.98, "metrics": "<table of 12 rows>"}, "truncated": False,
+               "parts": [{"name": "metrics", "preview": factories.TABLE_PREVIEW}]}  # fmt: skip
+    factories.workflow("wf", output_preview=preview)
+    text = text_of(signed_in(operator).get("/workflows/wf/"))
+    check_markup(text)
+    assert "&quot;best&quot;: 0.98" in text
+    assert ">metrics</h3>" in text
+    assert "mean_accuracy" in text
+    assert "8 of 12 rows" in text
+
+
+def test_a_value_nested_without_end_does_not_break_the_page(operator: User) -> None:
+    deep: list[object] = []
+    for _ in range(700):
+        deep = [deep]
+    factories.workflow("wf", user_metadata={"deep": deep})
+    response = signed_in(operator).get("/workflows/wf/")
+    assert response.status_code == 200
+    assert "nested too deeply to be shown" in text_of(response)
+
+
 @pytest.mark.parametrize(
     ("preview", "words"),
     [

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 register = template.Library()
 
 NOTHING = "\N{EN DASH}"
+LONGEST_LINE = 60
 
 # One row per status: CSS class, icon, words.
 STATUSES = {
@@ -201,8 +202,30 @@ def _member(subject: Any, name: str) -> Any:
 
 @register.filter
 def pretty_json(value: Any) -> str:
-    """JSON for people; the template escapes it."""
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    """JSON for people: indented, but a short list of plain values stays on one line."""
+    try:
+        return _pretty(value, "")
+    except RecursionError:
+        return "nested too deeply to be shown"
+
+
+def _pretty(value: Any, indent: str) -> str:
+    deeper = indent + "  "
+    if isinstance(value, dict) and value:
+        rows = [
+            f"{deeper}{_plain(str(key))}: {_pretty(each, deeper)}" for key, each in value.items()
+        ]
+        return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
+    if isinstance(value, list) and value:
+        line = f"[{', '.join(map(_plain, value))}]"
+        if len(line) <= LONGEST_LINE and not any(isinstance(each, dict | list) for each in value):
+            return line
+        return "[\n" + ",\n".join(deeper + _pretty(each, deeper) for each in value) + f"\n{indent}]"
+    return _plain(value)
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 @register.filter
