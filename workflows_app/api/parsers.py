@@ -11,7 +11,7 @@ from django.conf import settings
 from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.parsers import BaseParser
 
-from workflows_app.api.problems import join
+from workflows_app.api.pointers import join
 from workflows_app.problems import Problem
 
 MAX_DEPTH = 64

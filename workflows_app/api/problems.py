@@ -16,6 +16,7 @@ from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions
 
+from workflows_app.api.pointers import join
 from workflows_app.middleware import current_request_id
 from workflows_app.problems import Problem
 
@@ -184,8 +185,3 @@ def _pointers(detail: Any, pointer: str) -> list[dict[str, str]]:
             for error in _pointers(value, join(pointer, index) if nested else pointer)
         ]
     return [{"pointer": pointer, "detail": str(detail)}]
-
-
-def join(pointer: str, key: object) -> str:
-    """Append one reference token to a JSON pointer, escaped as RFC 6901 asks."""
-    return f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}"
