@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,13 +25,13 @@ import pyarrow.compute as pc
 import ray
 from pydantic import Field
 from ray.dag import DAGNode
-from sklearn.base import ClassifierMixin
-from sklearn.datasets import load_digits
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.model_selection import StratifiedKFold, train_test_split
-from sklearn.svm import SVC
 
 from rayflow import workflow
+
+if TYPE_CHECKING:
+    # Loading scikit-learn takes seconds. Only the tasks need it, so it is imported where it is used,
+    # and whoever merely reads the definition (the launch form, the start of an instance) does not wait.
+    from sklearn.base import ClassifierMixin
 
 Settings = dict[str, Any]
 Data = dict[str, np.ndarray]
@@ -107,6 +107,9 @@ def label(settings: Settings) -> str:
 
 
 def make_classifier(settings: Settings, seed: int) -> ClassifierMixin:
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.svm import SVC
+
     arguments = {key: value for key, value in settings.items() if key != "estimator"}
     if settings["estimator"] == "svc":
         return SVC(**arguments)
@@ -118,6 +121,9 @@ def make_classifier(settings: Settings, seed: int) -> ClassifierMixin:
 @ray.remote
 def load_data(test_size: float, seed: int) -> Data:
     """Load the images once; every fit reads them from Ray's object store."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     pixels, digits = load_digits(return_X_y=True)
     parts = train_test_split(
         pixels, digits, test_size=test_size, random_state=seed, stratify=digits
@@ -129,6 +135,8 @@ def load_data(test_size: float, seed: int) -> Data:
 @ray.remote
 def fit_fold(data: Data, settings: Settings, seed: int, fold: int, folds: int) -> dict[str, Any]:
     """Fit one combination on all folds but one and score it on that one."""
+    from sklearn.model_selection import StratifiedKFold
+
     x, y = data["x_train"], data["y_train"]
     splits = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed).split(x, y)
     train, held_out = next(itertools.islice(splits, fold, None))
