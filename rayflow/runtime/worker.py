@@ -18,7 +18,6 @@ from rayflow.core.outcomes import Outcome
 from rayflow.dag import Slot, translate
 from rayflow.errors import (
     CodeUnavailableError,
-    DataLoadError,
     DataSaveError,
     SerializationError,
     TaskLostError,
@@ -90,7 +89,7 @@ class _Attempt:
         try:
             function = code.load(call.storage, call.function)
             args, kwargs = self._arguments()
-        except (CodeUnavailableError, DataLoadError) as error:
+        except Exception as error:
             return self._lost(error)
         try:
             value = function(*args, **kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 from pathlib import Path
@@ -207,3 +208,19 @@ def test_checkpoint_false_recomputes_only_what_is_needed(tmp_path: Path) -> None
     assert workflow.resume("volatile") == 2
     with pytest.raises(ValueError, match="no stored output"):
         workflow.get_output("volatile", task_id="cheap")
+
+
+def test_an_argument_whose_module_no_worker_has_is_a_failure_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_here.py").write_text("class Thing:\n    pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = importlib.import_module("only_here")
+
+    @ray.remote(max_retries=1)
+    def take(thing: Any) -> str:
+        return type(thing).__name__
+
+    with pytest.raises(workflow.WorkflowExecutionError, match="only_here"):
+        workflow.run(take.bind(module.Thing()), workflow_id="homesick")
+    assert workflow.get_status("homesick") == workflow.RESUMABLE
