@@ -50,8 +50,15 @@ def overflow(page: Page, where: str) -> list[str]:
     return [f"{where}: {width} px wider than the window"] if width > 0 else []
 
 
+# Spinners never end; everything else that moves does.
+SETTLED = """Promise.allSettled(document.getAnimations()
+  .filter((each) => each.effect.getComputedTiming().iterations !== Infinity)
+  .map((each) => each.finished))"""
+
+
 def violations(page: Page, where: str) -> list[str]:
-    """What axe finds wrong, whatever its weight."""
+    """What axe finds wrong, whatever its weight, once nothing fades in or out any more."""
+    page.evaluate(SETTLED)
     return [
         f"{where}: {each['id']}: {each['help']} {[node['target'] for node in each['nodes'][:3]]}"
         for each in Axe().run(page).response["violations"]

@@ -56,7 +56,7 @@ def engine_pid(root: str) -> int:
     return int(owner["cluster"].rpartition(":")[2])
 
 
-def test_a_run_survives_kills_of_its_task_processes(engine: Any, tmp_path: Path) -> None:
+def test_a_run_survives_kills_of_its_task_processes(engine: str, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     ref = workflow.run_async(build(ledger), workflow_id="workers-die")
     for victim in ("link-2", "link-6", "wide-1"):
@@ -64,7 +64,7 @@ def test_a_run_survives_kills_of_its_task_processes(engine: Any, tmp_path: Path)
         os.kill(process_of(ledger, victim), signal.SIGKILL)
 
     assert ray.get(ref) == 13 * 8 + 1
-    assert_nothing_recorded_ran_again(engine.storage, "workers-die", ledger)
+    assert_nothing_recorded_ran_again(engine, "workers-die", ledger)
 
 
 def test_a_run_survives_kills_of_the_engine(own_engine: Callable[..., str], tmp_path: Path) -> None:
@@ -127,8 +127,8 @@ def driver(*arguments: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def test_a_run_survives_its_driver(engine: Any, tmp_path: Path) -> None:
-    ledger, root = tmp_path / "ledger", engine.storage
+def test_a_run_survives_its_driver(engine: str, tmp_path: Path) -> None:
+    ledger, root = tmp_path / "ledger", engine
     address = ray.get_runtime_context().gcs_address
     with driver("start", root, str(ledger), address) as process:
         until(lambda: has_run(ledger, "link-1"))

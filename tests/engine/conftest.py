@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +27,11 @@ def session_root(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> str
     return str(tmp_path_factory.mktemp("root"))
 
 
-@dataclass(frozen=True)
-class Connected:
-    """What a test needs to know of the engine it talks to: the path of its storage root."""
-
-    storage: str
-
-
 @pytest.fixture
-def engine(session_root: str) -> Iterator[Connected]:
-    """Connect to the engine of the shared root. Use workflow ids of your own."""
+def engine(session_root: str) -> Iterator[str]:
+    """Connect to the engine of the shared root; returns its path. Use workflow ids of your own."""
     workflow.init(session_root)
-    yield Connected(session_root)
+    yield session_root
     api.disconnect()
 
 

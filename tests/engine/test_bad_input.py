@@ -13,7 +13,6 @@ from ray.dag import InputNode
 
 from rayflow import workflow
 from rayflow.errors import InvalidWorkflowIdError, SerializationError, StorageError
-from tests.engine.conftest import Connected
 
 
 @ray.remote
@@ -22,7 +21,7 @@ def one(value: Any = 1) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def unchanged(engine: Connected) -> Any:
+def unchanged(engine: str) -> Any:
     """No refused input may leave a workflow behind."""
     before = workflow.list_all()
     yield
@@ -111,7 +110,7 @@ def test_a_storage_that_cannot_be_written_is_refused(
 
 
 def test_options_that_cannot_be_stored_are_refused() -> None:
-    strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy("x" * 56, soft=True)
+    strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy("a" * 56, soft=True)
     with pytest.raises(ValueError, match="scheduling_strategy"):
         workflow.run(one.options(scheduling_strategy=strategy).bind())
     with pytest.raises(ValueError, match="retry_exceptions"):

@@ -11,7 +11,6 @@ import ray
 
 from rayflow import workflow
 from rayflow.errors import DataLoadError, JournalCorruptError
-from tests.engine.conftest import Connected
 
 
 @ray.remote
@@ -44,10 +43,10 @@ def only(files: Any) -> Path:
 
 
 def test_a_damaged_journal_is_never_loaded_and_harms_nobody_else(
-    engine: Connected, tmp_path: Path
+    engine: str, tmp_path: Path
 ) -> None:
     fail_once("damaged-journal", tmp_path / "flag")
-    journal = only(Path(engine.storage).glob("workflows/*/damaged-journal/journal/*.arrows"))
+    journal = only(Path(engine).glob("workflows/*/damaged-journal/journal/*.arrows"))
     whole = journal.read_bytes()
     journal.write_bytes(whole[:900] + bytes(64) + whole[964:])
 
@@ -64,9 +63,9 @@ def test_a_damaged_journal_is_never_loaded_and_harms_nobody_else(
     assert workflow.resume("damaged-journal") == 100_000
 
 
-def test_a_damaged_value_is_never_decoded(engine: Connected, tmp_path: Path) -> None:
+def test_a_damaged_value_is_never_decoded(engine: str, tmp_path: Path) -> None:
     fail_once("damaged-value", tmp_path / "flag")
-    value = only(Path(engine.storage).glob("workflows/*/damaged-value/values/*large*/*"))
+    value = only(Path(engine).glob("workflows/*/damaged-value/values/*large*/*"))
     whole = value.read_bytes()
     value.write_bytes(b"X" + whole[1:])
 

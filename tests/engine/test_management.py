@@ -11,7 +11,6 @@ import pytest
 import ray
 
 from rayflow import workflow
-from tests.engine.conftest import Connected
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -88,11 +87,11 @@ def test_cancel_leaves_a_finished_workflow_alone_and_refuses_an_unknown_one() ->
     assert "never-was" not in dict(workflow.list_all())
 
 
-def test_delete_removes_everything_and_frees_the_id(engine: Connected) -> None:
+def test_delete_removes_everything_and_frees_the_id(engine: str) -> None:
     workflow.run(one.bind(), workflow_id="short-lived")
     workflow.delete("short-lived")
 
-    assert not list(Path(engine.storage).glob("workflows/*/short-lived"))
+    assert not list(Path(engine).glob("workflows/*/short-lived"))
     assert "short-lived" not in dict(workflow.list_all())
     with pytest.raises(workflow.exceptions.WorkflowNotFoundError):
         workflow.get_status("short-lived")

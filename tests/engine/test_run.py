@@ -12,7 +12,6 @@ import ray
 from ray.dag import InputNode
 
 from rayflow import workflow
-from tests.engine.conftest import Connected
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -136,7 +135,7 @@ def test_a_continuation_replaces_the_task() -> None:
     assert workflow.get_output("countdown", task_id="start") == "liftoff"
 
 
-def test_large_arrays_flow_without_a_copy_in_the_journal(engine: Connected) -> None:
+def test_large_arrays_flow_without_a_copy_in_the_journal(engine: str) -> None:
     @ray.remote
     def make() -> Any:
         return np.arange(1_000_000)
@@ -148,7 +147,7 @@ def test_large_arrays_flow_without_a_copy_in_the_journal(engine: Connected) -> N
     made = make.options(**workflow.options(task_id="make")).bind()
     assert workflow.run(add_up.bind(made), workflow_id="arrays") == 499999500000
     assert workflow.get_output("arrays", task_id="make").shape == (1_000_000,)
-    journals = list(Path(engine.storage).glob("workflows/*/arrays/journal/*"))
+    journals = list(Path(engine).glob("workflows/*/arrays/journal/*"))
     assert sum(journal.stat().st_size for journal in journals) < 50_000
 
 
