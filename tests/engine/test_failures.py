@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,10 @@ def test_resume_runs_only_what_has_no_checkpoint(tmp_path: Path) -> None:
     assert workflow.get_status("half") == workflow.SUCCESSFUL
 
 
-def test_resume_all_takes_failed_workflows_only_on_request(tmp_path: Path) -> None:
+def test_resume_all_takes_failed_workflows_only_on_request(
+    own_engine: Callable[..., str], tmp_path: Path
+) -> None:
+    own_engine()  # on the shared root it would set going what other tests have left
     flag = tmp_path / "flag"
 
     @ray.remote
