@@ -24,6 +24,7 @@ from rayflow.core.records import WorkflowStatus
 from rayflow.definitions import definition
 from rayflow.errors import WorkflowCancellationError, WorkflowError, WorkflowExecutionError
 from rayflow.options import options
+from rayflow.retry import Retry
 
 NONE = WorkflowStatus.NONE
 PENDING = WorkflowStatus.PENDING
@@ -51,6 +52,7 @@ __all__ = [
     "get_output_async",
     # writing workflows
     "options",
+    "Retry",
     "continuation",
     "artifact",
     "definition",

@@ -25,6 +25,7 @@ from rayflow.testing.memory_store import MemoryStore
 
 START = 1_700_000_000.0
 TICKS = 20_000
+SOON = 10  # turns of the event loop; attempts that are under way take fewer
 
 
 class NeverEndsError(AssertionError):
@@ -46,6 +47,14 @@ class FakeClock:
         """Let the time pass at once."""
         self._now += seconds
         await asyncio.sleep(0)
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> None:
+        """Let the time pass unless something happens soon."""
+        for _ in range(SOON):
+            if event.is_set():
+                return
+            await asyncio.sleep(0)
+        self._now += seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +82,10 @@ def unstored(value: StoredValue) -> Any:
 
 
 def node(function: str, *upstream: int, arguments: Any = None, **options: Any) -> Node:
-    """A node of a graph that calls the body ``function``; ``options`` as in :class:`TaskOptions`."""
+    """A node of a graph that calls the body ``function``; ``options`` as in :class:`TaskOptions`.
+
+    Here a ``judge`` is the names of the exceptions that are worth another attempt.
+    """
     return Node(function, function, stored(arguments), upstream, TaskOptions(**options))
 
 
@@ -143,7 +155,9 @@ class FakeSubmitter:
             value = self._bodies[call.function](Attempt(call, unstored(call.args), inputs))
         except Exception as error:  # noqa: BLE001 - what a body raises is its outcome
             described = {"type": type(error).__name__, "message": str(error), "traceback": None}
-            return Outcome("error", value=stored((None, error)), error=described)
+            retryable = call.judge is None or type(error).__name__ in call.judge.split()
+            value = stored((None, error))
+            return Outcome("error", value=value, error=described, retryable=retryable)
         if isinstance(value, Graph):
             return Outcome("graph", graph=value)
         result = stored((value, None) if call.catches else value)

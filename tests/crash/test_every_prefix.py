@@ -16,6 +16,7 @@ import pytest
 from rayflow.core.graph import Graph
 from rayflow.core.records import WorkflowStatus
 from rayflow.core.state import TaskStatus, WorkflowState, fold
+from rayflow.retry import Retry
 from rayflow.runtime import intake
 from rayflow.runtime.intake import Opened, Submission
 from rayflow.storage.journal import Journal
@@ -72,6 +73,8 @@ BODIES = {
     body.__name__: body for body in (add, flaky, broken, count_errors, countdown, hope, spread)
 }
 
+RETRY = Retry(max_attempts=3, initial=5.0, jitter=0.5).describe()
+
 WORKFLOWS: dict[str, tuple[tuple[Any, ...], int]] = {
     "chain": ((node("add", arguments=1), node("add", 0), node("add", 1)), 1),
     "fan": (
@@ -81,6 +84,15 @@ WORKFLOWS: dict[str, tuple[tuple[Any, ...], int]] = {
     "retry": (
         (node("flaky", arguments=7, max_retries=3, retry_exceptions=True), node("add", 0)),
         7,
+    ),
+    "waiting retry": (
+        (
+            node("flaky", arguments=7, retry=RETRY, judge="ValueError"),
+            node("add", arguments=1, checkpoint=False),
+            node("flaky", 1, arguments=1, retry=RETRY),
+            node("add", 0, 2),
+        ),
+        9,
     ),
     "caught": ((node("broken", catch_exceptions=True), node("count_errors", 0)), 1),
     "caught below": ((node("hope", catch_exceptions=True), node("count_errors", 0)), 1),
