@@ -19,6 +19,7 @@ from rayflow.api import (
     resume_async,
     run,
     run_async,
+    suspend,
 )
 from rayflow.core.records import WorkflowStatus
 from rayflow.definitions import definition
@@ -43,6 +44,7 @@ __all__ = [
     "resume_async",
     "resume_all",
     "cancel",
+    "suspend",
     "delete",
     # looking
     "list_all",

@@ -49,6 +49,8 @@ def facts_of(
         return [_succeeded(task, attempt, outcome)]
     if outcome.kind == "graph":
         return _continued(state, task, attempt, outcome)
+    if outcome.kind == "stopped" and state.suspend_requested and not state.cancel_requested:
+        return []  # it runs again when the workflow is resumed
     if outcome.kind == "stopped":
         return [Fact(Kind.TASK_CANCELED, task_id, attempt, {"reason": "stopped"})]
     return _failed(state, task, attempt, outcome, now)

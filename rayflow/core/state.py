@@ -74,6 +74,7 @@ class WorkflowState:
         self.in_flight: dict[str, int] = {}
         self.error: dict[str, Any] | None = None
         self.cancel_requested = False
+        self.suspend_requested = False
         self.last_seq = 0
         self._links: dict[str, str] = {}
 
@@ -202,8 +203,12 @@ class WorkflowState:
     def _cancel_requested(self, record: Record) -> None:
         self.cancel_requested = True
 
+    def _suspend_requested(self, record: Record) -> None:
+        self.suspend_requested = True
+
     def _resumed(self, record: Record) -> None:
         self.error = None
+        self.suspend_requested = False
         self.status = WorkflowStatus.RUNNING
         resets = [self.tasks[task_id] for task_id in record.data["reset"]]
         for task in resets:
@@ -275,6 +280,7 @@ _HANDLERS: dict[str, Callable[[WorkflowState, Record], None]] = {
     Kind.CONTINUED: WorkflowState._continued,
     Kind.TASK_CANCELED: WorkflowState._task_canceled,
     Kind.CANCEL_REQUESTED: WorkflowState._cancel_requested,
+    Kind.SUSPEND_REQUESTED: WorkflowState._suspend_requested,
     Kind.RESUMED: WorkflowState._resumed,
 }
 

@@ -134,6 +134,10 @@ class WorkflowRunner:
         """Cancel the workflow: a recorded fact, not only a signal."""
         self._put(lambda: [] if self.state.cancel_requested else [Fact(Kind.CANCEL_REQUESTED)])
 
+    def request_suspend(self) -> None:
+        """Stop the workflow so that it can be resumed: a recorded fact, not only a signal."""
+        self._put(lambda: [] if self.state.suspend_requested else [Fact(Kind.SUSPEND_REQUESTED)])
+
     def admit(self, fact: Fact) -> None:
         """A pending workflow may run now."""
         self._put(lambda: [fact])
@@ -279,7 +283,7 @@ class WorkflowRunner:
             Kind.STATUS,
             data={
                 "status": str(finish.status),
-                "reason": None,
+                "reason": finish.reason,
                 "error": finish.error,
                 "output": output.preview if output else None,
             },

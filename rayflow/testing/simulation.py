@@ -117,6 +117,12 @@ class FakeSubmitter:
         self.problems: list[str] = []
         self._bodies, self._random = bodies, Random(seed)
         self._loses, self._longest = loses, longest
+        self._act_after = -1
+        self._act: Callable[[], None] = lambda: None
+
+    def after(self, count: int, act: Callable[[], None]) -> None:
+        """Call ``act`` when ``count`` bodies have run."""
+        self._act_after, self._act = count, act
 
     def submit(
         self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
@@ -151,6 +157,8 @@ class FakeSubmitter:
             return Outcome("lost", error=_DIED)
         inputs = tuple(unstored(value) for value in call.inputs if value is not None)
         self.executed.append(call)
+        if len(self.executed) == self._act_after:
+            self._act()
         try:
             value = self._bodies[call.function](Attempt(call, unstored(call.args), inputs))
         except Exception as error:  # noqa: BLE001 - what a body raises is its outcome
@@ -193,9 +201,16 @@ async def finish(work: Coroutine[Any, Any, None], ticks: int = TICKS) -> None:
 
 
 async def run_workflow(
-    opened: Opened, submitter: FakeSubmitter, clock: FakeClock, *, window: int = 8
+    opened: Opened,
+    submitter: FakeSubmitter,
+    clock: FakeClock,
+    *,
+    window: int = 8,
+    suspend_after: int | None = None,
 ) -> WorkflowState:
     """Drive a workflow from :mod:`rayflow.runtime.intake` to its end, as the engine does.
+
+    ``suspend_after``: somebody suspends it after so many of its tasks' bodies have run.
 
     Raises:
         NeverEndsError: it does not end.
@@ -205,5 +220,7 @@ async def run_workflow(
     around = surroundings(submitter, clock, window=window)
     runner = WorkflowRunner(opened.state, opened.writer, around, "simulated")
     await runner.commit([*opened.first, status_fact(WorkflowStatus.RUNNING)])
+    if suspend_after is not None:
+        submitter.after(suspend_after, runner.request_suspend)
     await finish(runner.run())
     return runner.state

@@ -178,3 +178,33 @@ def test_a_take_over_that_crashes_after_every_change_loses_nothing(appends: bool
             assert Journal(store, ID).load()[: len(before)] == before
             state, _ = live(store, graph)
             assert state.status is WorkflowStatus.SUCCESSFUL
+
+
+@pytest.mark.parametrize("appends", [True, False], ids=["one file", "whole objects"])
+@pytest.mark.parametrize("name", ["chain", "fan", "waiting retry", "spread", "not checkpointed"])
+def test_a_suspension_survives_every_crash_and_loses_nothing(name: str, appends: bool) -> None:
+    # Given a workflow that somebody suspends when its first task's body has run
+    nodes, expected = WORKFLOWS[name]
+    graph = Graph(nodes)
+    recorded = CrashStore(MemoryStore(appends=appends))
+    submitter = FakeSubmitter(BODIES, seed=1)
+    work = run_workflow(opened(recorded, graph), submitter, FakeClock(), suspend_after=1)
+    assert asyncio.run(work).status is WorkflowStatus.RESUMABLE
+    for crash, store in crashes(recorded):
+        before = settled(store)
+        suspended = fold(Journal(store, ID).load()).suspend_requested
+        # When its owner crashes at any moment and another one takes over
+        state, submitter = live(store, graph)
+        # Then a recorded suspension stands: nothing is started
+        wanted = WorkflowStatus.RESUMABLE if suspended else WorkflowStatus.SUCCESSFUL
+        assert (crash, state.status) == (crash, wanted)
+        assert not (suspended and submitter.executed)
+        # And a resume ends it with the same result, and repeats nothing that was recorded
+        submitter = FakeSubmitter(BODIES, seed=2)
+        taken = intake.adopt(store, ID, resume=True)
+        state = asyncio.run(run_workflow(taken, submitter, FakeClock()))
+        assert (crash, state.status) == (crash, WorkflowStatus.SUCCESSFUL)
+        assert not before & {call.task_id for call in submitter.executed}
+        value = state.output.value
+        assert value is not None
+        assert (crash, unstored(value)) == (crash, expected)

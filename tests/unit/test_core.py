@@ -447,3 +447,44 @@ def test_the_core_needs_the_standard_library_alone() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+# --- suspending ------------------------------------------------------------------------------------
+
+
+def test_a_suspended_workflow_starts_nothing_stops_what_runs_and_is_resumable() -> None:
+    story = Story(node("a"), node("b"), node("c", 0, 1))
+    story.start(window=1)
+    story.tell(Fact(Kind.SUSPEND_REQUESTED))
+    assert story.plan() == [StopTask("a")]
+    assert story.end("a", Outcome("stopped")) == []
+    story.state.settle("a")
+    assert story.plan() == [Finish(WorkflowStatus.RESUMABLE, reason="suspended")]
+    story.status(WorkflowStatus.RESUMABLE)
+    assert story.plan() == []
+    story = retold(story)
+    story.tell(Fact(Kind.RESUMED, data={"reset": []}))
+    assert story.start() == ["a", "b"]
+
+
+def test_a_pending_workflow_that_is_suspended_is_resumable_at_once() -> None:
+    story = Story(node("a"))
+    story.status(WorkflowStatus.PENDING)
+    story.tell(Fact(Kind.SUSPEND_REQUESTED))
+    assert story.plan() == [Finish(WorkflowStatus.RESUMABLE, reason="suspended")]
+
+
+def test_an_end_that_came_first_is_not_turned_into_a_suspension() -> None:
+    story = Story(node("a"))
+    story.start()
+    story.tell(Fact(Kind.SUSPEND_REQUESTED))
+    story.end("a")
+    assert story.plan() == [Finish(WorkflowStatus.SUCCESSFUL)]
+    story.tell(Fact(Kind.CANCEL_REQUESTED))
+    assert story.plan() == [Finish(WorkflowStatus.CANCELED)]
+
+
+def retold(story: Story) -> Story:
+    """The same story as somebody else reads it: nothing is under way."""
+    story.state = fold(story.records)
+    return story

@@ -255,6 +255,8 @@ class World:
             await runner.commit([*opened.first, status_fact(WorkflowStatus.RUNNING)])
             if not calm and self.random.random() < 0.05:
                 asyncio.get_running_loop().call_soon(runner.request_cancel)
+            if not calm and self.random.random() < 0.1:
+                submitter.after(self.random.randrange(6), runner.request_suspend)
             await finish(runner.run())
         finally:
             self.problems += submitter.problems
