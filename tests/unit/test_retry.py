@@ -14,12 +14,13 @@ from rayflow import workflow
 from rayflow.core.graph import Graph, StoredValue, TaskOptions, task_facts
 from rayflow.core.graph import Node as GraphNode
 from rayflow.core.outcomes import Outcome, facts_of
-from rayflow.core.planner import StartTask, WakeAt, plan
+from rayflow.core.planner import StartTask, WakeAt, lost_values, plan
 from rayflow.core.records import Fact, Kind, WorkflowStatus
-from rayflow.core.state import WorkflowState
+from rayflow.core.state import WorkflowState, fold
 from rayflow.dag import translate
 from rayflow.retry import Judge, Retry
 from rayflow.runtime import code, nodes
+from tests.unit.test_core import Story, node
 from tests.unit.test_dag import MemoryEncoder
 
 VALUE = StoredValue("json", 1, 0, b"1")
@@ -39,8 +40,8 @@ class Trial:
 
     def __init__(self, retry: Retry | None, **options: Any) -> None:
         described = retry.describe() if retry else None
-        node = GraphNode("t", "f", VALUE, (), TaskOptions(retry=described, **options))
-        facts, root = task_facts(Graph((node,)), {}, {})
+        only = GraphNode("t", "f", VALUE, (), TaskOptions(retry=described, **options))
+        facts, root = task_facts(Graph((only,)), {}, {})
         running = Fact(Kind.STATUS, data={"status": str(WorkflowStatus.RUNNING), "error": None})
         self.state = WorkflowState()
         self.tell(Fact(Kind.ACCEPTED, data={"workflow_id": "w", "root": root}), *facts, running)
@@ -172,17 +173,40 @@ def test_all_spellings_keep_a_retry() -> None:
 def test_a_graph_has_the_numbers_and_the_types_travel_as_code() -> None:
     encoder = MemoryEncoder()
     listed = work.options(retry_exceptions=[OddError, KeyError])
-    [node] = translate(listed.bind(), encoder).nodes
-    assert node.options.retry_exceptions is True
-    assert node.options.judge == repr(Judge((OddError, KeyError)))
-    assert node.options.retry is None
-    [node] = translate(work.options(**workflow.options(retry=Retry())).bind(), encoder).nodes
-    assert node.options.retry == Retry().describe()
-    [node] = translate(work.options(retry_exceptions=True).bind(), encoder).nodes
-    assert node.options.judge is None
+    [made] = translate(listed.bind(), encoder).nodes
+    assert made.options.retry_exceptions is True
+    assert made.options.judge == repr(Judge((OddError, KeyError)))
+    assert made.options.retry is None
+    [made] = translate(work.options(**workflow.options(retry=Retry())).bind(), encoder).nodes
+    assert made.options.retry == Retry().describe()
+    [made] = translate(work.options(retry_exceptions=True).bind(), encoder).nodes
+    assert made.options.judge is None
 
 
 def test_a_judge_survives_the_journey() -> None:
     judge = pickle.loads(code.dump(Judge((OddError,), (KeyError,))))
     assert judge(OddError())
     assert not judge(KeyError())
+
+
+def test_a_task_that_waits_is_not_started_without_an_input_that_was_lost() -> None:
+    retry = {
+        "max_attempts": 3,
+        "system_attempts": 3,
+        "initial": 10,
+        "factor": 2,
+        "max": 60,
+        "jitter": 0,
+    }
+    story = Story(node("a", checkpoint=False), node("b", 0, retry=retry))
+    story.start()
+    story.end("a", Outcome("value", value=VALUE, checkpoint=False))
+    story.start()
+    story.fail("b")
+    story.state = fold(story.records)
+    assert lost_values(story.state) == ["a"]
+    story.tell(Fact(Kind.RESUMED, data={"reset": ["a"]}))
+    story.now = 100.0
+    assert story.start() == ["a"]
+    story.end("a", Outcome("value", value=VALUE, checkpoint=False))
+    assert story.start() == ["b"]
