@@ -187,6 +187,18 @@ def cancel(workflow_id: str) -> None:
     _connector.connect().call("cancel", validate_workflow_id(workflow_id))
 
 
+def suspend(workflow_id: str) -> None:
+    """Stop a workflow so that :func:`resume` continues it; returns when nothing of it runs any more.
+
+    It becomes RESUMABLE and its checkpoints stay; attempts that were under way run again. One that
+    waits in the queue leaves it. One that has ended stays as it is.
+
+    Raises:
+        WorkflowNotFoundError: no workflow has this id.
+    """
+    _connector.connect().call("suspend", validate_workflow_id(workflow_id))
+
+
 def delete(workflow_id: str) -> None:
     """Remove a workflow that is not running and everything stored of it.
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from rayflow.core.graph import Graph, Node, StoredValue, TaskOptions
 from rayflow.core.ids import task_name
+from rayflow.retry import Judge, Retry, check_error_types
 from rayflow.runtime import nodes
 from rayflow.runtime.nodes import Call
 
@@ -141,9 +142,26 @@ class _Translation:
                 self._encoder.function(done.call.function),
                 done.args,
                 tuple(self._done[id(u)] for u in done.upstream),
-                _options(done.call),
+                self._options(done.call),
                 done.call.options.get("metadata") or {},
             )
+        )
+
+    def _options(self, call: Call) -> TaskOptions:
+        ray_options = {k: v for k, v in call.ray_options.items() if v is not None}
+        retry: Retry | None = call.options.get("retry")
+        judge = _judge(retry, ray_options)
+        max_retries = ray_options.pop("max_retries", 3)
+        retry_exceptions = ray_options.pop("retry_exceptions", False)
+        _check_storable(call.function.__qualname__, ray_options)
+        return TaskOptions(
+            max_retries=max_retries,
+            retry_exceptions=retry_exceptions is not False,
+            catch_exceptions=call.options.get("catch_exceptions"),
+            checkpoint=call.options.get("checkpoint"),
+            ray=ray_options,
+            retry=retry.describe() if retry else None,
+            judge=None if judge is None else self._encoder.function(judge),
         )
 
     def _object(self, value: Any) -> StoredValue | None:
@@ -167,16 +185,15 @@ def _name(call: Call) -> str:
     return chosen or task_name(call.function.__module__, call.function.__qualname__)
 
 
-def _options(call: Call) -> TaskOptions:
-    ray_options = {k: v for k, v in call.ray_options.items() if v is not None}
-    _check_storable(call.function.__qualname__, ray_options)
-    return TaskOptions(
-        max_retries=ray_options.pop("max_retries", 3),
-        retry_exceptions=bool(ray_options.pop("retry_exceptions", False)),
-        catch_exceptions=call.options.get("catch_exceptions"),
-        checkpoint=call.options.get("checkpoint"),
-        ray=ray_options,
-    )
+def _judge(retry: Retry | None, ray_options: Mapping[str, Any]) -> Judge | None:
+    """Who says which exceptions are worth another attempt, if not all or none of them are."""
+    chosen = ray_options.get("retry_exceptions", False)
+    if retry is not None:
+        return retry.judge
+    if isinstance(chosen, bool):
+        return None
+    check_error_types("retry_exceptions", chosen)
+    return Judge(tuple(chosen))
 
 
 def _check_storable(task: str, ray_options: Mapping[str, Any]) -> None:
@@ -193,5 +210,3 @@ def _check_storable(task: str, ray_options: Mapping[str, Any]) -> None:
                 f"The option {name}={value!r} of task {task} cannot be stored; "
                 "use plain numbers, strings, lists and dicts."
             ) from None
-    if isinstance(ray_options.get("retry_exceptions"), list):
-        raise ValueError(f"retry_exceptions of task {task} must be True or False, not a list.")

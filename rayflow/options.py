@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
+from rayflow.retry import Retry
 from rayflow.runtime import nodes
 
-_NAMES = ("task_id", "metadata", "catch_exceptions", "checkpoint")
+_NAMES = ("task_id", "metadata", "catch_exceptions", "checkpoint", "retry")
 F = TypeVar("F")
 
 
@@ -40,8 +41,10 @@ class options(Mapping[str, Any]):
         metadata: a JSON-serialisable dict, returned by ``get_metadata``.
         catch_exceptions: the task's value becomes ``(value, None)`` or ``(None, exception)``.
         checkpoint: False keeps the result out of the storage; it is computed again if needed.
+        retry: a :class:`Retry`; it takes the place of Ray's ``max_retries`` and ``retry_exceptions``.
 
     Raises:
+        TypeError: ``retry`` is no :class:`Retry`.
         ValueError: an unknown option, or a bad value.
 
     Source: seed 002, "Setting workflow options".
@@ -77,6 +80,9 @@ def _check_types(chosen: dict[str, Any]) -> None:
     for name in ("catch_exceptions", "checkpoint"):
         if chosen.get(name) is not None and not isinstance(chosen[name], bool):
             raise ValueError(f"{name} must be True or False, not {chosen[name]!r}.")
+    retry = chosen.get("retry")
+    if retry is not None and not isinstance(retry, Retry):
+        raise TypeError(f"retry takes a workflow.Retry(...), not {retry!r}.")
     task_id = chosen.get("task_id")
     if task_id is not None and (not isinstance(task_id, str) or not task_id):
         raise ValueError(f"task_id must be a non-empty string, not {task_id!r}.")

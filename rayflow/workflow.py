@@ -19,11 +19,13 @@ from rayflow.api import (
     resume_async,
     run,
     run_async,
+    suspend,
 )
 from rayflow.core.records import WorkflowStatus
 from rayflow.definitions import definition
 from rayflow.errors import WorkflowCancellationError, WorkflowError, WorkflowExecutionError
 from rayflow.options import options
+from rayflow.retry import Retry
 
 NONE = WorkflowStatus.NONE
 PENDING = WorkflowStatus.PENDING
@@ -42,6 +44,7 @@ __all__ = [
     "resume_async",
     "resume_all",
     "cancel",
+    "suspend",
     "delete",
     # looking
     "list_all",
@@ -51,6 +54,7 @@ __all__ = [
     "get_output_async",
     # writing workflows
     "options",
+    "Retry",
     "continuation",
     "artifact",
     "definition",

@@ -89,6 +89,8 @@ def _status(draft: Draft, record: EngineRecord, now: datetime) -> None:
         and data.get("reason")
     ):
         workflow.error = {"type": "Interrupted", "message": data["reason"]}
+    if workflow.status == WorkflowStatus.RESUMABLE:
+        _stop_running_attempts(draft, now)
     if workflow.status in ENDED or workflow.pending_command == CommandKind.RESUME:
         _confirm(workflow, CommandKind.CANCEL, CommandKind.RESUME)
     if workflow.status == WorkflowStatus.CANCELED:
@@ -227,6 +229,14 @@ def _void_running_attempts(draft: Draft, now: datetime) -> None:
     for task in draft.open_tasks():
         if task.status == WorkflowStatus.RUNNING and task.replaced_by is None:
             _close_attempt(draft, task, now, status=WorkflowStatus.FAILED, cause=LOST)
+            _back_to_pending(draft, task)
+
+
+def _stop_running_attempts(draft: Draft, now: datetime) -> None:
+    """Nothing of a workflow runs when it has been suspended; its tasks wait to run again."""
+    for task in draft.open_tasks():
+        if task.status == WorkflowStatus.RUNNING and task.replaced_by is None:
+            _close_attempt(draft, task, now, status=WorkflowStatus.CANCELED)
             _back_to_pending(draft, task)
 
 

@@ -42,13 +42,19 @@ class StoredValue:
 
 @dataclass(frozen=True, slots=True)
 class TaskOptions:
-    """What a user may set for one task. ``None`` means: inherit from the creating task."""
+    """What a user may set for one task. ``None`` means: inherit from the creating task.
+
+    ``retry`` holds the numbers of a :class:`rayflow.retry.Retry`; ``judge`` is the digest of the stored
+    code that says in the worker whether an exception is worth another attempt (None: every one).
+    """
 
     max_retries: int = 3
     retry_exceptions: bool = False
     catch_exceptions: bool | None = None
     checkpoint: bool | None = None
     ray: dict[str, Any] = field(default_factory=dict)
+    retry: dict[str, Any] | None = None
+    judge: str | None = None
 
     def describe(self) -> dict[str, Any]:
         """The JSON form that goes into a record."""
@@ -58,6 +64,8 @@ class TaskOptions:
             "catch_exceptions": self.catch_exceptions,
             "checkpoint": self.checkpoint,
             "ray": self.ray,
+            "retry": self.retry,
+            "judge": self.judge,
         }
 
 

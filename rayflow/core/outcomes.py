@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from rayflow.core.graph import Graph, StoredValue, task_facts
 from rayflow.core.records import Fact, Kind
-from rayflow.core.retry import catcher, may_retry
+from rayflow.core.retry import catcher, may_retry, retry_at
 from rayflow.core.state import TaskState, TaskStatus, WorkflowState
 
 
@@ -35,8 +35,13 @@ class Outcome:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-def facts_of(state: WorkflowState, task_id: str, attempt: int, outcome: Outcome) -> list[Fact]:
-    """The facts to commit for ``outcome``. Empty when it comes too late to matter."""
+def facts_of(
+    state: WorkflowState, task_id: str, attempt: int, outcome: Outcome, now: float
+) -> list[Fact]:
+    """The facts to commit for ``outcome``. Empty when it comes too late to matter.
+
+    ``now``: Unix seconds; a wait before the next attempt is counted from it.
+    """
     task = state.tasks[task_id]
     if task.status is not TaskStatus.PENDING or state.in_flight.get(task_id) != attempt:
         return []
@@ -44,9 +49,11 @@ def facts_of(state: WorkflowState, task_id: str, attempt: int, outcome: Outcome)
         return [_succeeded(task, attempt, outcome)]
     if outcome.kind == "graph":
         return _continued(state, task, attempt, outcome)
+    if outcome.kind == "stopped" and state.suspend_requested and not state.cancel_requested:
+        return []  # it runs again when the workflow is resumed
     if outcome.kind == "stopped":
         return [Fact(Kind.TASK_CANCELED, task_id, attempt, {"reason": "stopped"})]
-    return _failed(state, task, attempt, outcome)
+    return _failed(state, task, attempt, outcome, now)
 
 
 def _succeeded(task: TaskState, attempt: int, outcome: Outcome, *, caught: bool = False) -> Fact:
@@ -77,10 +84,13 @@ def _continued(state: WorkflowState, task: TaskState, attempt: int, outcome: Out
     return [hand_over, *facts]
 
 
-def _failed(state: WorkflowState, task: TaskState, attempt: int, outcome: Outcome) -> list[Fact]:
+def _failed(
+    state: WorkflowState, task: TaskState, attempt: int, outcome: Outcome, now: float
+) -> list[Fact]:
     cause: Literal["application", "system"] = "application" if outcome.kind == "error" else "system"
     data = {"error": outcome.error, "cause": cause, "retry_at": None, **outcome.detail}
     if outcome.retryable and may_retry(task, cause):
+        data["retry_at"] = retry_at(state.workflow_id, task, attempt, cause, now)
         return [Fact(Kind.FAILED, task.task_id, attempt, {**data, "next": "retry"})]
     taker = catcher(state, task) if cause == "application" else None
     if taker is None or outcome.value is None:

@@ -32,6 +32,7 @@ class Finish:
 
     status: WorkflowStatus
     error: dict[str, Any] | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class WakeAt:
 
     time: float
 
+
+SUSPENDED = Finish(WorkflowStatus.RESUMABLE, reason="suspended")
 
 Command = StartTask | StopTask | Finish | WakeAt
 
@@ -60,6 +63,8 @@ def plan(state: WorkflowState, now: float, *, window: int) -> list[Command]:
         return _stop_or(state, Finish(_failure_status(state.error), state.error))
     if state.output.status is TaskStatus.SUCCESSFUL:
         return _stop_or(state, Finish(WorkflowStatus.SUCCESSFUL))
+    if state.suspend_requested:
+        return _stop_or(state, SUSPENDED)
     return [*_stops_of_canceled(state), *_starts(state, now, window)]
 
 
@@ -105,6 +110,8 @@ def _is_abandoned(state: WorkflowState, parent: str | None) -> bool:
 def _plan_pending(state: WorkflowState) -> list[Command]:
     if state.status is WorkflowStatus.PENDING and state.cancel_requested:
         return [Finish(WorkflowStatus.CANCELED)]
+    if state.status is WorkflowStatus.PENDING and state.suspend_requested:
+        return [SUSPENDED]
     return []
 
 

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     FAILED = "failed"
     CONTINUED = "continued"
     CANCEL_REQUESTED = "cancel_requested"
+    SUSPEND_REQUESTED = "suspend_requested"
     TASK_CANCELED = "task_canceled"
     RESUMED = "resumed"
     SEALED = "sealed"

@@ -47,7 +47,8 @@ class TaskState:
     missing: int = 0
     unread: int = 0
     attempt: int = 0
-    failures: int = 0
+    failures: int = 0  # since the last resume, for whatever cause
+    system_failures: int = 0
     retry_at: float | None = None
     value: StoredValue | None = None
     volatile: bool = False
@@ -73,6 +74,7 @@ class WorkflowState:
         self.in_flight: dict[str, int] = {}
         self.error: dict[str, Any] | None = None
         self.cancel_requested = False
+        self.suspend_requested = False
         self.last_seq = 0
         self._links: dict[str, str] = {}
 
@@ -144,8 +146,7 @@ class WorkflowState:
             upstream.dependents.append(task.task_id)
             if upstream.status is not TaskStatus.SUCCESSFUL:
                 task.missing += 1
-        if not task.missing:
-            self.ready[task.task_id] = None
+        self._schedule(task)
 
     def _status(self, record: Record) -> None:
         self.status = WorkflowStatus(record.data["status"])
@@ -168,10 +169,12 @@ class WorkflowState:
     def _failed(self, record: Record) -> None:
         task = self._about(record)
         task.failures += 1
+        task.system_failures += record.data["cause"] == "system"
         task.attempt = max(task.attempt, record.attempt or 0)
         self._forget(task.task_id)
         if record.data["next"] == "retry":
-            self._schedule(task, record.data.get("retry_at"))
+            task.retry_at = record.data.get("retry_at")
+            self._schedule(task)
         else:
             task.status = TaskStatus.FAILED
         if record.data["next"] == "final" and self.error is None:
@@ -200,21 +203,25 @@ class WorkflowState:
     def _cancel_requested(self, record: Record) -> None:
         self.cancel_requested = True
 
+    def _suspend_requested(self, record: Record) -> None:
+        self.suspend_requested = True
+
     def _resumed(self, record: Record) -> None:
         self.error = None
+        self.suspend_requested = False
         self.status = WorkflowStatus.RUNNING
         resets = [self.tasks[task_id] for task_id in record.data["reset"]]
         for task in resets:
             was_successful = task.status is TaskStatus.SUCCESSFUL
             task.status = TaskStatus.CONTINUED if task.continued_to else TaskStatus.PENDING
-            task.failures, task.value = 0, None
+            task.failures = task.system_failures = 0
+            task.value = task.retry_at = None
             self._forget(task.task_id)
             if was_successful:
                 for dependent in task.dependents:
                     self._unready(self.tasks[dependent])
         for task in resets:
-            if not task.missing and task.status is TaskStatus.PENDING:
-                self.ready[task.task_id] = None
+            self._schedule(task)
 
     def _about(self, record: Record) -> TaskState:
         assert record.task_id is not None
@@ -229,12 +236,16 @@ class WorkflowState:
     def _unready(self, task: TaskState) -> None:
         task.missing += 1
         self.ready.pop(task.task_id, None)
+        self.delayed.pop(task.task_id, None)
 
-    def _schedule(self, task: TaskState, retry_at: float | None) -> None:
-        if retry_at is None:
+    def _schedule(self, task: TaskState) -> None:
+        """Have a task that waits for nothing but its time, if it waits at all, run again."""
+        if task.missing or task.status is not TaskStatus.PENDING:
+            return
+        if task.retry_at is None:
             self.ready[task.task_id] = None
         else:
-            self.delayed[task.task_id] = retry_at
+            self.delayed[task.task_id] = task.retry_at
 
     def _resolve(self, task: TaskState, value: StoredValue | None, *, volatile: bool) -> None:
         """Give ``task`` its value, and every task that waited to be replaced by it, iteratively."""
@@ -247,8 +258,7 @@ class WorkflowState:
             for dependent_id in current.dependents:
                 dependent = self.tasks[dependent_id]
                 dependent.missing -= 1
-                if not dependent.missing and dependent.status is TaskStatus.PENDING:
-                    self.ready[dependent_id] = None
+                self._schedule(dependent)
             current = self.tasks[current.resolves] if current.resolves is not None else None
 
     def _read_inputs(self, task: TaskState) -> None:
@@ -270,6 +280,7 @@ _HANDLERS: dict[str, Callable[[WorkflowState, Record], None]] = {
     Kind.CONTINUED: WorkflowState._continued,
     Kind.TASK_CANCELED: WorkflowState._task_canceled,
     Kind.CANCEL_REQUESTED: WorkflowState._cancel_requested,
+    Kind.SUSPEND_REQUESTED: WorkflowState._suspend_requested,
     Kind.RESUMED: WorkflowState._resumed,
 }
 

@@ -8,7 +8,8 @@ import sys
 import sysconfig
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -51,27 +52,39 @@ class CodeStore:
         return digest
 
 
-def dump(function: Callable[..., Any]) -> bytes:
-    """Pickle a function; code that is not an installed package goes along by value."""
-    module = sys.modules.get(function.__module__)
+def dump(function: Any) -> bytes:
+    """Pickle a function; code that is not an installed package goes along by value.
+
+    Something else than a function names the modules of its code in an attribute ``homes``.
+    """
+    homes = getattr(function, "homes", None) or {function.__module__}
+    known = [sys.modules[name] for name in sorted(homes) if name in sys.modules]
     try:
-        with _by_value:
-            if module is None or _is_installed(module):
-                return bytes(cloudpickle.dumps(function, protocol=5))
-            already = module.__name__ in cloudpickle.list_registry_pickle_by_value()
-            if not already:
-                cloudpickle.register_pickle_by_value(module)
-            try:
-                return bytes(cloudpickle.dumps(function, protocol=5))
-            finally:
-                if not already:
-                    cloudpickle.unregister_pickle_by_value(module)
+        with _by_value, ExitStack() as stack:
+            for module in known:
+                if not _is_installed(module):
+                    stack.enter_context(_carried(module))
+            return bytes(cloudpickle.dumps(function, protocol=5))
     except Exception as error:  # objects in closures may raise anything from __reduce__
+        name = getattr(function, "__qualname__", repr(function))
         raise SerializationError(
-            f"The code of task {function.__qualname__} cannot be stored: {type(error).__name__}: "
+            f"The code of task {name} cannot be stored: {type(error).__name__}: "
             f"{error}. It probably uses an object, such as a lock or a connection, that cannot be "
             "pickled; create it inside the task."
         ) from error
+
+
+@contextmanager
+def _carried(module: ModuleType) -> Iterator[None]:
+    """Have cloudpickle take the code of ``module`` along by value."""
+    if module.__name__ in cloudpickle.list_registry_pickle_by_value():
+        yield
+        return
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
 
 
 @lru_cache(maxsize=1024)

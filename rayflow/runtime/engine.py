@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -59,6 +60,11 @@ class RealClock:
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> None:
+        """Wait for ``event``, but no longer than this."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(event.wait(), seconds)
 
 
 class Engine:
@@ -166,12 +172,7 @@ class Engine:
             WorkflowNotFoundError: no workflow has this id.
         """
         await self.start()
-        live = self._live.get(workflow_id)
-        if live is not None:
-            runner = await live.accepted()
-            if runner is not None:
-                runner.request_cancel()
-            await live.done()
+        if await self._end_live(workflow_id, WorkflowRunner.request_cancel):
             return
         entry = self._registry.entries.get(workflow_id)
         if entry is None:
@@ -180,6 +181,20 @@ class Engine:
             await self._io(lambda: intake.cancel_at_rest(self._store, workflow_id))
             await self._registry.put(workflow_id, WorkflowStatus.CANCELED)
             self._feed.ring(workflow_id)
+
+    async def suspend(self, workflow_id: str) -> None:
+        """Stop a live workflow and wait until nothing of it runs any more; it is RESUMABLE then.
+
+        One that is not live stays as it is.
+
+        Raises:
+            WorkflowNotFoundError: no workflow has this id.
+        """
+        await self.start()
+        if await self._end_live(workflow_id, WorkflowRunner.request_suspend):
+            return
+        if workflow_id not in self._registry.entries:
+            raise WorkflowNotFoundError(workflow_id)
 
     async def delete(self, workflow_id: str) -> None:
         """Remove a workflow and everything stored of it; its id is free again.
@@ -264,6 +279,17 @@ class Engine:
         live = self._live.get(workflow_id)
         if live is not None and live.runner is not None:
             live.runner.started(task_id, attempt, token)
+
+    async def _end_live(self, workflow_id: str, request: Callable[[WorkflowRunner], None]) -> bool:
+        """Ask a live workflow to end and wait until it has; False if it is not live."""
+        live = self._live.get(workflow_id)
+        if live is None:
+            return False
+        runner = await live.accepted()
+        if runner is not None:
+            request(runner)
+        await live.done()
+        return True
 
     async def _take_over(self) -> None:
         carry_on = await self._registry.take_over()

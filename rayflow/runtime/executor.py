@@ -43,6 +43,8 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None: ...
 
+    async def wait(self, event: asyncio.Event, seconds: float) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -132,6 +134,10 @@ class WorkflowRunner:
         """Cancel the workflow: a recorded fact, not only a signal."""
         self._put(lambda: [] if self.state.cancel_requested else [Fact(Kind.CANCEL_REQUESTED)])
 
+    def request_suspend(self) -> None:
+        """Stop the workflow so that it can be resumed: a recorded fact, not only a signal."""
+        self._put(lambda: [] if self.state.suspend_requested else [Fact(Kind.SUSPEND_REQUESTED)])
+
     def admit(self, fact: Fact) -> None:
         """A pending workflow may run now."""
         self._put(lambda: [fact])
@@ -160,11 +166,11 @@ class WorkflowRunner:
     async def _happened(self, wake_at: float | None) -> list[Fact]:
         """Wait until something has happened; the facts of all that has."""
         if not self._inbox:
-            timeout = None if wake_at is None else max(0.0, wake_at - self._around.clock.now())
-            try:
-                await asyncio.wait_for(self._wake.wait(), timeout)
-            except TimeoutError:
-                return []
+            if wake_at is None:
+                await self._wake.wait()
+            else:
+                clock = self._around.clock
+                await clock.wait(self._wake, max(0.0, wake_at - clock.now()))
         self._wake.clear()
         happenings, self._inbox = deque(self._inbox), []
         facts: list[Fact] = []
@@ -212,6 +218,7 @@ class WorkflowRunner:
             bool(task.options["catch_exceptions"]),
             task.options["checkpoint"] is not False,
             self._token,
+            task.options.get("judge"),
         )
         try:
             handle = self._around.submitter.submit(call, options, refs)
@@ -250,7 +257,7 @@ class WorkflowRunner:
             self._stopped.discard(task_id)
             if outcome.kind == "lost":
                 outcome = replace(outcome, kind="stopped")
-        facts = facts_of(self.state, task_id, attempt, outcome)
+        facts = facts_of(self.state, task_id, attempt, outcome, self._around.clock.now())
         if not facts:
             self.state.settle(task_id)
             return []
@@ -276,7 +283,7 @@ class WorkflowRunner:
             Kind.STATUS,
             data={
                 "status": str(finish.status),
-                "reason": None,
+                "reason": finish.reason,
                 "error": finish.error,
                 "output": output.preview if output else None,
             },

@@ -92,9 +92,9 @@ def adopt(store: Store, workflow_id: str, *, resume: bool) -> Opened:
         return Opened(state, None, [])
     writer, records = journal.claim(time.time())
     state = fold(records)
-    asked = resume or state.is_finished
-    if state.error is not None and not asked:
-        return Opened(state, writer, [])  # it had failed, and is to end so
+    asked = resume or (state.is_finished and not state.suspend_requested)
+    if (state.error is not None or state.suspend_requested) and not asked:
+        return Opened(state, writer, [])  # it had failed or been suspended, and is to end so
     again = failed_tasks(state) if asked else []
     reset = lost_values(state, again) + again
     facts = [Fact(Kind.RESUMED, data={"reset": reset})] if reset or resume else []

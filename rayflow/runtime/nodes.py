@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
 import json
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ray.dag import DAGNode, FunctionNode, InputAttributeNode, InputNode
 from ray.remote_function import RemoteFunction
+
+from rayflow.retry import Retry
+from rayflow.runtime import code
 
 # Ray has no option for other libraries any more; "_labels" is accepted by every spelling and kept
 # on the node. The key never reaches Ray: it is taken off before a task is submitted.
@@ -54,7 +59,7 @@ def call_of(node: DAGNode) -> Call:
     options = dict(node._bound_options or {})
     _check_returns(function, options)
     labels = dict(options.pop("_labels", None) or {})
-    ours = {**getattr(function, _ATTRIBUTE, {}), **json.loads(labels.pop(_LABEL, "{}"))}
+    ours = {**getattr(function, _ATTRIBUTE, {}), **_unpacked(labels.pop(_LABEL, "{}"))}
     if labels:
         options["_labels"] = labels
     _check_signature(function, node._bound_args, node._bound_kwargs)
@@ -106,7 +111,19 @@ def attach_options(remote_function: Any, chosen: dict[str, Any]) -> None:
 
 def as_ray_options(chosen: dict[str, Any]) -> dict[str, Any]:
     """The options as keywords that Ray's ``.options()`` accepts."""
-    return {"_labels": {_LABEL: json.dumps(chosen)}}
+    return {"_labels": {_LABEL: json.dumps(chosen, default=_packed)}}
+
+
+def _packed(retry: Retry) -> str:
+    """Exception types are no JSON."""
+    return base64.b64encode(code.dump(retry)).decode()
+
+
+def _unpacked(text: str) -> dict[str, Any]:
+    chosen: dict[str, Any] = json.loads(text)
+    if chosen.get("retry") is not None:
+        chosen["retry"] = pickle.loads(base64.b64decode(chosen["retry"]))
+    return chosen
 
 
 def execute(node: DAGNode) -> Any:

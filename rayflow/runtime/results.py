@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record, WorkflowStatus
@@ -46,8 +47,14 @@ def from_journal(
         if stored is not None:
             return Output(storage, stored, None)
     if waited and state.status in (WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE):
-        raise WorkflowExecutionError(workflow_id, state.error)
+        raise WorkflowExecutionError(workflow_id, state.error or _interruption(state))
     raise _refusal(state, workflow_id, task_id, task)
+
+
+def _interruption(state: WorkflowState) -> dict[str, Any] | None:
+    if not state.suspend_requested:
+        return None
+    return {"type": "Suspended", "message": "it was suspended before it had a result"}
 
 
 def _stored(state: WorkflowState, records: Sequence[Record], task: TaskState) -> StoredValue | None:

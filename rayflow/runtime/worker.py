@@ -47,6 +47,7 @@ class TaskCall:
     catches: bool
     checkpoint: bool
     token: str
+    judge: str | None = None
 
 
 def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[Outcome, Any]:
@@ -88,13 +89,14 @@ class _Attempt:
         call = self._call
         try:
             function = code.load(call.storage, call.function)
+            judge = code.load(call.storage, call.judge) if call.judge else None
             args, kwargs = self._arguments()
         except Exception as error:
             return self._lost(error)
         try:
             value = function(*args, **kwargs)
         except (Exception, SystemExit) as error:
-            return self._raised(error)
+            return self._raised(error, retryable=judge is None or bool(judge(error)))
         try:
             return self._returned(value)
         except DataSaveError as error:
@@ -139,7 +141,7 @@ class _Attempt:
         )
         return outcome, (value if stored.data is None else None)
 
-    def _raised(self, error: BaseException, *, retryable: bool = True) -> tuple[Outcome, Any]:
+    def _raised(self, error: BaseException, *, retryable: bool) -> tuple[Outcome, Any]:
         described = _describe_error(error)
         stored = self._caught(error, described)
         outcome = Outcome(

@@ -25,6 +25,7 @@ from rayflow.testing.memory_store import MemoryStore
 
 START = 1_700_000_000.0
 TICKS = 20_000
+SOON = 10  # turns of the event loop; attempts that are under way take fewer
 
 
 class NeverEndsError(AssertionError):
@@ -46,6 +47,14 @@ class FakeClock:
         """Let the time pass at once."""
         self._now += seconds
         await asyncio.sleep(0)
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> None:
+        """Let the time pass unless something happens soon."""
+        for _ in range(SOON):
+            if event.is_set():
+                return
+            await asyncio.sleep(0)
+        self._now += seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +82,10 @@ def unstored(value: StoredValue) -> Any:
 
 
 def node(function: str, *upstream: int, arguments: Any = None, **options: Any) -> Node:
-    """A node of a graph that calls the body ``function``; ``options`` as in :class:`TaskOptions`."""
+    """A node of a graph that calls the body ``function``; ``options`` as in :class:`TaskOptions`.
+
+    Here a ``judge`` is the names of the exceptions that are worth another attempt.
+    """
     return Node(function, function, stored(arguments), upstream, TaskOptions(**options))
 
 
@@ -105,6 +117,12 @@ class FakeSubmitter:
         self.problems: list[str] = []
         self._bodies, self._random = bodies, Random(seed)
         self._loses, self._longest = loses, longest
+        self._act_after = -1
+        self._act: Callable[[], None] = lambda: None
+
+    def after(self, count: int, act: Callable[[], None]) -> None:
+        """Call ``act`` when ``count`` bodies have run."""
+        self._act_after, self._act = count, act
 
     def submit(
         self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
@@ -139,11 +157,15 @@ class FakeSubmitter:
             return Outcome("lost", error=_DIED)
         inputs = tuple(unstored(value) for value in call.inputs if value is not None)
         self.executed.append(call)
+        if len(self.executed) == self._act_after:
+            self._act()
         try:
             value = self._bodies[call.function](Attempt(call, unstored(call.args), inputs))
         except Exception as error:  # noqa: BLE001 - what a body raises is its outcome
             described = {"type": type(error).__name__, "message": str(error), "traceback": None}
-            return Outcome("error", value=stored((None, error)), error=described)
+            retryable = call.judge is None or type(error).__name__ in call.judge.split()
+            value = stored((None, error))
+            return Outcome("error", value=value, error=described, retryable=retryable)
         if isinstance(value, Graph):
             return Outcome("graph", graph=value)
         result = stored((value, None) if call.catches else value)
@@ -179,9 +201,16 @@ async def finish(work: Coroutine[Any, Any, None], ticks: int = TICKS) -> None:
 
 
 async def run_workflow(
-    opened: Opened, submitter: FakeSubmitter, clock: FakeClock, *, window: int = 8
+    opened: Opened,
+    submitter: FakeSubmitter,
+    clock: FakeClock,
+    *,
+    window: int = 8,
+    suspend_after: int | None = None,
 ) -> WorkflowState:
     """Drive a workflow from :mod:`rayflow.runtime.intake` to its end, as the engine does.
+
+    ``suspend_after``: somebody suspends it after so many of its tasks' bodies have run.
 
     Raises:
         NeverEndsError: it does not end.
@@ -191,5 +220,7 @@ async def run_workflow(
     around = surroundings(submitter, clock, window=window)
     runner = WorkflowRunner(opened.state, opened.writer, around, "simulated")
     await runner.commit([*opened.first, status_fact(WorkflowStatus.RUNNING)])
+    if suspend_after is not None:
+        submitter.after(suspend_after, runner.request_suspend)
     await finish(runner.run())
     return runner.state

@@ -16,6 +16,7 @@ import pytest
 from rayflow.core.graph import Graph
 from rayflow.core.records import WorkflowStatus
 from rayflow.core.state import TaskStatus, WorkflowState, fold
+from rayflow.retry import Retry
 from rayflow.runtime import intake
 from rayflow.runtime.intake import Opened, Submission
 from rayflow.storage.journal import Journal
@@ -72,6 +73,8 @@ BODIES = {
     body.__name__: body for body in (add, flaky, broken, count_errors, countdown, hope, spread)
 }
 
+RETRY = Retry(max_attempts=3, initial=5.0, jitter=0.5).describe()
+
 WORKFLOWS: dict[str, tuple[tuple[Any, ...], int]] = {
     "chain": ((node("add", arguments=1), node("add", 0), node("add", 1)), 1),
     "fan": (
@@ -81,6 +84,15 @@ WORKFLOWS: dict[str, tuple[tuple[Any, ...], int]] = {
     "retry": (
         (node("flaky", arguments=7, max_retries=3, retry_exceptions=True), node("add", 0)),
         7,
+    ),
+    "waiting retry": (
+        (
+            node("flaky", arguments=7, retry=RETRY, judge="ValueError"),
+            node("add", arguments=1, checkpoint=False),
+            node("flaky", 1, arguments=1, retry=RETRY),
+            node("add", 0, 2),
+        ),
+        9,
     ),
     "caught": ((node("broken", catch_exceptions=True), node("count_errors", 0)), 1),
     "caught below": ((node("hope", catch_exceptions=True), node("count_errors", 0)), 1),
@@ -166,3 +178,33 @@ def test_a_take_over_that_crashes_after_every_change_loses_nothing(appends: bool
             assert Journal(store, ID).load()[: len(before)] == before
             state, _ = live(store, graph)
             assert state.status is WorkflowStatus.SUCCESSFUL
+
+
+@pytest.mark.parametrize("appends", [True, False], ids=["one file", "whole objects"])
+@pytest.mark.parametrize("name", ["chain", "fan", "waiting retry", "spread", "not checkpointed"])
+def test_a_suspension_survives_every_crash_and_loses_nothing(name: str, appends: bool) -> None:
+    # Given a workflow that somebody suspends when its first task's body has run
+    nodes, expected = WORKFLOWS[name]
+    graph = Graph(nodes)
+    recorded = CrashStore(MemoryStore(appends=appends))
+    submitter = FakeSubmitter(BODIES, seed=1)
+    work = run_workflow(opened(recorded, graph), submitter, FakeClock(), suspend_after=1)
+    assert asyncio.run(work).status is WorkflowStatus.RESUMABLE
+    for crash, store in crashes(recorded):
+        before = settled(store)
+        suspended = fold(Journal(store, ID).load()).suspend_requested
+        # When its owner crashes at any moment and another one takes over
+        state, submitter = live(store, graph)
+        # Then a recorded suspension stands: nothing is started
+        wanted = WorkflowStatus.RESUMABLE if suspended else WorkflowStatus.SUCCESSFUL
+        assert (crash, state.status) == (crash, wanted)
+        assert not (suspended and submitter.executed)
+        # And a resume ends it with the same result, and repeats nothing that was recorded
+        submitter = FakeSubmitter(BODIES, seed=2)
+        taken = intake.adopt(store, ID, resume=True)
+        state = asyncio.run(run_workflow(taken, submitter, FakeClock()))
+        assert (crash, state.status) == (crash, WorkflowStatus.SUCCESSFUL)
+        assert not before & {call.task_id for call in submitter.executed}
+        value = state.output.value
+        assert value is not None
+        assert (crash, unstored(value)) == (crash, expected)

@@ -113,5 +113,3 @@ def test_options_that_cannot_be_stored_are_refused() -> None:
     strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy("a" * 56, soft=True)
     with pytest.raises(ValueError, match="scheduling_strategy"):
         workflow.run(one.options(scheduling_strategy=strategy).bind())
-    with pytest.raises(ValueError, match="retry_exceptions"):
-        workflow.run(one.options(retry_exceptions=[ValueError]).bind())

@@ -36,6 +36,7 @@ class Story:
     def __init__(self, *nodes: Node) -> None:
         facts, root = task_facts(Graph(nodes), {}, {})
         self.records: list[Record] = []
+        self.now = 0.0
         self.state = WorkflowState()
         self.tell(Fact(Kind.ACCEPTED, data={"workflow_id": "w", "root": root}), *facts)
         self.status(WorkflowStatus.RUNNING)
@@ -51,14 +52,16 @@ class Story:
 
     def start(self, window: int = 100) -> list[str]:
         """Start what the plan says."""
-        chosen = [c for c in plan(self.state, 0.0, window=window) if isinstance(c, StartTask)]
+        chosen = [c for c in plan(self.state, self.now, window=window) if isinstance(c, StartTask)]
         for command in chosen:
             self.state.dispatch(command.task_id, command.attempt)
         return [command.task_id for command in chosen]
 
     def end(self, task_id: str, outcome: Outcome | None = None) -> list[Fact]:
         attempt = self.state.in_flight.get(task_id, 1)
-        facts = facts_of(self.state, task_id, attempt, outcome or Outcome("value", value=VALUE))
+        facts = facts_of(
+            self.state, task_id, attempt, outcome or Outcome("value", value=VALUE), self.now
+        )
         self.tell(*facts)
         return facts
 
@@ -66,7 +69,7 @@ class Story:
         return self.end(task_id, Outcome(kind, value=CAUGHT, error=ERROR))
 
     def plan(self) -> list[planner.Command]:
-        return plan(self.state, 0.0, window=100)
+        return plan(self.state, self.now, window=100)
 
     def statuses(self) -> dict[str, str]:
         return {task_id: str(task.status) for task_id, task in self.state.tasks.items()}
@@ -277,15 +280,15 @@ def test_a_lost_value_needs_the_lost_values_before_it() -> None:
 def test_late_and_repeated_outcomes_say_nothing() -> None:
     story = Story(node("a"), node("b", 0))
     story.start()
-    assert facts_of(story.state, "a", 2, Outcome("value", value=VALUE)) == []
+    assert facts_of(story.state, "a", 2, Outcome("value", value=VALUE), 0.0) == []
     assert len(story.end("a")) == 1
     for outcome in (
         Outcome("value", value=VALUE),
         Outcome("lost", error=ERROR),
         Outcome("stopped"),
     ):
-        assert facts_of(story.state, "a", 1, outcome) == []
-    assert facts_of(story.state, "b", 1, Outcome("value", value=VALUE)) == []
+        assert facts_of(story.state, "a", 1, outcome, 0.0) == []
+    assert facts_of(story.state, "b", 1, Outcome("value", value=VALUE), 0.0) == []
 
 
 @pytest.mark.parametrize(
@@ -444,3 +447,44 @@ def test_the_core_needs_the_standard_library_alone() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+# --- suspending ------------------------------------------------------------------------------------
+
+
+def test_a_suspended_workflow_starts_nothing_stops_what_runs_and_is_resumable() -> None:
+    story = Story(node("a"), node("b"), node("c", 0, 1))
+    story.start(window=1)
+    story.tell(Fact(Kind.SUSPEND_REQUESTED))
+    assert story.plan() == [StopTask("a")]
+    assert story.end("a", Outcome("stopped")) == []
+    story.state.settle("a")
+    assert story.plan() == [Finish(WorkflowStatus.RESUMABLE, reason="suspended")]
+    story.status(WorkflowStatus.RESUMABLE)
+    assert story.plan() == []
+    story = retold(story)
+    story.tell(Fact(Kind.RESUMED, data={"reset": []}))
+    assert story.start() == ["a", "b"]
+
+
+def test_a_pending_workflow_that_is_suspended_is_resumable_at_once() -> None:
+    story = Story(node("a"))
+    story.status(WorkflowStatus.PENDING)
+    story.tell(Fact(Kind.SUSPEND_REQUESTED))
+    assert story.plan() == [Finish(WorkflowStatus.RESUMABLE, reason="suspended")]
+
+
+def test_an_end_that_came_first_is_not_turned_into_a_suspension() -> None:
+    story = Story(node("a"))
+    story.start()
+    story.tell(Fact(Kind.SUSPEND_REQUESTED))
+    story.end("a")
+    assert story.plan() == [Finish(WorkflowStatus.SUCCESSFUL)]
+    story.tell(Fact(Kind.CANCEL_REQUESTED))
+    assert story.plan() == [Finish(WorkflowStatus.CANCELED)]
+
+
+def retold(story: Story) -> Story:
+    """The same story as somebody else reads it: nothing is under way."""
+    story.state = fold(story.records)
+    return story

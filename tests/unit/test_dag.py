@@ -23,8 +23,9 @@ class MemoryEncoder:
         self.functions: list[str] = []
 
     def function(self, function: Callable[..., Any]) -> str:
-        self.functions.append(function.__name__)
-        return function.__name__
+        name = getattr(function, "__name__", repr(function))
+        self.functions.append(name)
+        return name
 
     def object_ref(self, value: Any) -> StoredValue | None:
         return None

@@ -19,6 +19,7 @@ from rayflow.core.planner import lost_values
 from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
 from rayflow.core.state import TaskStatus, WorkflowState, fold
 from rayflow.errors import FencedError, WorkflowNotResumableError
+from rayflow.retry import Retry
 from rayflow.runtime import intake
 from rayflow.runtime.executor import Surroundings, WorkflowRunner, Writer
 from rayflow.runtime.intake import Opened, Submission, status_fact
@@ -93,7 +94,21 @@ def random_node(random: Random, upstream: Sequence[int], depth: int) -> Node:
         retry_exceptions=random.random() < 0.7,
         catch_exceptions=random.choice((None, None, True, False)),
         checkpoint=random.choice((None, None, None, None, True, False)),
+        retry=random_retry(random),
+        judge=random.choice((None, None, "ValueError", "KeyError")),
     )
+
+
+def random_retry(random: Random) -> dict[str, Any] | None:
+    if random.random() < 0.6:
+        return None
+    return Retry(
+        max_attempts=random.choice((1, 2, 4)),
+        initial=random.choice((0, 0.5, 30)),
+        max=random.choice((1, 3600)),
+        jitter=random.choice((0, 0.5, 1)),
+        system_attempts=random.choice((1, 3, -1)),
+    ).describe()
 
 
 def endless(nodes: Node) -> bool:
@@ -102,6 +117,7 @@ def endless(nodes: Node) -> bool:
         nodes.function == "broken"
         and nodes.options.max_retries == -1
         and nodes.options.retry_exceptions
+        and nodes.options.retry is None
     )
 
 
@@ -148,9 +164,9 @@ class Witness:
 class WatchedSubmitter(FakeSubmitter):
     """Checks every start against what is durable."""
 
-    def __init__(self, witness: Witness, seed: int, loses: float) -> None:
+    def __init__(self, witness: Witness, clock: FakeClock, seed: int, loses: float) -> None:
         super().__init__(BODIES, seed=seed, loses=loses)
-        self._witness = witness
+        self._witness, self._clock = witness, clock
 
     def submit(
         self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
@@ -162,6 +178,8 @@ class WatchedSubmitter(FakeSubmitter):
             raise Violation(
                 f"{call.task_id} was started while {task.status} with {task.missing} inputs missing"
             )
+        if task.retry_at is not None and self._clock.now() < task.retry_at:
+            raise Violation(f"{call.task_id} was started before its wait was over")
         return super().submit(call, options, refs)
 
 
@@ -229,13 +247,16 @@ class World:
         known = Journal(self.store, ID).load()
         witness = self._witness_type(writer, known, self)
         loses = 0.0 if calm else self.random.choice((0.0, 0.1, 0.3))
-        submitter = WatchedSubmitter(witness, self.random.randrange(2**32), loses)
-        around = surroundings(submitter, FakeClock(), window=self.random.choice((1, 2, 8)))
+        clock = FakeClock()
+        submitter = WatchedSubmitter(witness, clock, self.random.randrange(2**32), loses)
+        around = surroundings(submitter, clock, window=self.random.choice((1, 2, 8)))
         runner = self._runner_type(opened.state, witness, around, "token")
         try:
             await runner.commit([*opened.first, status_fact(WorkflowStatus.RUNNING)])
             if not calm and self.random.random() < 0.05:
                 asyncio.get_running_loop().call_soon(runner.request_cancel)
+            if not calm and self.random.random() < 0.1:
+                submitter.after(self.random.randrange(6), runner.request_suspend)
             await finish(runner.run())
         finally:
             self.problems += submitter.problems

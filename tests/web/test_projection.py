@@ -226,6 +226,21 @@ def test_a_canceled_workflow_has_no_open_task(engine: FakeGateway, follower: Fol
     assert set(TaskAttempt.objects.values_list("status", flat=True)) == {"CANCELED"}
 
 
+def test_a_suspended_workflow_is_resumable_and_nothing_of_it_runs(
+    engine: FakeGateway, follower: Follower
+) -> None:
+    begin(engine)
+    engine.write("w1", "started", "fit", 1)
+    engine.write("w1", "suspend_requested")
+    engine.write("w1", "status", status="RESUMABLE", reason="suspended", error=None)
+    follower.step(0)
+    workflow = Workflow.objects.get()
+    assert workflow.status == "RESUMABLE"
+    assert workflow.error == {"type": "Interrupted", "message": "suspended"}
+    assert counters() == {"pending": 1}
+    assert TaskAttempt.objects.get().status == "CANCELED"
+
+
 def test_a_kind_of_record_from_a_newer_version_is_kept_as_an_event(
     engine: FakeGateway, follower: Follower
 ) -> None:
