@@ -19,13 +19,14 @@ from rayflow.runtime.feed import Changes
 from rayflow.runtime.intake import Submission
 from rayflow.runtime.references import ValueWriter
 from rayflow.storage import layout
+from rayflow.storage.address import Storage
 from rayflow.storage.root import open_store
 
 _connector = Connector()  # what "initialise on first use" needs to remember; see style principle 10
 
 
 def init(
-    storage: str | None = None,
+    storage: Storage | None = None,
     *,
     max_running_workflows: int | None = None,
     max_pending_workflows: int | None = None,
@@ -34,16 +35,17 @@ def init(
     """Connect to Ray and to the engine of a storage root, starting what is not there yet.
 
     Args:
-        storage: a path or a pyarrow URI. Default: the root that the cluster uses, else
+        storage: a path, a pyarrow URI, a pair (``pyarrow.fs.FileSystem``, base path), or
+            ``custom://module.factory/path``. Default: the root that the cluster uses, else
             ``RAYFLOW_STORAGE``, else ``/tmp/ray/workflow_data`` (one node only).
         max_running_workflows: at most so many run at once; -1 is unlimited.
         max_pending_workflows: at most so many more wait; -1 is unlimited, 0 means no queue.
         auto_resume: resume what an earlier cluster left RESUMABLE.
 
     Raises:
-        TypeError, ValueError: a bad limit, or one that differs from those in use.
+        TypeError, ValueError: a bad limit or storage, or one that differs from those in use.
         RootInUseError: another cluster's engine owns the root.
-        StorageError: the storage cannot be used.
+        StorageError: the storage cannot be used, or is not shared with every node.
 
     Source: seed 000, "Concurrency Control"; ``ray-workflows`` 1.2.
     """

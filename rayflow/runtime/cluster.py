@@ -15,7 +15,8 @@ from rayflow.config import NAMESPACE, Limits, default_storage
 from rayflow.errors import EngineUnavailableError, RootInUseError, StorageError, WorkflowError
 from rayflow.runtime.code import CodeStore
 from rayflow.runtime.engine import Engine
-from rayflow.storage.root import open_store
+from rayflow.storage.address import name_of, parse
+from rayflow.storage.root import check_shared, check_writable, open_store
 
 _MANY = 1_000_000  # waiting callers hold no thread, so nothing needs to bound them
 _START_SECONDS = 60.0
@@ -79,7 +80,7 @@ class Connector:
 
     def connect(
         self,
-        storage: str | None = None,
+        storage: object = None,
         limits: Limits | None = None,
         *,
         resume_interrupted: bool = False,
@@ -91,16 +92,18 @@ class Connector:
             EngineUnavailableError: Ray cannot be reached.
             RootInUseError, StorageError: the root cannot be used.
         """
+        wanted = None if storage is None else parse(storage)
         with self._lock:
             self._ensure_ray()
             session = ray.get_runtime_context().get_job_id()
             if self._connection is None or self._session != session:
-                self._connection = self._open(storage, limits or Limits(), resume_interrupted)
+                self._connection = self._open(wanted, limits or Limits(), resume_interrupted)
                 self._session = session
-            elif storage is not None and open_store(storage).uri != self._connection.storage:
+            elif wanted is not None and name_of(wanted) != name_of(self._connection.storage):
                 raise ValueError(
-                    f"RayFlow uses the storage {self._connection.storage} in this process; it "
-                    f"cannot change to {storage}. Use another process, or ray.shutdown() first."
+                    f"RayFlow uses the storage {name_of(self._connection.storage)} in this process;"
+                    f" it cannot change to {name_of(wanted)}. Use another process, or "
+                    "ray.shutdown() first."
                 )
             if limits is not None:
                 _check_limits(self._connection, limits)
@@ -127,16 +130,24 @@ class Connector:
 
     def _open(self, storage: str | None, limits: Limits, resume: bool) -> Connection:
         task = context.current.get()
-        uri = open_store(
+        address = parse(
             storage or (task.storage if task else None) or _recorded() or default_storage()
-        ).uri
-        engine = _engine_of(uri, limits)
+        )
+        check_writable(open_store(address))
+        instance = uuid.uuid4().hex
+        engine = _engine_of(address, limits, instance)
         try:
-            unwrapped(engine.start.remote(resume))
+            owner = unwrapped(engine.start.remote(resume))["instance"]
         except (RootInUseError, StorageError):
             ray.kill(engine, no_restart=True)
             raise
-        return Connection(uri, engine)
+        try:
+            check_shared(address, owner, "this process")
+        except StorageError:
+            if owner == instance:  # nobody else's work hangs on it
+                ray.kill(engine, no_restart=True)
+            raise
+        return Connection(address, engine)
 
 
 def _recorded() -> str | None:
@@ -151,12 +162,12 @@ def _recorded() -> str | None:
     if len(engines) != 1:
         return None
     actor = ray.get_actor(engines[0]["name"], namespace=NAMESPACE)
-    return str(unwrapped(actor.start.remote())["storage"])
+    return str(unwrapped(actor.address.remote()))
 
 
-def _engine_of(uri: str, limits: Limits) -> Any:
-    """The engine of a root: found, or made."""
-    name = f"engine-{hashlib.sha256(uri.encode()).hexdigest()[:16]}"
+def _engine_of(address: str, limits: Limits, instance: str) -> Any:
+    """The engine of a root: found, or made as ``instance``."""
+    name = f"engine-{hashlib.sha256(name_of(address).encode()).hexdigest()[:16]}"
     actor = ray.remote(Engine).options(
         name=name,
         namespace=NAMESPACE,
@@ -167,7 +178,7 @@ def _engine_of(uri: str, limits: Limits) -> Any:
         max_task_retries=-1,
         max_concurrency=_MANY,
     )
-    return actor.remote(uri, limits, uuid.uuid4().hex)
+    return actor.remote(address, limits, instance)
 
 
 def _check_limits(connection: Connection, limits: Limits) -> None:

@@ -19,6 +19,7 @@ import cloudpickle
 
 from rayflow.errors import CodeUnavailableError, SerializationError
 from rayflow.storage import layout
+from rayflow.storage.address import name_of
 from rayflow.storage.root import open_store
 from rayflow.storage.store import Store
 
@@ -98,10 +99,12 @@ def load(storage: str, digest: str) -> Callable[..., Any]:
         code = open_store(storage).read(layout.function(digest))
     except KeyError:
         raise CodeUnavailableError(
-            f"The code {digest} is missing in the storage {storage}."
+            f"The code {digest} is missing in the storage {name_of(storage)}."
         ) from None
     if hashlib.sha256(code).hexdigest() != digest:
-        raise CodeUnavailableError(f"The code {digest} in the storage {storage} is damaged.")
+        raise CodeUnavailableError(
+            f"The code {digest} in the storage {name_of(storage)} is damaged."
+        )
     try:
         function: Callable[..., Any] = pickle.loads(code)
     except ImportError as error:

@@ -38,8 +38,10 @@ from rayflow.runtime.intake import Opened, Submission, status_fact
 from rayflow.runtime.live import LiveWorkflow
 from rayflow.runtime.references import Output
 from rayflow.runtime.registry import Registry
+from rayflow.runtime.shared import check_nodes
 from rayflow.runtime.submitter import RaySubmitter
 from rayflow.storage import layout
+from rayflow.storage.address import name_of
 from rayflow.storage.journal import Journal
 from rayflow.storage.root import open_store
 
@@ -98,11 +100,16 @@ class Engine:
         if resume_interrupted:
             await self.resume_all(False)
         return {
-            "storage": self._storage,
+            "storage": name_of(self._storage),
             "limits": asdict(self._limits),
             "instance": self._instance,
             "live": len(self._live),
         }
+
+    async def address(self) -> str:
+        """What opens the root in another process; it may hold credentials, so never show it."""
+        await self.start()
+        return self._storage
 
     async def submit(self, submission: Submission) -> None:
         """Record and accept a workflow; durable when this returns.
@@ -293,6 +300,8 @@ class Engine:
 
     async def _take_over(self) -> None:
         carry_on = await self._registry.take_over()
+        if not carry_on:  # a restart must not wait for nodes: they were seen the first time
+            await check_nodes(self._storage, self._instance)
         self._spawn(self._registry.beat_for_ever())
         self._spawn(self._watch_cluster())
         for workflow_id in self._registry.interrupted() if carry_on else []:

@@ -15,7 +15,7 @@ import psutil
 from rayflow.core.records import WorkflowStatus
 from rayflow.errors import RootInUseError, StorageError
 from rayflow.storage.index import DELETED, Index, IndexEntry, Owner
-from rayflow.storage.root import check_writable
+from rayflow.storage.root import check_writable, mark
 from rayflow.storage.store import Store
 
 BEAT_SECONDS = 1.0
@@ -52,6 +52,7 @@ class Registry:
         was_live = None if is_restart else WorkflowStatus.RESUMABLE
         self.entries = await self._io(lambda: self._index.take_over(was_live))
         await self._beat()
+        await self._io(lambda: mark(self._store, self._instance))
         return is_restart
 
     async def beat_for_ever(self) -> None:

@@ -9,11 +9,13 @@ from typing import Literal
 from pyarrow import fs
 
 from rayflow.errors import DataLoadError, DataSaveError
+from rayflow.storage.address import name_of, redact
+from rayflow.storage.filesystems import open_filesystem
 from rayflow.storage.store import Buffer, Store
 
 
 class ObjectStore(Store):
-    """Objects below the path of ``uri``.
+    """Objects below the base path of a file system.
 
     ``pyarrow.fs`` has no create-if-absent: ``if_absent`` looks first and then writes, so two owners
     that start in the same instant are not told apart (``docs/guarantees.md``).
@@ -21,16 +23,16 @@ class ObjectStore(Store):
 
     appends = False
 
-    def __init__(self, uri: str) -> None:
-        self.uri = uri
-        try:
-            self._fs, path = fs.FileSystem.from_uri(uri)
-        except (ValueError, OSError) as error:
-            raise DataLoadError(f"'{uri}' is no storage that pyarrow can open: {error}.") from error
-        self._base = path.rstrip("/")
+    def __init__(
+        self, address: str, filesystem: fs.FileSystem | None = None, base: str = ""
+    ) -> None:
+        self.uri, self._address = name_of(address), address
+        if filesystem is None:
+            filesystem, base = open_filesystem(address)
+        self._fs, self._base = filesystem, base.rstrip("/")
 
-    def __reduce__(self) -> tuple[type[ObjectStore], tuple[str]]:
-        return ObjectStore, (self.uri,)
+    def __reduce__(self) -> tuple[type[ObjectStore], tuple[str, fs.FileSystem, str]]:
+        return ObjectStore, (self._address, self._fs, self._base)
 
     def read(self, key: str, offset: int = 0) -> bytes:
         with self._loading(key), self._fs.open_input_file(self._path(key)) as file:
@@ -53,7 +55,7 @@ class ObjectStore(Store):
                 for part in parts:
                     stream.write(part)
         except OSError as error:
-            raise DataSaveError(f"Cannot write '{key}' to {self._base}: {error}.") from error
+            raise DataSaveError(f"Cannot write '{key}' to {self._why(error)}") from error
 
     def append(self, key: str, offset: int, data: Buffer) -> None:
         raise DataSaveError(f"Cannot append to '{key}': objects in {self._base} are written whole.")
@@ -76,7 +78,10 @@ class ObjectStore(Store):
             elif info.type == fs.FileType.Directory:
                 self._fs.delete_dir(path)
         except OSError as error:
-            raise DataSaveError(f"Cannot delete '{prefix}' of {self._base}: {error}.") from error
+            raise DataSaveError(f"Cannot delete '{prefix}' of {self._why(error)}") from error
+
+    def _why(self, error: OSError) -> str:
+        return f"{self.uri}: {redact(error, self._address)}."
 
     def _path(self, key: str) -> str:
         return f"{self._base}/{key}"
@@ -88,4 +93,4 @@ class ObjectStore(Store):
         except FileNotFoundError:
             raise KeyError(key) from None
         except OSError as error:
-            raise DataLoadError(f"Cannot read '{key}' of {self._base}: {error}.") from error
+            raise DataLoadError(f"Cannot read '{key}' of {self._why(error)}") from error

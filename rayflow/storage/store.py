@@ -17,7 +17,7 @@ class Store(ABC):
     """Where bytes lie.
 
     Attributes:
-        uri: what :func:`open_store` needs to open the same store in another process.
+        uri: the name of the store in messages; without credentials.
         appends: whether :meth:`append` works (a journal epoch is then one file, else one object a commit).
     """
 

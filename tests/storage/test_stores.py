@@ -6,9 +6,10 @@ import logging
 import os
 import pickle
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 from moto.server import ThreadedMotoServer
@@ -18,7 +19,7 @@ from rayflow.errors import DataLoadError, DataSaveError, StorageError
 from rayflow.storage.local import LocalStore
 from rayflow.storage.objects import ObjectStore
 from rayflow.storage.root import check_writable, open_store
-from rayflow.storage.store import Store
+from rayflow.storage.store import Buffer, Store
 from rayflow.testing.memory_store import MemoryStore
 from rayflow.testing.store_tests import StoreTests
 
@@ -162,6 +163,18 @@ def test_a_storage_that_is_none_is_refused_with_its_name() -> None:
 def test_the_check_of_a_root_leaves_nothing_behind(tmp_path: Path) -> None:
     check_writable(LocalStore(str(tmp_path)))
     assert everything_below(tmp_path) == []
+
+
+def test_a_storage_that_does_not_answer_is_given_up() -> None:
+    answer = Event()
+
+    class Silent(MemoryStore):
+        def write(self, key: str, parts: Sequence[Buffer], *, if_absent: bool = False) -> None:
+            answer.wait(60)
+
+    with pytest.raises(StorageError, match=r"did not answer within 0\.2 seconds"):
+        check_writable(Silent(), seconds=0.2)
+    answer.set()
 
 
 def test_a_bucket_that_does_not_exist_is_a_storage_error(s3_port: int) -> None:
