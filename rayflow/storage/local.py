@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import shutil
 import stat
@@ -31,14 +32,16 @@ class LocalStore(Store):
         return LocalStore, (self.uri,)
 
     def read(self, key: str, offset: int = 0) -> bytes:
-        try:
-            with open(self._path(key), "rb") as file:
-                file.seek(offset)
-                return file.read()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise KeyError(key) from None
-        except OSError as error:
-            raise DataLoadError(f"Cannot read '{key}' below {self.uri}: {error}.") from error
+        with self._loading(key), open(self._path(key), "rb") as file:
+            file.seek(offset)
+            return file.read()
+
+    def view(self, key: str) -> Buffer:
+        with self._loading(key), open(self._path(key), "rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                return b""  # which cannot be mapped
+            # Keeps its own descriptor: the file may be unlinked, and the pages live on.
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
     def size(self, key: str) -> int | None:
         try:
@@ -133,6 +136,15 @@ class LocalStore(Store):
                 reason = "a file where a folder is needed"
                 raise NotADirectoryError(errno.ENOTDIR, reason, str(new)) from None
             _sync_folder(new.parent)
+
+    @contextmanager
+    def _loading(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise KeyError(key) from None
+        except OSError as error:
+            raise DataLoadError(f"Cannot read '{key}' below {self.uri}: {error}.") from error
 
     @contextmanager
     def _saving(self, key: str) -> Iterator[None]:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rayflow.storage import frames
+
 _TEXT = 2_000
 _ROWS = 50
 _COLUMNS = 50
@@ -17,6 +19,7 @@ _ITEMS = 50
 _DEPTH = 4
 _PARTS = 5
 _NAME = 100
+_FRAMES = ("pandas", "polars")
 _CELL = 200
 _TABLE = 16_000  # characters of JSON for all rows together
 
@@ -58,6 +61,8 @@ def _describe(value: Any, size: int) -> dict[str, Any]:
     preview = _frame(value, size)
     if isinstance(value, pa.Table | pa.RecordBatch):
         return {**preview, "shape": [value.num_rows, value.num_columns], **_table(value)}
+    if frames.kind(value) in _FRAMES:
+        return {**preview, "shape": [int(n) for n in value.shape], **_frame_table(value)}
     if isinstance(value, np.ndarray):
         return {**preview, "shape": list(value.shape), **_text(f"{value.dtype} {value!r}")}
     if hasattr(value, "shape") and hasattr(value, "head") and hasattr(value, "columns"):
@@ -74,12 +79,24 @@ def _parts(value: Any) -> list[dict[str, Any]]:
     """Tables and arrays that are values of a dict get a preview of their own."""
     if not isinstance(value, dict):
         return []
-    worthy = (pa.Table, pa.RecordBatch, np.ndarray)
-    found = ((str(key)[:200], part) for key, part in value.items() if isinstance(part, worthy))
+    found = ((str(key)[:200], part) for key, part in value.items() if _worthy(part))
     return [
-        {"name": name, "preview": _describe(part, part.nbytes)}
+        {"name": name, "preview": _describe(part, _bytes(part))}
         for name, part in islice(found, _PARTS)
     ]
+
+
+def _worthy(part: Any) -> bool:
+    return isinstance(part, pa.Table | pa.RecordBatch | np.ndarray) or frames.kind(part) in _FRAMES
+
+
+def _bytes(part: Any) -> int:
+    match frames.kind(part):
+        case "pandas":
+            return int(part.memory_usage().sum())
+        case "polars":
+            return int(part.estimated_size())
+    return int(part.nbytes)
 
 
 def _text(text: str) -> dict[str, Any]:
@@ -88,20 +105,41 @@ def _text(text: str) -> dict[str, Any]:
 
 def _table(table: pa.Table | pa.RecordBatch) -> dict[str, Any]:
     head = table.slice(0, _ROWS).select(list(range(min(_COLUMNS, table.num_columns))))
-    columns = [name[:_NAME] for name in head.schema.names]
-    data = [[_cell(cell) for cell in column.to_pylist()] for column in head.columns]
+    data = [column.to_pylist() for column in head.columns]
+    return _rows(head.schema.names, data, table.num_rows, table.num_columns)
+
+
+def _frame_table(frame: Any) -> dict[str, Any]:
+    """A pandas or Polars frame like an Arrow table; an index that is more than a count comes first."""
+    if frames.kind(frame) == "polars":
+        head = frame.head(_ROWS)[:, :_COLUMNS]
+        return _rows(head.columns, [column.to_list() for column in head], *frame.shape)
+    head = frame.iloc[:_ROWS, :_COLUMNS]
+    names, data = [], []
+    if type(frame.index).__name__ != "RangeIndex":
+        names = ["index" if name is None else name for name in frame.index.names]
+        data = [head.index.get_level_values(n).tolist() for n in range(len(names))]
+    names += list(head.columns)
+    data += [column.tolist() for _, column in head.items()]
+    return _rows(names, data, *frame.shape)
+
+
+def _rows(names: list[Any], data: list[list[Any]], total: int, width: int) -> dict[str, Any]:
+    """The first rows of ``data``, a list for each column, as far as there is room for them."""
     rows: list[list[Any]] = []
     room = _TABLE
-    for row in zip(*data, strict=True):
+    for row in zip(*([_cell(cell) for cell in column] for column in data), strict=True):
         room -= len(json.dumps(row))
         if room < 0:
             break
         rows.append(list(row))
-    cut = table.num_rows > len(rows) or table.num_columns > _COLUMNS
-    return {
-        "table": {"columns": columns, "rows": rows, "total_rows": table.num_rows},
-        "truncated": cut,
-    }
+    cut = total > len(rows) or width > _COLUMNS
+    columns = [_label(name) for name in names]
+    return {"table": {"columns": columns, "rows": rows, "total_rows": total}, "truncated": cut}
+
+
+def _label(name: Any) -> str:
+    return str(name)[:_NAME].encode("utf-8", "replace").decode()
 
 
 def _cell(value: Any) -> Any:
@@ -127,6 +165,8 @@ def _plain(value: Any, depth: int) -> tuple[Any, bool]:
     if isinstance(value, pa.Table | pa.RecordBatch):
         names = ", ".join(name[:_NAME] for name in value.schema.names[:10])
         return f"<table of {value.num_rows} rows: {names}>", True
+    if frames.kind(value) in _FRAMES:
+        return f"<{frames.kind(value)} frame, shape {list(value.shape)}>", True
     if isinstance(value, np.ndarray):
         return f"<array of {value.dtype}, shape {list(value.shape)}>", True
     if isinstance(value, np.generic):

@@ -33,6 +33,17 @@ class Store(ABC):
             DataLoadError: the storage failed.
         """
 
+    def view(self, key: str) -> Buffer:
+        """The bytes of ``key``, for reading only: mapped instead of loaded where that is possible.
+
+        ``key`` must not be written again; it may be deleted.
+
+        Raises:
+            KeyError: there is no such key.
+            DataLoadError: the storage failed.
+        """
+        return self.read(key)
+
     @abstractmethod
     def size(self, key: str) -> int | None:
         """Length of ``key`` in bytes, or None if there is no such key."""

@@ -37,6 +37,16 @@ class StoreTests:
         assert store.read("key", 4) == b"456789"
         assert store.read("key", 10) == b""
 
+    def test_a_view_has_the_same_bytes_even_when_they_are_deleted(self, store: Store) -> None:
+        store.write("a/b", [b"one", b"two"])
+        view = memoryview(store.view("a/b"))
+        store.delete("a/b")
+        assert (bytes(view), view.nbytes) == (b"onetwo", 6)
+        store.write("empty", [])
+        assert bytes(store.view("empty")) == b""
+        with pytest.raises(KeyError):
+            store.view("a/b")
+
     def test_an_empty_value_exists(self, store: Store) -> None:
         store.write("empty", [])
         assert store.read("empty") == b""

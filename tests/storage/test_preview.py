@@ -7,6 +7,8 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -91,6 +93,46 @@ def test_a_small_table_is_shown_as_it_is() -> None:
         "total_rows": 2,
     }
     assert (preview["type"], preview["truncated"]) == ("pyarrow.lib.Table", False)
+
+
+@pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
+def test_a_frame_is_shown_like_a_table(library: Any) -> None:
+    preview = checked(library.DataFrame({"a": [1, 2], "b": [math.nan, 2.5], "c": ["ü", "v"]}))
+    assert preview["table"] == {
+        "columns": ["a", "b", "c"],
+        "rows": [[1, "nan", "ü"], [2, 2.5, "v"]],
+        "total_rows": 2,
+    }
+    assert (preview["shape"], preview["truncated"]) == ([2, 3], False)
+    long = ["long " * 1000] * 200
+    wide = library.DataFrame({f"{n}" * 300: long for n in range(100, 220)})
+    preview = checked(wide)
+    assert (preview["shape"], preview["truncated"]) == ([200, 120], True)
+    assert preview["table"]["total_rows"] == 200
+    parts = checked({"frame": wide, "other": 1})["parts"]
+    assert [part["name"] for part in parts] == ["frame"]
+    assert parts[0]["preview"]["size"] > 0
+    checked([wide])
+
+
+def test_the_index_of_a_frame_comes_first_when_it_says_something() -> None:
+    frame = pd.DataFrame({7: [1.5]}, index=pd.Index(["x"], name="key"))
+    assert checked(frame)["table"]["columns"] == ["key", "7"]
+    assert checked(frame)["table"]["rows"] == [["x", 1.5]]
+    assert checked(frame.rename_axis(None))["table"]["columns"] == ["index", "7"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pd.DataFrame({"o": [Raising(), Hopeless()]}), pd.Series(["\ud800"], dtype=object).to_frame(), pd.DataFrame(),
+        pd.Series(["x" * 10_000] * 1000), pl.Series(["x" * 10_000] * 1000), pl.DataFrame(),
+        pd.concat([pd.DataFrame({"a": [1]})] * 3, axis=1), pd.DataFrame({"t": [pd.NaT, pd.Timestamp(0)]}),
+    ],
+    ids=["raising", "surrogates", "empty", "series", "polars series", "empty polars", "twice", "times"],
+)  # fmt: skip
+def test_odd_frames_have_a_bounded_preview(value: Any) -> None:
+    checked(value)
 
 
 def test_plain_data_is_shown_as_it_is() -> None:
