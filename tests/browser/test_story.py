@@ -90,8 +90,10 @@ def expect_status(page: Page, status: str) -> None:
 
 def wait_for_status(api: httpx.Client, workflow_id: str, status: str) -> None:
     def has_it() -> bool:
-        response = api.get(f"workflows/{workflow_id}/status/")
-        return response.status_code == 200 and response.json()["status"] == status
+        response = api.get(f"workflows/{workflow_id}/")
+        shown = response.json() if response.status_code == 200 else {}
+        # The engine's word may be there before the command that led to it has been put away.
+        return shown.get("status") == status and shown["pending_command"] is None
 
     wait_until(has_it, what=f"{workflow_id} to be {status}")
 
