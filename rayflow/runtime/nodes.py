@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import inspect
-import json
-import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ray.dag import DAGNode, FunctionNode, InputAttributeNode, InputNode
-from ray.remote_function import RemoteFunction
 
-from rayflow.retry import Retry
-from rayflow.runtime import code
-
-# Ray has no option for other libraries any more; "_labels" is accepted by every spelling and kept
-# on the node. The key never reaches Ray: it is taken off before a task is submitted.
-_LABEL = "rayflow.io/options"
-_ATTRIBUTE = "__rayflow_options__"
+from rayflow.runtime import ray_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +46,10 @@ def call_of(node: DAGNode) -> Call:
             "Call actors from inside a task instead."
         )
     function = node._body
-    options = dict(node._bound_options or {})
-    _check_returns(function, options)
-    labels = dict(options.pop("_labels", None) or {})
-    ours = {**getattr(function, _ATTRIBUTE, {}), **_unpacked(labels.pop(_LABEL, "{}"))}
-    if labels:
-        options["_labels"] = labels
+    rays, ours = ray_options.apart(node._bound_options or {})
+    _check_returns(function, rays)
     _check_signature(function, node._bound_args, node._bound_kwargs)
-    return Call(function, tuple(node._bound_args), dict(node._bound_kwargs), options, ours)
+    return Call(function, tuple(node._bound_args), dict(node._bound_kwargs), rays, ours)
 
 
 def input_value(node: DAGNode, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -96,34 +82,6 @@ def input_value(node: DAGNode, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     except (LookupError, AttributeError, TypeError) as error:
         raise TypeError(f"The input of the DAG has nothing at {key!r}: {error}.") from error
     raise TypeError(f"The DAG needs the input {key!r}, which workflow.run was not given.")
-
-
-def attach_options(remote_function: Any, chosen: dict[str, Any]) -> None:
-    """Keep options on a ``@ray.remote`` function; an outer decorator wins over an inner one.
-
-    Raises:
-        ValueError: it is not a remote function.
-    """
-    if not isinstance(remote_function, RemoteFunction):
-        raise ValueError("workflow.options decorates a function that @ray.remote has made remote.")
-    setattr(remote_function._function, _ATTRIBUTE, dict(chosen))
-
-
-def as_ray_options(chosen: dict[str, Any]) -> dict[str, Any]:
-    """The options as keywords that Ray's ``.options()`` accepts."""
-    return {"_labels": {_LABEL: json.dumps(chosen, default=_packed)}}
-
-
-def _packed(retry: Retry) -> str:
-    """Exception types are no JSON."""
-    return base64.b64encode(code.dump(retry)).decode()
-
-
-def _unpacked(text: str) -> dict[str, Any]:
-    chosen: dict[str, Any] = json.loads(text)
-    if chosen.get("retry") is not None:
-        chosen["retry"] = pickle.loads(base64.b64decode(chosen["retry"]))
-    return chosen
 
 
 def execute(node: DAGNode) -> Any:
