@@ -8,11 +8,15 @@ hands only the options that it knows to its scheduler, so ours go no further tha
 
 from __future__ import annotations
 
+import base64
+import json
+import pickle
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import cloudpickle
 from ray.remote_function import RemoteFunction
 
 try:
@@ -86,3 +90,70 @@ def _register(key: str) -> None:
     with _registering:
         tables.task_options = {**tables.task_options, key: _entry}
         tables.valid_options = {**tables.valid_options, key: _entry}
+
+
+def described(task: str, rays: Mapping[str, Any]) -> dict[str, Any]:
+    """Ray's options as JSON can hold them; objects become ``{"pickled": base64, "repr": text}``.
+
+    Raises:
+        ValueError: Ray has no use for an option, or it cannot be stored. The text names both.
+    """
+    _check(task, rays)
+    return {name: _described(task, name, value) for name, value in rays.items()}
+
+
+def restored(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of :func:`described`.
+
+    Raises:
+        ValueError: an object cannot be loaded here.
+    """
+    return {name: _restored(name, value) for name, value in stored.items()}
+
+
+def _check(task: str, rays: Mapping[str, Any]) -> None:
+    """Ray looks at options when they are given, each alone; this looks again before all is stored."""
+    for name, value in rays.items():
+        try:
+            tables.validate_task_options({name: value}, in_options=name != "max_calls")
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"The option {name}={value!r} of task {task}: {error}") from None
+    strategy = rays.get("scheduling_strategy")
+    if isinstance(strategy, str) and strategy not in ("DEFAULT", "SPREAD"):
+        raise ValueError(
+            f"The option scheduling_strategy={strategy!r} of task {task} is neither 'DEFAULT' nor "
+            "'SPREAD' nor one of the objects of ray.util.scheduling_strategies."
+        )
+
+
+def _described(task: str, name: str, value: Any) -> Any:
+    try:
+        plain = json.loads(json.dumps(value, allow_nan=False))
+        if plain == value and not _is_pickled(plain):
+            return plain
+    except (TypeError, ValueError, RecursionError):
+        pass  # an object, which is pickled
+    try:
+        pickled = base64.b64encode(cloudpickle.dumps(value)).decode()
+    except Exception as error:  # objects of the user may raise anything
+        raise ValueError(
+            f"The option {name}={value!r} of task {task} cannot be stored: "
+            f"{type(error).__name__}: {error}."
+        ) from error
+    return {"pickled": pickled, "repr": repr(value)}
+
+
+def _restored(name: str, value: Any) -> Any:
+    if not _is_pickled(value):
+        return value
+    try:
+        return pickle.loads(base64.b64decode(value["pickled"]))
+    except Exception as error:
+        raise ValueError(
+            f"The option {name}={value['repr']} cannot be loaded here: "
+            f"{type(error).__name__}: {error}."
+        ) from error
+
+
+def _is_pickled(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"pickled", "repr"}
