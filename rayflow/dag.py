@@ -43,7 +43,7 @@ def translate(
     root: Any,
     encoder: Encoder,
     *,
-    args: tuple[Any, ...] = (),
+    args: tuple[Any, ...] | None = None,
     kwargs: Mapping[str, Any] | None = None,
 ) -> Graph:
     """The graph below ``root``, dependencies first.
@@ -51,7 +51,7 @@ def translate(
     Args:
         root: a node made by ``fn.bind(...)``.
         encoder: stores code and arguments.
-        args: positional values for the DAG's ``InputNode``.
+        args: positional values for the DAG's ``InputNode``; None, as in a continuation, allows none.
         kwargs: keyword values for it.
 
     Raises:
@@ -78,7 +78,9 @@ class _Open:
 
 
 class _Translation:
-    def __init__(self, encoder: Encoder, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    def __init__(
+        self, encoder: Encoder, args: tuple[Any, ...] | None, kwargs: Mapping[str, Any]
+    ) -> None:
         self._encoder, self._args, self._kwargs = encoder, args, kwargs
         self._done: dict[int, int] = {}
         self._nodes: list[Node] = []

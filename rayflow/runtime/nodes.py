@@ -52,7 +52,7 @@ def call_of(node: DAGNode) -> Call:
     return Call(function, tuple(node._bound_args), dict(node._bound_kwargs), rays, ours)
 
 
-def input_value(node: DAGNode, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def input_value(node: DAGNode, args: tuple[Any, ...] | None, kwargs: Mapping[str, Any]) -> Any:
     """What an input node stands for when the workflow is run with ``args`` and ``kwargs``.
 
     ``inp[0]`` and ``inp.name`` are the arguments of ``run``. With one positional argument a bare
@@ -60,8 +60,13 @@ def input_value(node: DAGNode, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     ``dag.execute`` does (``ray-workflows`` 1.3).
 
     Raises:
-        TypeError: there is no such argument.
+        TypeError: there is no such argument, or none at all (``args`` is None: a continuation).
     """
+    if args is None:
+        raise TypeError(
+            "An InputNode stands for an argument of workflow.run and has no value in a continuation; "
+            "bind the value itself."
+        )
     single = len(args) == 1 and not kwargs
     if isinstance(node, InputNode):
         if single:
