@@ -38,7 +38,7 @@ def call_of(node: DAGNode) -> Call:
 
     Raises:
         TypeError: it is not a function node, or its arguments do not fit the function.
-        ValueError: it has more than one return value.
+        ValueError: it has more than one return value, or yields them.
     """
     if not isinstance(node, FunctionNode):
         raise TypeError(
@@ -108,6 +108,11 @@ def _check_returns(function: Callable[..., Any], options: Mapping[str, Any]) -> 
         raise ValueError(
             f"The task {function.__qualname__} has num_returns={returns!r}; a task of a workflow "
             "returns one value. Return a tuple instead."
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ValueError(
+            f"The task {function.__qualname__} is a generator; a task of a workflow returns one value. "
+            "Return a list instead."
         )
 
 
