@@ -99,18 +99,20 @@ def task_facts(
 ) -> tuple[list[Fact], str]:
     """Give every node of ``graph`` an id and return its ``task`` facts and the root's id.
 
-    Ids continue the workflow's numbering: dependencies get the smaller suffix. The root inherits
+    Ids continue the workflow's numbering: dependencies get the smaller suffix. A number never makes
+    the name of another node, so an id chosen by hand is that task's. The root inherits
     ``catch`` and every node inherits ``checkpoint`` where it does not say otherwise
     (``ray-workflows`` 1.7 and 1.8).
     """
     ids: list[str] = []
     fresh: set[str] = set()
+    chosen = {node.name for node in graph.nodes}
     counts: dict[str, int] = {}
     facts: list[Fact] = []
     last = len(graph.nodes) - 1
     for position, node in enumerate(graph.nodes):
         used = counts.get(node.name, names.get(node.name, 0))
-        task_id = unused_id(node.name, used, lambda c: c in fresh or c in tasks)
+        task_id = unused_id(node.name, used, lambda c: c in fresh or c in tasks, chosen)
         counts[node.name] = used + 1
         fresh.add(task_id)
         ids.append(task_id)

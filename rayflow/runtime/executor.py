@@ -204,7 +204,6 @@ class WorkflowRunner:
     def _start(self, task_id: str, attempt: int) -> None:
         task = self.state.tasks[task_id]
         self.state.dispatch(task_id, attempt)
-        options = {k: v for k, v in task.options["ray"].items() if k != "_labels"}
         inputs = [self.state.tasks[u] for u in task.upstream]
         refs = [(i, ref) for i, t in enumerate(inputs) if (ref := self.live_ref(t)) is not None]
         call = TaskCall(
@@ -221,7 +220,7 @@ class WorkflowRunner:
             task.options.get("judge"),
         )
         try:
-            handle = self._around.submitter.submit(call, options, refs)
+            handle = self._around.submitter.submit(call, task.options["ray"], refs)
         except (ValueError, TypeError) as error:
             described = {
                 "type": type(error).__name__,

@@ -10,7 +10,13 @@ import ray
 from ray import exceptions
 
 from rayflow.core.outcomes import Outcome
+from rayflow.runtime import placement
+from rayflow.runtime.ray_options import restored
 from rayflow.runtime.worker import TaskCall, run_task
+
+# RayFlow counts attempts: Ray neither retries nor reconstructs. Two returns: the outcome is small and
+# comes back inline; a large value stays in the object store for its consumers.
+_OURS: dict[str, Any] = {"num_returns": 2, "max_retries": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +47,22 @@ class RaySubmitter:
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
-        # RayFlow counts attempts: Ray neither retries nor reconstructs. Two returns: the outcome is
-        # small and comes back inline; a large value stays in the object store for its consumers.
-        self._task: Any = ray.remote(num_returns=2, max_retries=0)(run_task)
+        self._tasks: dict[int, Any] = {}
 
     def submit(
         self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
     ) -> Handle:
         """Start an attempt. Raises ValueError or TypeError if ``options`` make no sense."""
-        chosen = {"name": call.task_id, **options, "num_returns": 2, "max_retries": 0}
-        outcome, value = self._task.options(**chosen).remote(call, self._engine, refs)
+        chosen = {"name": call.task_id, **placement.here(call.task_id, restored(options))}
+        task = self._task(chosen.pop("max_calls", 0))
+        outcome, value = task.options(**chosen | _OURS).remote(call, self._engine, refs)
         return Handle(outcome, value)
+
+    def _task(self, max_calls: int) -> Any:
+        """The remote function; Ray takes ``max_calls`` for a function as a whole, not for a call."""
+        if max_calls not in self._tasks:
+            self._tasks[max_calls] = ray.remote(max_calls=max_calls, **_OURS)(run_task)
+        return self._tasks[max_calls]
 
     async def outcome(self, handle: Handle) -> Outcome:
         """What became of it. Never raises."""

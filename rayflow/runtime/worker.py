@@ -82,7 +82,7 @@ class _Attempt:
         live = dict(refs)
         inputs = [Input(stored, live.get(i)) for i, stored in enumerate(call.inputs)]
         self._reader = ValueReader(store, inputs)
-        self._writer = ValueWriter(store, call.workflow_id, code_store)
+        self._writer = ValueWriter(store, call.workflow_id, code_store, self._reader.known)
 
     def run(self) -> tuple[Outcome, Any]:
         """Load, call, store; each with the kind of error that belongs to it."""

@@ -50,5 +50,11 @@ def own_engine(cluster: None, tmp_path: Path) -> Iterator[Callable[..., str]]:
     yield start
     api.disconnect()
     for root in roots:
-        name = f"engine-{hashlib.sha256(root.encode()).hexdigest()[:16]}"
-        ray.kill(ray.get_actor(name, namespace="rayflow"), no_restart=True)
+        stop_engine(root)
+
+
+def stop_engine(root: str) -> None:
+    """Kill the engine of ``root`` for good; the next connection starts another."""
+    api.disconnect()
+    name = f"engine-{hashlib.sha256(root.encode()).hexdigest()[:16]}"
+    ray.kill(ray.get_actor(name, namespace="rayflow"), no_restart=True)

@@ -102,14 +102,23 @@ def test_unknown_workflows_are_not_resumed() -> None:
 
 
 def test_a_storage_that_cannot_be_written_is_refused(
-    own_engine: Callable[..., str], tmp_path: Path
+    engine: str, own_engine: Callable[..., str], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="Cannot write"):
         own_engine("file/below")
+    workflow.init(engine)
 
 
-def test_options_that_cannot_be_stored_are_refused() -> None:
-    strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy("a" * 56, soft=True)
-    with pytest.raises(ValueError, match="scheduling_strategy"):
-        workflow.run(one.options(scheduling_strategy=strategy).bind())
+def test_options_that_ray_has_no_use_for_are_refused_before_anything_starts() -> None:
+    with pytest.raises(ValueError, match=r"scheduling_strategy='FAST' of task .*one"):
+        workflow.run(one.options(scheduling_strategy="FAST").bind())
+
+
+def test_a_generator_is_refused_before_anything_starts() -> None:
+    @ray.remote
+    def numbers() -> Any:
+        yield 1
+
+    with pytest.raises(ValueError, match="numbers is a generator"):
+        workflow.run(one.bind(numbers.bind()))

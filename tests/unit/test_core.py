@@ -97,7 +97,7 @@ def test_dependencies_get_the_smaller_suffix() -> None:
 
 def test_a_name_chosen_by_hand_does_not_collide_with_a_number() -> None:
     assert ids_of(node("f"), node("f_1"), node("f"), node("f")) == ["f", "f_1", "f_2", "f_3"]
-    assert ids_of(node("f"), node("f"), node("f_1")) == ["f", "f_1", "f_1_1"]
+    assert ids_of(node("f"), node("f"), node("f_1")) == ["f", "f_2", "f_1"]
     assert ids_of(node("f"), tasks={"f": 0, "f_1": 0}, names={"f": 1}) == ["f_2"]
 
 
