@@ -228,7 +228,7 @@ def _encode(records: Sequence[Record]) -> pa.RecordBatch:
 def _decode(batch: pa.RecordBatch, *, after: int = -1) -> list[Record]:
     columns = [
         batch.column("seq").to_pylist(),
-        batch.column("time").cast(pa.int64()).to_pylist(),
+        batch.column("time").view(pa.int64()).to_pylist(),
         *(batch.column(n).to_pylist() for n in ("kind", "task_id", "attempt", "data", "value")),
     ]
     return [
