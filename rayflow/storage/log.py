@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from rayflow.errors import FencedError, JournalCorruptError
+from rayflow.errors import DataLoadError, DataSaveError, FencedError, JournalCorruptError
 from rayflow.storage.store import Store
 
 _MARKER = b"\xff\xff\xff\xff"  # starts every Arrow IPC message
@@ -92,7 +92,11 @@ class EpochLog:
             self.store.write(key, [self._head, data], if_absent=cursor == Cursor())
         # After the write, not before: a new owner claims first and reads afterwards, so a batch
         # that was written before the claim is always seen by it.
-        if self._is_claimed(epoch + 1):
+        try:
+            is_over = self._is_claimed(epoch + 1)
+        except DataLoadError as error:
+            raise DataSaveError(f"Nobody knows who owns {self.folder} now: {error}") from error
+        if is_over:
             raise FencedError(f"Epoch {epoch} of {self.folder} is over: epoch {epoch + 1} exists.")
         created = len(self._head) if cursor.offset == 0 else 0
         return Cursor(cursor.batches + 1, cursor.offset + created + len(data))
@@ -246,7 +250,7 @@ class _Frames:
 def _belongs(metadata: Mapping[str, str], epoch: int, number: int, offset: int) -> bool:
     """Whether a frame says that it is batch ``number`` of ``epoch``, at ``offset`` of its file.
 
-    Frames written by RayFlow 0.1 do not say where they belong, only their number.
+    Frames of older journals say their number only.
     """
     return (
         metadata.get("rayflow.n") == str(number)
