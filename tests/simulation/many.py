@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import multiprocessing
 import os
 from collections.abc import Iterable, Sequence
@@ -40,6 +41,7 @@ def _violations_of(seeds: Sequence[int]) -> list[str]:
 
 
 def _be_quick() -> None:
-    """Look for garbage rarely: a run is short and leaves little."""
+    """Look for garbage rarely: a run is short and leaves little. And no warnings on purpose."""
+    logging.disable(logging.WARNING)
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

@@ -6,9 +6,10 @@ import pickle
 from collections.abc import Sequence
 from typing import Any
 
+from rayflow.core.outcomes import Outcome
 from rayflow.core.records import Kind, Record
 from rayflow.core.state import TaskStatus, WorkflowState
-from rayflow.runtime.executor import Writer
+from rayflow.runtime.executor import WorkflowRunner, Writer
 from rayflow.runtime.submitter import Handle
 from rayflow.runtime.worker import TaskCall
 from rayflow.testing.simulation import FakeClock, FakeSubmitter
@@ -47,10 +48,17 @@ class Witness:
 
 
 class WatchedSubmitter(FakeSubmitter):
-    """Checks every start against what is durable."""
+    """Checks every start against what is durable, and remembers what it has delivered.
+
+    Attributes:
+        delivered: every outcome with its call and handle, so that it can arrive once more.
+        left: attempts that neither ended nor were stopped.
+    """
 
     def __init__(self, witness: Witness, clock: FakeClock, seed: int, loses: float) -> None:
         super().__init__(BODIES, seed=seed, loses=loses)
+        self.delivered: list[tuple[TaskCall, Outcome, Handle]] = []
+        self.left: dict[int, TaskCall] = {}
         self._witness, self._clock = witness, clock
 
     def submit(
@@ -65,4 +73,25 @@ class WatchedSubmitter(FakeSubmitter):
             )
         if task.retry_at is not None and self._clock.now() < task.retry_at:
             raise Violation(f"{call.task_id} was started before its wait was over")
-        return super().submit(call, options, refs)
+        if any(other.task_id == call.task_id for other in self.left.values()):
+            raise Violation(f"{call.task_id} was started while an attempt of it was under way")
+        handle = super().submit(call, options, refs)
+        self.left[id(handle)] = call
+        return handle
+
+    async def outcome(self, handle: Handle) -> Outcome:
+        outcome = await super().outcome(handle)
+        self.delivered.append((self.left.pop(id(handle), handle.outcome.call), outcome, handle))
+        return outcome
+
+
+def check_nothing_is_left(runner: WorkflowRunner, submitter: WatchedSubmitter) -> None:
+    """A runner that has ended well holds nothing, and nothing of it is under way."""
+    books = {
+        "in flight": runner.state.in_flight,
+        "handles": runner._handles,
+        "watchers": runner._watchers,
+        "stopped": runner._stopped,
+        "attempts": submitter.left,
+    }
+    require(not any(books.values()), f"left behind: {books}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable
 from random import Random
@@ -11,17 +12,25 @@ from typing import Any
 from rayflow.core.planner import lost_values
 from rayflow.core.records import Kind, Record, WorkflowStatus
 from rayflow.core.state import WorkflowState, fold
-from rayflow.errors import FencedError, WorkflowNotResumableError
+from rayflow.errors import JournalCorruptError, StorageError, WorkflowNotResumableError
 from rayflow.runtime import intake
 from rayflow.runtime.executor import Surroundings, WorkflowRunner, Writer
 from rayflow.runtime.intake import Opened, Submission, status_fact
 from rayflow.storage.journal import Journal
 from rayflow.storage.store import Store
-from rayflow.testing.crash_store import CrashStore, StoreStopped
+from rayflow.testing.crash_store import StoreStopped
 from rayflow.testing.memory_store import MemoryStore
 from rayflow.testing.simulation import FakeClock, finish, surroundings
 from tests.simulation.checks import check_one_outcome_per_task, check_values, said
-from tests.simulation.witness import Violation, WatchedSubmitter, Witness, require
+from tests.simulation.meddler import Meddler
+from tests.simulation.weather import Weather
+from tests.simulation.witness import (
+    Violation,
+    WatchedSubmitter,
+    Witness,
+    check_nothing_is_left,
+    require,
+)
 from tests.simulation.workflows import random_graph
 
 CALM_AFTER = 6  # lives; then nothing is lost and nothing crashes, so the workflow must end
@@ -46,14 +55,17 @@ class World:
         self.problems: list[str] = []
         self._runner_type, self._witness_type = runner_type, witness_type
         self._resumes = 0
+        self._claimed: list[Opened] = []
+        self._tokens: list[str] = []
         self._last = WorkflowState()
 
     async def live(self) -> None:
         """Lives of engines, one after the other or overlapping, until the workflow has ended."""
-        overtaken: list[asyncio.Task[None]] = []
+        overtaken: list[asyncio.Task[bool]] = []
         for life in itertools.count():
             calm = life >= CALM_AFTER
             require(life < 4 * CALM_AFTER, f"it does not end; problems: {self.problems}")
+            self._usurped = asyncio.get_running_loop().create_future()
             work = asyncio.ensure_future(self._one_life(calm))
             if not calm and self.random.random() < 0.15:
                 # Somebody else takes over while this engine still runs.
@@ -61,23 +73,26 @@ class World:
                     await asyncio.sleep(0)
                 overtaken.append(work)
                 continue
-            if await work and not self._wants_resume():
+            await asyncio.wait([work, self._usurped], return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                overtaken.append(work)
+            elif work.result() and not self._claimed and not self._wants_resume():
                 break
         await asyncio.gather(*overtaken)
         self._check()
 
     async def _one_life(self, calm: bool) -> bool:
         """Whether the workflow has ended; False if the engine died or was overtaken."""
-        stop_at = None if calm or self.random.random() < 0.4 else self.random.randrange(12)
-        moment = self.random.choice(("before", "middle", "after"))
-        store = CrashStore(self.store, stop_at=stop_at, moment=moment)
+        weather = Weather(self.random, calm, self._usurp)
         try:
-            opened = self._open(store)
+            opened = self._claimed.pop() if self._claimed else self._open(weather.over(self.store))
             self._last = opened.state
             if opened.writer is None:
                 return True
-            await self._drive(opened, opened.writer, calm)
-        except (StoreStopped, FencedError, FileExistsError):
+            await self._drive(opened, opened.writer, weather, calm)
+        except JournalCorruptError:
+            raise
+        except (StoreStopped, StorageError, FileExistsError):
             return False  # it died, was overtaken, or somebody else created the journal first
         return True
 
@@ -87,21 +102,32 @@ class World:
         except WorkflowNotResumableError:  # nothing of it is durable: it is submitted once more
             return intake.create(store, Submission(ID, self.graph, token="t"))
 
-    async def _drive(self, opened: Opened, writer: Writer, calm: bool) -> None:
+    def _usurp(self) -> None:
+        """Another engine claims the workflow in the middle of a storage operation of this one."""
+        with contextlib.suppress(WorkflowNotResumableError):
+            self._claimed = [intake.adopt(self.store, ID, resume=self.random.random() < 0.5)]
+            if not self._usurped.done():
+                self._usurped.set_result(None)
+
+    async def _drive(self, opened: Opened, writer: Writer, weather: Weather, calm: bool) -> None:
         witness = self._witness_type(writer, opened.state, self.acknowledged)
         loses = 0.0 if calm else self.random.choice((0.0, 0.1, 0.3))
         clock = FakeClock()
         submitter = WatchedSubmitter(witness, clock, self.random.randrange(2**32), loses)
-        around = surroundings(submitter, clock, window=self.random.choice((1, 2, 8)))
-        runner = self._runner_type(opened.state, witness, around, "token")
+        window = self.random.choice((1, 2, 8))
+        around = surroundings(submitter, clock, window=window, io=weather.io)
+        self._tokens.append(f"owner {len(self._tokens)}")
+        runner = self._runner_type(opened.state, witness, around, self._tokens[-1])
+        may_run = calm or self.random.random() < 0.8
+        status = WorkflowStatus.RUNNING if may_run else WorkflowStatus.PENDING
+        meddling = Meddler(self.random, runner, submitter, self._tokens).act(calm, may_run)
+        meddler = asyncio.ensure_future(meddling)
         try:
-            await runner.commit([*opened.first, status_fact(WorkflowStatus.RUNNING)])
-            if not calm and self.random.random() < 0.05:
-                asyncio.get_running_loop().call_soon(runner.request_cancel)
-            if not calm and self.random.random() < 0.1:
-                submitter.after(self.random.randrange(6), runner.request_suspend)
+            await runner.commit([*opened.first, status_fact(status)], patiently=False)
             await finish(runner.run())
+            check_nothing_is_left(runner, submitter)
         finally:
+            meddler.cancel()
             self.problems += submitter.problems
 
     def _wants_resume(self) -> bool:

@@ -6,24 +6,26 @@ that the checks notice what they are there for.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from rayflow.core.outcomes import Outcome, facts_of
 from rayflow.core.records import Fact, Record
 from rayflow.errors import FencedError
 from rayflow.runtime.executor import WorkflowRunner
-from tests.simulation.witness import Violation, Witness
-from tests.simulation.world import simulate
+from rayflow.runtime.submitter import Handle
+from tests.simulation.many import first_violation, violations
+from tests.simulation.witness import Witness
 
-SEEDS = 2_000
+RUNS = int(os.environ.get("SIMULATED_RUNS", "20000"))
 
 
-@pytest.mark.parametrize("part", range(8))
-def test_whatever_fails_and_whoever_crashes_the_promises_hold(part: int) -> None:
-    for seed in range(part, SEEDS, 8):
-        simulate(seed)
+@pytest.mark.timeout(1200)
+def test_whatever_fails_and_whoever_crashes_the_promises_hold() -> None:
+    assert violations(range(RUNS)) == []
 
 
 # --- negative controls: engines that are broken on purpose ---------------------------------------------
@@ -42,28 +44,57 @@ class UnfencedWitness(Witness):
 class HastyRunner(WorkflowRunner):
     """An engine that acts on outcomes first and makes them durable afterwards."""
 
-    async def commit(self, facts: Sequence[Fact]) -> None:
+    async def commit(self, facts: Sequence[Fact], *, patiently: bool = True) -> None:
         now, seq = self._around.clock.now(), self.state.last_seq
         records = [fact.at(seq + n, now) for n, fact in enumerate(facts, start=1)]
         for record in records:
             self.state.apply(record)
         self._execute()
         if records:
-            await self._write(records)
+            await self._write(records, 60.0)
 
 
-def first_violation(**variant: Any) -> str:
-    for seed in range(200):
-        try:
-            simulate(seed, **variant)
-        except Violation as violation:
-            return str(violation)
-    return "nothing was noticed"
+class CredulousRunner(WorkflowRunner):
+    """An engine that believes every outcome, whenever it comes."""
+
+    def _settle(
+        self, task_id: str, attempt: int, outcome: Outcome, handle: Handle | None
+    ) -> list[Fact]:
+        task = self.state.tasks[task_id]
+        kept = task.status
+        task.status = type(kept).PENDING
+        self.state.in_flight[task_id] = attempt
+        self._handles.pop(task_id, None)
+        facts = facts_of(self.state, task_id, attempt, outcome, self._around.clock.now())
+        task.status = kept
+        return facts
 
 
-def test_the_simulation_notices_an_engine_that_is_not_fenced() -> None:
-    assert "lost or changed" in first_violation(witness_type=UnfencedWitness)
+class LeakyRunner(WorkflowRunner):
+    """An engine that forgets to strike out attempts that were lost."""
+
+    def _settle(
+        self, task_id: str, attempt: int, outcome: Outcome, handle: Handle | None
+    ) -> list[Fact]:
+        facts = super()._settle(task_id, attempt, outcome, handle)
+        if outcome.kind == "lost" and handle is not None:
+            self._handles[task_id] = handle
+        return facts
 
 
-def test_the_simulation_notices_an_engine_that_starts_tasks_before_the_commit() -> None:
-    assert "was started" in first_violation(runner_type=HastyRunner)
+@pytest.mark.parametrize(
+    ("variant", "noticed"),
+    [
+        ({"witness_type": UnfencedWitness}, "lost or changed"),
+        ({"runner_type": HastyRunner}, "was started"),
+        ({"runner_type": CredulousRunner}, "a second outcome"),
+        ({"runner_type": LeakyRunner}, "left behind"),
+    ],
+    ids=["it is not fenced", "it acts before the commit", "it takes late messages", "it leaks"],
+)
+def test_the_simulation_notices_an_engine_that_breaks_a_promise(
+    variant: dict[str, Any], noticed: str
+) -> None:
+    found = first_violation(range(500), **variant)
+    assert noticed in found
+    assert "python -m tests.simulate" in found
