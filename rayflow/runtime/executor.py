@@ -251,6 +251,8 @@ class WorkflowRunner:
         self, task_id: str, attempt: int, outcome: Outcome, handle: Handle | None
     ) -> list[Fact]:
         """The facts that an outcome leads to, now that its turn has come."""
+        if self.state.in_flight.get(task_id) != attempt:
+            return []  # of an attempt that is over: it came once more, and another may be under way
         self._handles.pop(task_id, None)
         if task_id in self._stopped:
             self._stopped.discard(task_id)

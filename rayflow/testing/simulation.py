@@ -7,7 +7,7 @@ them and the store is the real engine. Ray is neither started nor needed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -175,13 +175,20 @@ class FakeSubmitter:
 _DIED = {"type": "WorkerCrashedError", "message": "the process died", "traceback": None}
 
 
-def surroundings(submitter: FakeSubmitter, clock: FakeClock, *, window: int = 8) -> Surroundings:
-    """What a runner needs, with commits that take a turn of the event loop."""
+async def quick_io(function: Callable[[], None]) -> None:
+    """Storage I/O that takes a turn of the event loop."""
+    await asyncio.sleep(0)
+    function()
 
-    async def io(function: Callable[[], None]) -> None:
-        await asyncio.sleep(0)
-        function()
 
+def surroundings(
+    submitter: FakeSubmitter,
+    clock: FakeClock,
+    *,
+    window: int = 8,
+    io: Callable[[Callable[[], None]], Awaitable[None]] = quick_io,
+) -> Surroundings:
+    """What a runner needs: ``io`` does what touches the storage."""
     return Surroundings("memory", submitter, clock, io, lambda: window, lambda state: None)
 
 

@@ -1,0 +1,98 @@
+"""Random workflows. Each body's value follows from its arguments and inputs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from rayflow.core.graph import Graph, Node
+from rayflow.retry import Retry
+from rayflow.testing.simulation import Attempt, node
+
+
+def number(value: Any) -> int:
+    """An input as a number, whether or not its task catches."""
+    if isinstance(value, tuple):
+        return 1_000 if value[1] is not None else number(value[0])
+    return int(value)
+
+
+def add(attempt: Attempt) -> int:
+    return int(attempt.arguments) + sum(map(number, attempt.inputs))
+
+
+def flaky(attempt: Attempt) -> int:
+    if attempt.call.attempt <= attempt.arguments % 3:
+        raise ValueError("not yet")
+    return add(attempt)
+
+
+def broken(attempt: Attempt) -> int:
+    raise ValueError("never")
+
+
+def expand(attempt: Attempt) -> Graph:
+    return random_graph(Random(attempt.arguments), depth=1)
+
+
+def deepen(attempt: Attempt) -> Graph:
+    return random_graph(Random(attempt.arguments), depth=2)
+
+
+BODIES = {body.__name__: body for body in (add, flaky, broken, expand, deepen)}
+
+
+def random_node(random: Random, upstream: Sequence[int], depth: int) -> Node:
+    bodies = ["add"] * 5 + ["flaky"] * 2 + ["broken"] + [["expand"] * 2, ["deepen"], []][depth]
+    return node(
+        random.choice(bodies),
+        *upstream,
+        arguments=random.randrange(1_000),
+        max_retries=random.choice((0, 1, 3, 3, -1)),
+        retry_exceptions=random.random() < 0.7,
+        catch_exceptions=random.choice((None, None, True, False)),
+        checkpoint=random.choice((None, None, None, None, True, False)),
+        retry=random_retry(random),
+        judge=random.choice((None, None, "ValueError", "KeyError")),
+    )
+
+
+def random_retry(random: Random) -> dict[str, Any] | None:
+    if random.random() < 0.6:
+        return None
+    return Retry(
+        max_attempts=random.choice((1, 2, 4)),
+        initial=random.choice((0, 0.5, 30)),
+        max=random.choice((1, 3600)),
+        jitter=random.choice((0, 0.5, 1)),
+        system_attempts=random.choice((1, 3, -1)),
+    ).describe()
+
+
+def endless(nodes: Node) -> bool:
+    """Whether a node would be tried for ever."""
+    return (
+        nodes.function == "broken"
+        and nodes.options.max_retries == -1
+        and nodes.options.retry_exceptions
+        and nodes.options.retry is None
+    )
+
+
+def random_graph(random: Random, depth: int = 0) -> Graph:
+    """A DAG in which every node is needed by the last one. Most are small: those fail soonest."""
+    largest = 6 - 2 * depth if random.random() < 0.3 else 2
+    nodes: list[Node] = []
+    unused: set[int] = set()
+    for position in range(random.randint(1, largest)):
+        count = random.randint(0, min(position, 3))
+        upstream = random.sample(range(position), count)
+        made = random_node(random, upstream, depth)
+        while endless(made):
+            made = random_node(random, upstream, depth)
+        nodes.append(made)
+        unused -= set(upstream)
+        unused.add(position)
+    nodes.append(node("add", *sorted(unused), arguments=random.randrange(1_000)))
+    return Graph(tuple(nodes))
