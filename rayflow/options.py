@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from rayflow.retry import Retry
 from rayflow.runtime import nodes
 
-_NAMES = ("task_id", "metadata", "catch_exceptions", "checkpoint", "retry")
+_NAMES = (
+    "task_id",
+    "metadata",
+    "catch_exceptions",
+    "checkpoint",
+    "retry",
+    "timeout",
+    "heartbeat_timeout",
+    "grace",
+)
 F = TypeVar("F")
 
 
@@ -30,6 +40,23 @@ def check_metadata(metadata: object) -> dict[str, Any]:
     return copy
 
 
+def check_seconds(name: str, value: object, *, zero: bool = False) -> float | None:
+    """Return a number of seconds, or None.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is not finite and over zero (or zero itself where ``zero`` allows it).
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is a number of seconds, not {value!r}.")
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        limit = "at least 0" if zero else "over 0"
+        raise ValueError(f"{name} is a finite number of seconds {limit}, not {value!r}.")
+    return float(value)
+
+
 class options(Mapping[str, Any]):
     """Options of one task of a workflow.
 
@@ -42,9 +69,12 @@ class options(Mapping[str, Any]):
         catch_exceptions: the task's value becomes ``(value, None)`` or ``(None, exception)``.
         checkpoint: False keeps the result out of the storage; it is computed again if needed.
         retry: a :class:`Retry`; it takes the place of Ray's ``max_retries`` and ``retry_exceptions``.
+        timeout: seconds that an attempt may take, from when its body has started.
+        heartbeat_timeout: seconds that an attempt may be without ``workflow.heartbeat()``.
+        grace: seconds that an attempt has to end by itself when it is to stop; default 30.
 
     Raises:
-        TypeError: ``retry`` is no :class:`Retry`.
+        TypeError: ``retry`` is no :class:`Retry`, or a number of seconds is no number.
         ValueError: an unknown option, or a bad value.
 
     Source: seed 002, "Setting workflow options".
@@ -83,6 +113,10 @@ def _check_types(chosen: dict[str, Any]) -> None:
     retry = chosen.get("retry")
     if retry is not None and not isinstance(retry, Retry):
         raise TypeError(f"retry takes a workflow.Retry(...), not {retry!r}.")
+    for name in ("timeout", "heartbeat_timeout", "grace"):
+        chosen[name] = check_seconds(name, chosen.get(name), zero=name == "grace")
+        if chosen[name] is None:
+            del chosen[name]
     task_id = chosen.get("task_id")
     if task_id is not None and (not isinstance(task_id, str) or not task_id):
         raise ValueError(f"task_id must be a non-empty string, not {task_id!r}.")
