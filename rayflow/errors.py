@@ -149,6 +149,11 @@ class TaskTimeoutError(WorkflowError, TimeoutError):
         self.workflow_id, self.task_id = workflow_id, task_id
         self.attempt, self.seconds = attempt, seconds
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A TimeoutError is an OSError, which keeps no more than two of its arguments.
+        arguments = (self.workflow_id, self.task_id, self.attempt, self.seconds)
+        return type(self), arguments, self.__dict__
+
     def __str__(self) -> str:
         return self.sentence.format(
             attempt=self.attempt,
