@@ -24,7 +24,8 @@ class Pulse:
         self.details: Any = None
         self._send = send
         self._pause = min(LONGEST_PAUSE_SECONDS, (timeout or 60.0) / 4)
-        self._sent_at = float("-inf")
+        self._next_at = float("-inf")
+        self._later: threading.Timer | None = None
         self._lock = threading.Lock()
 
     def beat(self, details: Any) -> None:
@@ -37,11 +38,29 @@ class Pulse:
         with self._lock:
             if checked is not None:
                 self.details = checked
-            now = time.monotonic()
-            if now - self._sent_at < self._pause:
-                return
-            self._sent_at = now
-            self._send(self.details)
+            wait = self._next_at - time.monotonic()
+            if wait <= 0:
+                self._send_now()
+            elif checked is not None and self._later is None:
+                # Nobody may call again for long, and these are the details that count then.
+                self._later = threading.Timer(wait, self._send_later)
+                self._later.daemon = True
+                self._later.start()
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        with self._lock:
+            if self._later is not None:
+                self._later.cancel()
+
+    def _send_later(self) -> None:
+        with self._lock:
+            self._later = None
+            self._send_now()
+
+    def _send_now(self) -> None:
+        self._next_at = time.monotonic() + self._pause
+        self._send(self.details)
 
 
 def _checked(details: Any) -> Any:

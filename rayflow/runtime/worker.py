@@ -32,7 +32,7 @@ from rayflow.storage.root import open_store
 from rayflow.storage.store import Store
 from rayflow.storage.values import INLINE_BYTES
 
-ANNOUNCE_AFTER_SECONDS = 0.05
+ANNOUNCE_AFTER_SECONDS = 0.05  # short tasks are over before it is worth it
 _END_SECONDS = 5.0
 _TRACEBACK_BYTES = 64 * 1024
 
@@ -74,9 +74,7 @@ def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[
     detail = {"started_at": started, "node": node_address(), "pid": os.getpid()}
     try:
         with interruptible() as interruption:
-            if call.is_watched:
-                _announce(call, engine)
-            else:
+            if not call.is_watched:
                 announcement.start()
             return _run(call, engine, refs, detail, interruption)
     except KeyboardInterrupt:
@@ -102,12 +100,13 @@ def _run(
     except _Stopped:
         _end_process(call, engine, lifeline.pulse.details)
     finally:
+        lifeline.pulse.stop()
         context.current.reset(token)
         context.hold(None)
 
 
 def _announce(call: TaskCall, engine: Any) -> None:
-    """Tell the engine that a body is running; short tasks are over before this is worth it."""
+    """Tell the engine that a body is running, and where."""
     where = this_process()
     engine.task_started.remote(call.workflow_id, call.task_id, call.attempt, call.token, where)
 
@@ -138,12 +137,18 @@ class _Lifeline:
     def __init__(self, call: TaskCall, engine: Any, interruption: Interruption) -> None:
         self.last_heartbeat = call.heartbeat
         self.interruption = interruption
+        self._call, self._engine = call, engine
         self.pulse = Pulse(
             lambda details: engine.task_heartbeat.remote(
                 call.workflow_id, call.task_id, call.attempt, call.token, details
             ),
             call.heartbeat_timeout,
         )
+
+    def begin(self) -> None:
+        """The body starts now, which is when its limits of time begin to count."""
+        if self._call.is_watched:
+            _announce(self._call, self._engine)
 
     def beat(self, details: Any) -> None:
         """Give a sign of life."""
@@ -179,6 +184,7 @@ class _Attempt:
         except Exception as error:
             return self._lost(error)
         try:
+            self._lifeline.begin()
             value = function(*args, **kwargs)
             self._lifeline.interruption.is_deaf = True
         except BaseException as error:
