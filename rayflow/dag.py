@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from rayflow.core.graph import Graph, Node, StoredValue, TaskOptions
 from rayflow.core.ids import task_name
+from rayflow.errors import TaskHeartbeatError, TaskTimeoutError
 from rayflow.retry import Judge, Retry, check_error_types
 from rayflow.runtime import nodes
 from rayflow.runtime.nodes import Call
@@ -162,6 +163,10 @@ class _Translation:
             ray=described(_name(call), ray_options),
             retry=retry.describe() if retry else None,
             judge=None if judge is None else self._encoder.function(judge),
+            grace=call.options.get("grace"),
+            timeout=call.options.get("timeout"),
+            heartbeat_timeout=call.options.get("heartbeat_timeout"),
+            expiry=_expiry(retry),
         )
 
     def _input(self, node: Any) -> StoredValue:
@@ -183,3 +188,10 @@ def _judge(retry: Retry | None, ray_options: Mapping[str, Any]) -> Judge | None:
         return None
     check_error_types("retry_exceptions", chosen)
     return Judge(tuple(chosen))
+
+
+def _expiry(retry: Retry | None) -> tuple[str, ...]:
+    """The ways to run out of time that are worth another attempt."""
+    kinds = {"timeout": TaskTimeoutError, "heartbeat": TaskHeartbeatError}
+    errors = {name: kind("", "", 1, 0.0) for name, kind in kinds.items()}
+    return tuple(n for n, error in errors.items() if retry is None or retry.judge(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -29,6 +30,23 @@ def check_metadata(metadata: object) -> dict[str, Any]:
     return copy
 
 
+def check_seconds(name: str, value: object, *, zero: bool = False) -> float | None:
+    """Return a number of seconds, or None.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is not finite and over zero (or zero itself where ``zero`` allows it).
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is a number of seconds, not {value!r}.")
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        limit = "at least 0" if zero else "over 0"
+        raise ValueError(f"{name} is a finite number of seconds {limit}, not {value!r}.")
+    return float(value)
+
+
 class options(Mapping[str, Any]):
     """Options of one task of a workflow.
 
@@ -42,11 +60,14 @@ class options(Mapping[str, Any]):
         catch_exceptions: the task's value becomes ``(value, None)`` or ``(None, exception)``.
         checkpoint: False keeps the result out of the storage; it is computed again if needed.
         retry: a :class:`Retry`; it takes the place of Ray's ``max_retries`` and ``retry_exceptions``.
+        timeout: seconds that an attempt may take, from when its body has started.
+        heartbeat_timeout: seconds that an attempt may be without ``workflow.heartbeat()``.
+        grace: seconds that an attempt has to end by itself when it is to stop; default 30.
 
     None is what a task has without the option.
 
     Raises:
-        TypeError: ``retry`` is no :class:`Retry`.
+        TypeError: ``retry`` is no :class:`Retry`, or a number of seconds is no number.
         ValueError: an unknown option, or a bad value.
 
     Source: seed 002, "Setting workflow options"; ``ray-workflows`` 1.4.
@@ -103,6 +124,12 @@ def _task_id(name: str, value: object) -> str:
     return value
 
 
+def _seconds(name: str, value: object) -> float:
+    seconds = check_seconds(name, value, zero=name == "grace")
+    assert seconds is not None
+    return seconds
+
+
 def _is_utf8(text: str) -> bool:
     try:
         text.encode()
@@ -118,4 +145,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "catch_exceptions": _switch,
     "checkpoint": _switch,
     "retry": _retry,
+    "timeout": _seconds,
+    "heartbeat_timeout": _seconds,
+    "grace": _seconds,
 }

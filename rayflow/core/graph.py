@@ -46,6 +46,8 @@ class TaskOptions:
 
     ``retry`` holds the numbers of a :class:`rayflow.retry.Retry`; ``judge`` is the digest of the stored
     code that says in the worker whether an exception is worth another attempt (None: every one).
+    ``expiry`` holds what it says of running out of time: the kinds that are worth another attempt.
+    ``grace``, ``timeout`` and ``heartbeat_timeout`` are seconds.
     """
 
     max_retries: int = 3
@@ -55,6 +57,10 @@ class TaskOptions:
     ray: dict[str, Any] = field(default_factory=dict)
     retry: dict[str, Any] | None = None
     judge: str | None = None
+    grace: float | None = None
+    timeout: float | None = None
+    heartbeat_timeout: float | None = None
+    expiry: tuple[str, ...] = ("timeout", "heartbeat")
 
     def describe(self) -> dict[str, Any]:
         """The JSON form that goes into a record."""
@@ -66,6 +72,10 @@ class TaskOptions:
             "ray": self.ray,
             "retry": self.retry,
             "judge": self.judge,
+            "grace": self.grace,
+            "timeout": self.timeout,
+            "heartbeat_timeout": self.heartbeat_timeout,
+            "expiry": list(self.expiry),
         }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from rayflow.core.deadlines import StopTask, WakeAt, error_of_workflow, overdue, stops
 from rayflow.core.records import WorkflowStatus
 from rayflow.core.state import TaskStatus, WorkflowState
 
@@ -20,13 +21,6 @@ class StartTask:
 
 
 @dataclass(frozen=True, slots=True)
-class StopTask:
-    """Stop the attempt of a task that is under way."""
-
-    task_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class Finish:
     """Write down that the workflow has ended."""
 
@@ -36,15 +30,13 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
-class WakeAt:
-    """Nothing more to do before ``time`` (Unix seconds)."""
-
-    time: float
+class TimeOut:
+    """Write down that the workflow has used up its time."""
 
 
 SUSPENDED = Finish(WorkflowStatus.RESUMABLE, reason="suspended")
 
-Command = StartTask | StopTask | Finish | WakeAt
+Command = StartTask | StopTask | Finish | TimeOut | WakeAt
 
 
 def plan(state: WorkflowState, now: float, *, window: int) -> list[Command]:
@@ -56,16 +48,18 @@ def plan(state: WorkflowState, now: float, *, window: int) -> list[Command]:
         window: how many attempts of this workflow may be under way at once.
     """
     if state.status is not WorkflowStatus.RUNNING:
-        return _plan_pending(state)
+        return _plan_pending(state, now)
     if state.cancel_requested:
-        return _stop_or(state, Finish(WorkflowStatus.CANCELED))
+        return _stop_or(state, Finish(WorkflowStatus.CANCELED), now)
     if state.error is not None:
-        return _stop_or(state, Finish(_failure_status(state.error), state.error))
+        return _stop_or(state, Finish(_failure_status(state.error), state.error), now)
     if state.output.status is TaskStatus.SUCCESSFUL:
-        return _stop_or(state, Finish(WorkflowStatus.SUCCESSFUL))
+        return _stop_or(state, Finish(WorkflowStatus.SUCCESSFUL), now)
+    if state.timed_out:
+        return _stop_or(state, _timed_out(state), now)
     if state.suspend_requested:
-        return _stop_or(state, SUSPENDED)
-    return [*_stops_of_canceled(state), *_starts(state, now, window)]
+        return _stop_or(state, SUSPENDED, now)
+    return [*_out_of_time(state, now), *_must_stop(state, now), *_starts(state, now, window)]
 
 
 def lost_values(state: WorkflowState, again: Iterable[str] = ()) -> list[str]:
@@ -107,12 +101,26 @@ def _is_abandoned(state: WorkflowState, parent: str | None) -> bool:
     return False
 
 
-def _plan_pending(state: WorkflowState) -> list[Command]:
-    if state.status is WorkflowStatus.PENDING and state.cancel_requested:
+def _plan_pending(state: WorkflowState, now: float) -> list[Command]:
+    if state.status is not WorkflowStatus.PENDING:
+        return []
+    if state.cancel_requested:
         return [Finish(WorkflowStatus.CANCELED)]
-    if state.status is WorkflowStatus.PENDING and state.suspend_requested:
+    if state.timed_out:
+        return [_timed_out(state)]
+    if state.suspend_requested:
         return [SUSPENDED]
-    return []
+    return _out_of_time(state, now)
+
+
+def _out_of_time(state: WorkflowState, now: float) -> list[Command]:
+    if state.deadline is None:
+        return []
+    return [TimeOut() if state.deadline <= now else WakeAt(state.deadline)]
+
+
+def _timed_out(state: WorkflowState) -> Finish:
+    return Finish(WorkflowStatus.FAILED, error_of_workflow(state))
 
 
 def _failure_status(error: dict[str, Any]) -> WorkflowStatus:
@@ -120,19 +128,17 @@ def _failure_status(error: dict[str, Any]) -> WorkflowStatus:
     return WorkflowStatus.RESUMABLE if system else WorkflowStatus.FAILED
 
 
-def _stop_or(state: WorkflowState, finish: Finish) -> list[Command]:
+def _stop_or(state: WorkflowState, finish: Finish, now: float) -> list[Command]:
     """Nothing of a workflow may be under way when it ends."""
     if state.in_flight:
-        return [StopTask(task_id) for task_id in state.in_flight]
+        return [*stops(state, state.in_flight, now)]
     return [finish]
 
 
-def _stops_of_canceled(state: WorkflowState) -> list[Command]:
-    return [
-        StopTask(task_id)
-        for task_id in state.in_flight
-        if state.tasks[task_id].status is TaskStatus.CANCELED
-    ]
+def _must_stop(state: WorkflowState, now: float) -> list[Command]:
+    """Attempts that nobody wants any more, and those that take too long."""
+    unwanted = {t for t in state.in_flight if state.tasks[t].status is TaskStatus.CANCELED}
+    return [*stops(state, unwanted, now), *overdue(state, state.in_flight.keys() - unwanted, now)]
 
 
 def _starts(state: WorkflowState, now: float, window: int) -> list[Command]:

@@ -1,9 +1,9 @@
 """The state of one workflow: ``fold(records)``.
 
 Starting, resuming and recovering are one path: fold what the journal holds (nothing for a new
-workflow), then continue. The only part of a state that is not in the journal is ``in_flight``: the
-attempts that the present owner has under way. After a crash it is empty, so whatever had no recorded
-outcome is ready to run again.
+workflow), then continue. The only parts of a state that are not in the journal are ``in_flight`` and
+``under_way``, the attempts that the present owner has under way, and ``no_grace``. After a crash they are
+empty, so whatever had no recorded outcome is ready to run again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from rayflow.core.deadlines import UnderWay
 from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record, WorkflowStatus
 
@@ -57,6 +58,7 @@ class TaskState:
     resolves: str | None = None
     dependents: list[str] = field(default_factory=list)
     children: list[str] = field(default_factory=list)
+    heartbeat: Any = None  # the last details of an attempt that had no value
 
 
 class WorkflowState:
@@ -75,6 +77,10 @@ class WorkflowState:
         self.error: dict[str, Any] | None = None
         self.cancel_requested = False
         self.suspend_requested = False
+        self.under_way: dict[str, UnderWay] = {}
+        self.no_grace = False
+        self.deadline: float | None = None
+        self.timed_out = False
         self.last_seq = 0
         self.gone: dict[str, str | None] = {}  # see _shorten
         self._links: dict[str, str] = {}
@@ -113,10 +119,12 @@ class WorkflowState:
         self.ready.pop(task_id, None)
         self.delayed.pop(task_id, None)
         self.in_flight[task_id] = attempt
+        self.under_way[task_id] = UnderWay()
 
     def settle(self, task_id: str) -> None:
         """Note that no attempt of ``task_id`` is under way any more."""
         self.in_flight.pop(task_id, None)
+        self.under_way.pop(task_id, None)
 
     def descendants(self, task_id: str) -> Iterator[TaskState]:
         """All tasks that exist because ``task_id`` continued as a graph, at any depth."""
@@ -130,6 +138,12 @@ class WorkflowState:
         self.accepted = record.data
         self.workflow_id = record.data["workflow_id"]
         self.root = record.data["root"]
+        self._allow_time(record)
+
+    def _allow_time(self, record: Record) -> None:
+        """The time that a workflow has is counted from when somebody asked for it."""
+        seconds = self.accepted.get("workflow_timeout")
+        self.deadline = None if seconds is None else record.time + seconds
 
     def _task(self, record: Record) -> None:
         assert record.task_id is not None
@@ -165,8 +179,11 @@ class WorkflowState:
 
     def _started(self, record: Record) -> None:
         task = self.tasks.get(record.task_id or "")
-        if task is not None:  # else it said so after it had been dropped from a chain
-            task.attempt = max(task.attempt, record.attempt or 0)
+        if task is None:  # it said so after it had been dropped from a chain
+            return
+        task.attempt = max(task.attempt, record.attempt or 0)
+        if self.in_flight.get(task.task_id) == record.attempt:
+            self.under_way[task.task_id].started_at = record.time
 
     def _succeeded(self, record: Record) -> None:
         task = self._about(record)
@@ -182,6 +199,7 @@ class WorkflowState:
         task.failures += 1
         task.system_failures += record.data["cause"] == "system"
         task.attempt = max(task.attempt, record.attempt or 0)
+        task.heartbeat = record.data.get("heartbeat", task.heartbeat)
         self._forget(task.task_id)
         if record.data["next"] == "retry":
             task.retry_at = record.data.get("retry_at")
@@ -232,6 +250,13 @@ class WorkflowState:
         if record.attempt is not None:  # the attempt itself is gone, not only unwanted
             self.settle(task.task_id)
 
+    def _heartbeat(self, record: Record) -> None:
+        self._about(record).heartbeat = record.data["details"]
+        self.settle(self._about(record).task_id)  # it is the last of an attempt that is gone
+
+    def _timed_out(self, record: Record) -> None:
+        self.timed_out = True
+
     def _cancel_requested(self, record: Record) -> None:
         self.cancel_requested = True
 
@@ -240,8 +265,12 @@ class WorkflowState:
 
     def _resumed(self, record: Record) -> None:
         self.error = None
-        self.suspend_requested = False
+        self.suspend_requested = self.timed_out = False
         self.status = WorkflowStatus.RUNNING
+        if record.data.get("asked"):
+            self._allow_time(record)
+            for task in self.tasks.values():
+                task.failures = task.system_failures = 0
         resets = [self.tasks[task_id] for task_id in record.data["reset"]]
         for task in resets:
             was_successful = task.status is TaskStatus.SUCCESSFUL
@@ -263,7 +292,7 @@ class WorkflowState:
         """An attempt has ended: the task is neither ready, nor waiting, nor under way."""
         self.ready.pop(task_id, None)
         self.delayed.pop(task_id, None)
-        self.in_flight.pop(task_id, None)
+        self.settle(task_id)
 
     def _unready(self, task: TaskState) -> None:
         task.missing += 1
@@ -321,6 +350,8 @@ _HANDLERS: dict[str, Callable[[WorkflowState, Record], None]] = {
     Kind.CANCEL_REQUESTED: WorkflowState._cancel_requested,
     Kind.SUSPEND_REQUESTED: WorkflowState._suspend_requested,
     Kind.RESUMED: WorkflowState._resumed,
+    Kind.HEARTBEAT: WorkflowState._heartbeat,
+    Kind.TIMED_OUT: WorkflowState._timed_out,
 }
 
 

@@ -32,14 +32,16 @@ from rayflow.errors import (
 )
 from rayflow.runtime import intake, metadata, results
 from rayflow.runtime.admission import Admission
-from rayflow.runtime.executor import Surroundings, WorkflowRunner
+from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.feed import Changes, Feed
 from rayflow.runtime.intake import Opened, Submission, status_fact
 from rayflow.runtime.live import LiveWorkflow
+from rayflow.runtime.processes import Place
 from rayflow.runtime.references import Output
 from rayflow.runtime.registry import Registry
 from rayflow.runtime.shared import check_nodes
 from rayflow.runtime.submitter import RaySubmitter
+from rayflow.runtime.surroundings import Surroundings
 from rayflow.storage import layout
 from rayflow.storage.address import name_of
 from rayflow.storage.journal import Journal
@@ -170,16 +172,17 @@ class Engine:
             resumed.append(workflow_id)
         return resumed
 
-    async def cancel(self, workflow_id: str) -> None:
+    async def cancel(self, workflow_id: str, force: bool = False) -> None:
         """Cancel a workflow and wait until nothing of it runs any more.
 
         One that is not live becomes CANCELED, unless it has ended well or been cancelled already.
+        ``force``: its tasks get no time to end by themselves.
 
         Raises:
             WorkflowNotFoundError: no workflow has this id.
         """
         await self.start()
-        if await self._end_live(workflow_id, WorkflowRunner.request_cancel):
+        if await self._end_live(workflow_id, WorkflowRunner.request_cancel, force):
             return
         entry = self._registry.entries.get(workflow_id)
         if entry is None:
@@ -189,16 +192,16 @@ class Engine:
             await self._registry.put(workflow_id, WorkflowStatus.CANCELED)
             self._feed.ring(workflow_id)
 
-    async def suspend(self, workflow_id: str) -> None:
+    async def suspend(self, workflow_id: str, force: bool = False) -> None:
         """Stop a live workflow and wait until nothing of it runs any more; it is RESUMABLE then.
 
-        One that is not live stays as it is.
+        One that is not live stays as it is. ``force``: its tasks get no time to end by themselves.
 
         Raises:
             WorkflowNotFoundError: no workflow has this id.
         """
         await self.start()
-        if await self._end_live(workflow_id, WorkflowRunner.request_suspend):
+        if await self._end_live(workflow_id, WorkflowRunner.request_suspend, force):
             return
         if workflow_id not in self._registry.entries:
             raise WorkflowNotFoundError(workflow_id)
@@ -281,13 +284,37 @@ class Engine:
         await self.start()
         return await self._feed.changes(cursor, timeout)
 
-    async def task_started(self, workflow_id: str, task_id: str, attempt: int, token: str) -> None:
-        """A worker says that the body of an attempt is running."""
-        live = self._live.get(workflow_id)
-        if live is not None and live.runner is not None:
-            live.runner.started(task_id, attempt, token)
+    async def task_started(
+        self, workflow_id: str, task_id: str, attempt: int, token: str, place: Place
+    ) -> None:
+        """A worker says that the body of an attempt is running, and where."""
+        runner = self._runner(workflow_id)
+        if runner is not None:
+            runner.started(task_id, attempt, token, place)
 
-    async def _end_live(self, workflow_id: str, request: Callable[[WorkflowRunner], None]) -> bool:
+    async def task_heartbeat(
+        self, workflow_id: str, task_id: str, attempt: int, token: str, details: Any
+    ) -> None:
+        """A body gives a sign of life."""
+        runner = self._runner(workflow_id)
+        if runner is not None:
+            runner.heard(task_id, attempt, token, details)
+
+    async def task_stopped(
+        self, workflow_id: str, task_id: str, attempt: int, token: str, details: Any
+    ) -> None:
+        """A body has stopped as it was asked to; its process waits to be ended."""
+        runner = self._runner(workflow_id)
+        if runner is not None:
+            runner.heard(task_id, attempt, token, details, is_over=True)
+
+    def _runner(self, workflow_id: str) -> WorkflowRunner | None:
+        live = self._live.get(workflow_id)
+        return None if live is None else live.runner
+
+    async def _end_live(
+        self, workflow_id: str, request: Callable[[WorkflowRunner], None], force: bool
+    ) -> bool:
         """Ask a live workflow to end and wait until it has; False if it is not live."""
         live = self._live.get(workflow_id)
         if live is None:
@@ -295,6 +322,8 @@ class Engine:
         runner = await live.accepted()
         if runner is not None:
             request(runner)
+            if force:
+                runner.skip_grace()
         await live.done()
         return True
 

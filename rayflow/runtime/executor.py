@@ -10,52 +10,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from rayflow.core.deadlines import StopTask, WakeAt
 from rayflow.core.graph import StoredValue
 from rayflow.core.outcomes import Outcome, facts_of
-from rayflow.core.planner import Finish, StartTask, StopTask, WakeAt, plan
+from rayflow.core.planner import Finish, StartTask, TimeOut, plan
 from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
 from rayflow.core.state import TaskState, TaskStatus, WorkflowState
 from rayflow.errors import DataSaveError
-from rayflow.runtime.submitter import Handle, Submitter
+from rayflow.runtime.stopping import ended
+from rayflow.runtime.submitter import Handle
+from rayflow.runtime.surroundings import Surroundings, Writer
 from rayflow.runtime.worker import TaskCall
 
 logger = logging.getLogger("rayflow.engine")
 
 COMMIT_PATIENCE_SECONDS = 60.0
-
-
-class Writer(Protocol):
-    """The owner's end of a journal."""
-
-    last_seq: int
-
-    def commit(self, records: Sequence[Record]) -> None: ...
-
-
-class Clock(Protocol):
-    """Time, so that tests can make it."""
-
-    def now(self) -> float: ...
-
-    async def sleep(self, seconds: float) -> None: ...
-
-    async def wait(self, event: asyncio.Event, seconds: float) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a runner needs besides its own workflow."""
-
-    storage: str
-    submitter: Submitter
-    clock: Clock
-    io: Callable[[Callable[[], None]], Awaitable[None]]
-    window: Callable[[], int]
-    committed: Callable[[WorkflowState], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +54,6 @@ class WorkflowRunner:
         self._inbox: list[_Happening] = []
         self._wake = asyncio.Event()
         self._handles: dict[str, Handle] = {}
-        self._stopped: set[str] = set()
         self._refs: dict[str, Any] = {}
         self._memory: dict[str, StoredValue] = {}  # values of tasks with checkpoint=False
         self._watchers: set[asyncio.Task[None]] = set()
@@ -121,14 +93,33 @@ class WorkflowRunner:
             self.state.apply(record)
         self._around.committed(self.state)
 
-    def started(self, task_id: str, attempt: int, token: str) -> None:
-        """A worker says that an attempt is running."""
-        if token == self._token and self.state.in_flight.get(task_id) == attempt:
+    def started(self, task_id: str, attempt: int, token: str, place: Any = None) -> None:
+        """A worker says that an attempt is running, and in which process."""
+        if self._is_under_way(task_id, attempt, token):
+            self.state.under_way[task_id].place = place
             fact = Fact(Kind.STARTED, task_id, attempt)
             self._put(
                 lambda: [fact] if task_id in self._handles else [],  # else its outcome came first
                 is_alone=False,
             )
+
+    def heard(
+        self, task_id: str, attempt: int, token: str, details: Any, *, is_over: bool = False
+    ) -> None:
+        """A body gives a sign of life, or says that it has stopped and its process may be ended."""
+        if not self._is_under_way(task_id, attempt, token):
+            return  # of an attempt that is gone
+        under_way = self.state.under_way[task_id]
+        under_way.heard_at = self._around.clock.now()
+        under_way.heartbeat = details
+        if is_over:
+            under_way.is_over = True
+            self._wake.set()
+
+    def skip_grace(self) -> None:
+        """Whatever is asked to stop, now or later, is not given any time for it."""
+        self.state.no_grace = True
+        self._wake.set()
 
     def request_cancel(self) -> None:
         """Cancel the workflow: a recorded fact, not only a signal."""
@@ -149,6 +140,9 @@ class WorkflowRunner:
     def stored(self, task: TaskState) -> StoredValue | None:
         """Where the value of ``task`` is stored, checkpointed or only in memory."""
         return task.value or self._memory.get(self._source(task))
+
+    def _is_under_way(self, task_id: str, attempt: int, token: str) -> bool:
+        return token == self._token and self.state.in_flight.get(task_id) == attempt
 
     def _source(self, task: TaskState) -> str:
         """The task that really made the value: the end of a chain of continuations."""
@@ -187,19 +181,21 @@ class WorkflowRunner:
         return facts
 
     def _execute(self) -> tuple[Finish | None, float | None]:
-        finish, wake_at = None, None
+        finish, times = None, []
         commands = plan(self.state, self._around.clock.now(), window=self._around.window())
         for command in commands:
             match command:
                 case StartTask(task_id, attempt):
                     self._start(task_id, attempt)
-                case StopTask(task_id):
-                    self._stop(task_id)
+                case StopTask():
+                    times.append(self._stop(command))
+                case TimeOut():
+                    self._put(lambda: [] if self.state.timed_out else [Fact(Kind.TIMED_OUT)])
                 case WakeAt(time):
-                    wake_at = time
+                    times.append(time)
                 case Finish():
                     finish = command
-        return finish, wake_at
+        return finish, min(times, default=None)
 
     def _start(self, task_id: str, attempt: int) -> None:
         task = self.state.tasks[task_id]
@@ -218,6 +214,9 @@ class WorkflowRunner:
             task.options["checkpoint"] is not False,
             self._token,
             task.options.get("judge"),
+            heartbeat=task.heartbeat,
+            heartbeat_timeout=task.options.get("heartbeat_timeout"),
+            is_timed=task.options.get("timeout") is not None,
         )
         try:
             handle = self._around.submitter.submit(call, task.options["ray"], refs)
@@ -231,21 +230,34 @@ class WorkflowRunner:
             self._put(lambda: self._settle(task_id, attempt, outcome, None))
             return
         self._handles[task_id] = handle
-        watcher = asyncio.ensure_future(self._watch(task_id, attempt, handle))
-        self._watchers.add(watcher)
-        watcher.add_done_callback(self._watchers.discard)
+        self._spawn(self._watch(task_id, attempt, handle))
 
-    def _stop(self, task_id: str) -> None:
-        if task_id not in self._stopped and task_id in self._handles:
-            self._stopped.add(task_id)
-            self._around.submitter.stop(self._handles[task_id])
+    def _stop(self, command: StopTask) -> float:
+        """Carry out a step of stopping; returns when to look again at the latest."""
+        task_id, now = command.task_id, self._around.clock.now()
+        attempt = self.state.under_way[task_id]
+        attempt.apply(command.means, command.expired, now)
+        handle = self._handles.get(task_id)  # Ray may have refused it, which is on its way here
+        if command.means != "signal" and handle is not None:
+            self._around.submitter.stop(handle, force=command.means == "force")
+        elif command.means == "signal" and attempt.place is not None:
+            self._spawn(self._around.submitter.destroy(attempt.place))
+        return now
 
     async def _watch(self, task_id: str, attempt: int, handle: Handle) -> None:
         outcome = await self._around.submitter.outcome(handle)
+        under_way = self.state.under_way.get(task_id)
+        if outcome.has_died and under_way is not None and under_way.place is not None:
+            await self._around.submitter.destroy(under_way.place)
         self._put(
             lambda: self._settle(task_id, attempt, outcome, handle),
             is_alone=outcome.kind != "value",
         )
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        watcher = asyncio.ensure_future(work)
+        self._watchers.add(watcher)
+        watcher.add_done_callback(self._watchers.discard)
 
     def _settle(
         self, task_id: str, attempt: int, outcome: Outcome, handle: Handle | None
@@ -254,11 +266,9 @@ class WorkflowRunner:
         if self.state.in_flight.get(task_id) != attempt:
             return []  # of an attempt that is over: it came once more, and another may be under way
         self._handles.pop(task_id, None)
-        if task_id in self._stopped:
-            self._stopped.discard(task_id)
-            if outcome.kind == "lost":
-                outcome = replace(outcome, kind="stopped")
-        facts = facts_of(self.state, task_id, attempt, outcome, self._around.clock.now())
+        now = self._around.clock.now()
+        outcome = ended(self.state, task_id, outcome, now)
+        facts = facts_of(self.state, task_id, attempt, outcome, now)
         if not facts:
             self.state.settle(task_id)
             return []
@@ -310,4 +320,4 @@ class WorkflowRunner:
         for watcher in self._watchers:
             watcher.cancel()
         for handle in self._handles.values():
-            self._around.submitter.stop(handle)
+            self._around.submitter.stop(handle, force=True)

@@ -37,6 +37,7 @@ class Submission:
     tags: dict[str, Any] = field(default_factory=dict)
     created_by: str | None = None
     must_be_new: bool = False
+    workflow_timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ def create(store: Store, submission: Submission) -> Opened:
         "tags": submission.tags,
         "created_by": submission.created_by,
         "task_count": len(facts),
+        "workflow_timeout": submission.workflow_timeout,
     }
     journal = Journal(store, submission.workflow_id)
     if journal.exists():
@@ -93,11 +95,11 @@ def adopt(store: Store, workflow_id: str, *, resume: bool) -> Opened:
     writer, records = journal.claim(time.time())
     state = fold(records)
     asked = resume or (state.is_finished and not state.suspend_requested)
-    if (state.error is not None or state.suspend_requested) and not asked:
-        return Opened(state, writer, [])  # it had failed or been suspended, and is to end so
+    if (state.error is not None or state.suspend_requested or state.timed_out) and not asked:
+        return Opened(state, writer, [])  # it had failed or been stopped, and is to end so
     again = failed_tasks(state) if asked else []
     reset = lost_values(state, again) + again
-    facts = [Fact(Kind.RESUMED, data={"reset": reset})] if reset or resume else []
+    facts = [Fact(Kind.RESUMED, data={"reset": reset, "asked": asked})] if reset or resume else []
     return Opened(state, writer, facts)
 
 

@@ -10,7 +10,7 @@ import ray
 from ray import exceptions
 
 from rayflow.core.outcomes import Outcome
-from rayflow.runtime import placement
+from rayflow.runtime import placement, processes
 from rayflow.runtime.ray_options import restored
 from rayflow.runtime.worker import TaskCall, run_task
 
@@ -38,8 +38,11 @@ class Submitter(Protocol):
     async def outcome(self, handle: Handle) -> Outcome:
         """What became of it. Never raises."""
 
-    def stop(self, handle: Handle) -> None:
-        """Kill it; its outcome says when it is gone."""
+    def stop(self, handle: Handle, *, force: bool) -> None:
+        """Ask it to stop, or end its process; its outcome says what has become of it."""
+
+    async def destroy(self, place: Any) -> None:
+        """Make sure that a process that has announced an attempt is gone; return when it is."""
 
 
 class RaySubmitter:
@@ -68,17 +71,22 @@ class RaySubmitter:
         """What became of it. Never raises."""
         try:
             result: Outcome = await handle.outcome
-        except exceptions.TaskCancelledError:
-            return Outcome("stopped")
+        except exceptions.TaskCancelledError as error:
+            # With a cause it was raised by a process that lives on, while no body was running in it.
+            return Outcome("stopped", has_died=not isinstance(error, exceptions.RayTaskError))
         except Exception as error:
             # The value failed alike; Ray logs errors that nobody asked for, so ask.
             await asyncio.gather(handle.value, return_exceptions=True)
-            return Outcome("lost", error=_describe(error))
+            return Outcome("lost", error=_describe(error), has_died=True)
         return result
 
-    def stop(self, handle: Handle) -> None:
-        """Kill it; its outcome says when it is gone."""
-        ray.cancel(handle.outcome, force=True)
+    def stop(self, handle: Handle, *, force: bool) -> None:
+        """Ask it to stop, or end its process; its outcome says what has become of it."""
+        ray.cancel(handle.outcome, force=force)
+
+    async def destroy(self, place: Any) -> None:
+        """Make sure that a process that has announced an attempt is gone; return when it is."""
+        await processes.destroy(place)
 
 
 def _describe(error: Exception) -> dict[str, Any]:

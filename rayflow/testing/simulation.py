@@ -10,15 +10,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from rayflow.core.graph import Graph, Node, StoredValue, TaskOptions
 from rayflow.core.outcomes import Outcome
 from rayflow.core.records import WorkflowStatus
 from rayflow.core.state import WorkflowState
-from rayflow.runtime.executor import Surroundings, WorkflowRunner
+from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.intake import Opened, status_fact
 from rayflow.runtime.submitter import Handle
+from rayflow.runtime.surroundings import Surroundings
 from rayflow.runtime.worker import TaskCall
 from rayflow.storage.values import decode, encode
 from rayflow.testing.memory_store import MemoryStore
@@ -70,6 +71,25 @@ Body = Callable[[Attempt], Any]
 """The code of a task: returns a value or a :class:`Graph` (a continuation), or raises."""
 
 
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """Returned by a body that never ends by itself, after a last sign of life if it gives ``heartbeat``.
+
+    ``heeds``: whether it ends when it is asked to; if not, it must be killed.
+    """
+
+    heeds: bool = True
+    heartbeat: Any = None
+
+
+class Observer(Protocol):
+    """Who is told what attempts are doing: the runner."""
+
+    def started(self, task_id: str, attempt: int, token: str) -> None: ...
+
+    def heard(self, task_id: str, attempt: int, token: str, details: Any) -> None: ...
+
+
 def stored(value: Any) -> StoredValue:
     """``value`` as a worker stores it inline. It must be small."""
     return encode(value).store(MemoryStore(), lambda: "too large for a simulation")
@@ -94,6 +114,7 @@ class _Running:
     call: TaskCall
     ticks: int
     is_stopped: bool = False
+    is_killed: bool = False
 
 
 class FakeSubmitter:
@@ -107,6 +128,8 @@ class FakeSubmitter:
 
     Attributes:
         executed: the calls whose bodies have run, in order.
+        killed: the calls whose processes had to be ended, in order.
+        observer: is told of the starts and heartbeats of tasks that have a limit.
         problems: what no submitter can repair, such as an input that is neither stored nor live.
     """
 
@@ -114,6 +137,8 @@ class FakeSubmitter:
         self, bodies: Mapping[str, Body], *, seed: int = 0, loses: float = 0.0, longest: int = 6
     ) -> None:
         self.executed: list[TaskCall] = []
+        self.killed: list[TaskCall] = []
+        self.observer: Observer | None = None
         self.problems: list[str] = []
         self._bodies, self._random = bodies, Random(seed)
         self._loses, self._longest = loses, longest
@@ -133,6 +158,9 @@ class FakeSubmitter:
     async def outcome(self, handle: Handle) -> Outcome:
         """What became of it. Never raises."""
         running: _Running = handle.outcome
+        if self.observer is not None and running.call.is_watched:
+            call = running.call
+            self.observer.started(call.task_id, call.attempt, call.token)
         for _ in range(running.ticks):
             if running.is_stopped:
                 break
@@ -144,13 +172,29 @@ class FakeSubmitter:
             if self._random.random() < 0.5:
                 self._run(running.call)
             return Outcome("lost", error=_DIED)
-        return self._run(running.call)
+        made = self._run(running.call)
+        return await self._hang(running, made) if isinstance(made, Hang) else made
 
-    def stop(self, handle: Handle) -> None:
-        """Kill it; its outcome says when it is gone."""
-        handle.outcome.is_stopped = True
+    def stop(self, handle: Handle, *, force: bool) -> None:
+        """Ask it to stop, or kill it; its outcome says when it is gone."""
+        running: _Running = handle.outcome
+        running.is_stopped = True
+        if force and not running.is_killed:
+            running.is_killed = True
+            self.killed.append(running.call)
 
-    def _run(self, call: TaskCall) -> Outcome:
+    async def destroy(self, place: Any) -> None:
+        """Nothing here has a process."""
+
+    async def _hang(self, running: _Running, how: Hang) -> Outcome:
+        call = running.call
+        if self.observer is not None and how.heartbeat is not None:
+            self.observer.heard(call.task_id, call.attempt, call.token, how.heartbeat)
+        while not (running.is_killed or (how.heeds and running.is_stopped)):
+            await asyncio.sleep(0)
+        return Outcome("stopped" if how.heeds else "lost", error=_DIED)
+
+    def _run(self, call: TaskCall) -> Outcome | Hang:
         missing = [position for position, value in enumerate(call.inputs) if value is None]
         if missing:
             self.problems.append(f"{call.task_id} was started without its inputs {missing}")
@@ -166,6 +210,8 @@ class FakeSubmitter:
             retryable = call.judge is None or type(error).__name__ in call.judge.split()
             value = stored((None, error))
             return Outcome("error", value=value, error=described, retryable=retryable)
+        if isinstance(value, Hang):
+            return value
         if isinstance(value, Graph):
             return Outcome("graph", graph=value)
         result = stored((value, None) if call.catches else value)
@@ -228,6 +274,7 @@ async def run_workflow(
         return opened.state
     around = surroundings(submitter, clock, window=window)
     runner = WorkflowRunner(opened.state, opened.writer, around, "simulated")
+    submitter.observer = runner
     await runner.commit([*opened.first, status_fact(WorkflowStatus.RUNNING)])
     if suspend_after is not None:
         submitter.after(suspend_after, runner.request_suspend)

@@ -27,6 +27,7 @@ from rayflow.testing.simulation import (
     Attempt,
     FakeClock,
     FakeSubmitter,
+    Hang,
     node,
     run_workflow,
     unstored,
@@ -208,3 +209,38 @@ def test_a_suspension_survives_every_crash_and_loses_nothing(name: str, appends:
         value = state.output.value
         assert value is not None
         assert (crash, unstored(value)) == (crash, expected)
+
+
+@pytest.mark.parametrize("appends", [True, False], ids=["one file", "whole objects"])
+def test_a_workflow_out_of_time_is_so_after_every_crash_and_a_resume_ends_it(appends: bool) -> None:
+    # Given a workflow whose second task hangs until the workflow's time is over
+    graph = Graph((node("add", arguments=1), node("slow", 0), node("add", 1, arguments=2)))
+    hung = {**BODIES, "slow": lambda attempt: Hang()}
+    recorded = CrashStore(MemoryStore(appends=appends))
+
+    def live_out(store: Store) -> WorkflowState:
+        taken = (
+            intake.adopt(store, ID, resume=False)
+            if Journal(store, ID).load()
+            else intake.create(store, Submission(ID, graph, token="t", workflow_timeout=60.0))
+        )
+        return asyncio.run(run_workflow(taken, FakeSubmitter(hung, seed=1), FakeClock()))
+
+    live_out(recorded)
+    for crash, store in crashes(recorded):
+        before = settled(store)
+        # When its owner crashes at any moment and another one takes over
+        state = live_out(store)
+        # Then it ends in the same way
+        assert (crash, state.status) == (crash, WorkflowStatus.FAILED)
+        assert state.error is not None
+        assert state.error["type"] == "rayflow.errors.WorkflowTimeoutError"
+        # And a resume gives it new time, and repeats nothing that was recorded
+        submitter = FakeSubmitter({**BODIES, "slow": add}, seed=2)
+        taken = intake.adopt(store, ID, resume=True)
+        state = asyncio.run(run_workflow(taken, submitter, FakeClock()))
+        assert (crash, state.status) == (crash, WorkflowStatus.SUCCESSFUL)
+        assert not before & {call.task_id for call in submitter.executed}
+        value = state.output.value
+        assert value is not None
+        assert unstored(value) == 3
