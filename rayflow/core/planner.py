@@ -137,7 +137,8 @@ def _stop_or(state: WorkflowState, finish: Finish, now: float) -> list[Command]:
 
 def _must_stop(state: WorkflowState, now: float) -> list[Command]:
     """Attempts that nobody wants any more, and those that take too long."""
-    unwanted, wanted = [], []
+    unwanted: list[str] = []
+    wanted: list[str] = []
     for task_id in state.in_flight:
         is_unwanted = state.tasks[task_id].status is TaskStatus.CANCELED
         (unwanted if is_unwanted else wanted).append(task_id)
