@@ -217,6 +217,15 @@ def cancel(workflow_id: str, *, force: bool = False) -> None:
     _connector.connect().call("cancel", validate_workflow_id(workflow_id), bool(force))
 
 
+def request_cancel(workflow_id: str) -> None:
+    """Like :func:`cancel`, but returns when it is durably on record that the workflow is to stop.
+
+    Raises:
+        WorkflowNotFoundError: no workflow has this id.
+    """
+    _connector.connect().call("cancel", validate_workflow_id(workflow_id), False, False)
+
+
 def suspend(workflow_id: str, *, force: bool = False) -> None:
     """Stop a workflow so that :func:`resume` continues it; returns when nothing of it runs any more.
 

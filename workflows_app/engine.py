@@ -85,9 +85,10 @@ class RayGateway:
         self._ask(f"launch of {workflow_id!r}", start)
 
     def cancel(self, workflow_id: str) -> None:
-        from rayflow import workflow
+        from rayflow import api
 
-        self._ask(f"cancel of {workflow_id!r}", lambda: workflow.cancel(workflow_id))
+        # Its tasks may take their time to end; the journal tells when they have.
+        self._ask(f"cancel of {workflow_id!r}", lambda: api.request_cancel(workflow_id))
 
     def resume(self, workflow_id: str) -> None:
         from rayflow import errors, workflow

@@ -137,8 +137,12 @@ def _stop_or(state: WorkflowState, finish: Finish, now: float) -> list[Command]:
 
 def _must_stop(state: WorkflowState, now: float) -> list[Command]:
     """Attempts that nobody wants any more, and those that take too long."""
-    unwanted = {t for t in state.in_flight if state.tasks[t].status is TaskStatus.CANCELED}
-    return [*stops(state, unwanted, now), *overdue(state, state.in_flight.keys() - unwanted, now)]
+    unwanted: list[str] = []
+    wanted: list[str] = []
+    for task_id in state.in_flight:
+        is_unwanted = state.tasks[task_id].status is TaskStatus.CANCELED
+        (unwanted if is_unwanted else wanted).append(task_id)
+    return [*stops(state, unwanted, now), *overdue(state, wanted, now)]
 
 
 def _starts(state: WorkflowState, now: float, window: int) -> list[Command]:

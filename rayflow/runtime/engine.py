@@ -172,8 +172,8 @@ class Engine:
             resumed.append(workflow_id)
         return resumed
 
-    async def cancel(self, workflow_id: str, force: bool = False) -> None:
-        """Cancel a workflow and wait until nothing of it runs any more.
+    async def cancel(self, workflow_id: str, force: bool = False, wait: bool = True) -> None:
+        """Cancel a workflow and wait until nothing of it runs any more, or until that is on record.
 
         One that is not live becomes CANCELED, unless it has ended well or been cancelled already.
         ``force``: its tasks get no time to end by themselves.
@@ -182,7 +182,7 @@ class Engine:
             WorkflowNotFoundError: no workflow has this id.
         """
         await self.start()
-        if await self._end_live(workflow_id, WorkflowRunner.request_cancel, force):
+        if await self._end_live(workflow_id, WorkflowRunner.request_cancel, force, wait):
             return
         entry = self._registry.entries.get(workflow_id)
         if entry is None:
@@ -313,7 +313,11 @@ class Engine:
         return None if live is None else live.runner
 
     async def _end_live(
-        self, workflow_id: str, request: Callable[[WorkflowRunner], None], force: bool
+        self,
+        workflow_id: str,
+        request: Callable[[WorkflowRunner], None],
+        force: bool,
+        wait: bool = True,
     ) -> bool:
         """Ask a live workflow to end and wait until it has; False if it is not live."""
         live = self._live.get(workflow_id)
@@ -324,7 +328,7 @@ class Engine:
             request(runner)
             if force:
                 runner.skip_grace()
-        await live.done()
+        await (live.done() if wait else live.canceling())
         return True
 
     async def _take_over(self) -> None:

@@ -8,7 +8,6 @@ command is carried out before the records it rests on are durable.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -18,15 +17,12 @@ from rayflow.core.deadlines import StopTask, WakeAt
 from rayflow.core.graph import StoredValue
 from rayflow.core.outcomes import Outcome, facts_of
 from rayflow.core.planner import Finish, StartTask, TimeOut, plan
-from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
+from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.core.state import TaskState, TaskStatus, WorkflowState
-from rayflow.errors import DataSaveError
 from rayflow.runtime.stopping import ended
 from rayflow.runtime.submitter import Handle
-from rayflow.runtime.surroundings import Surroundings, Writer
+from rayflow.runtime.surroundings import Surroundings, Writer, write
 from rayflow.runtime.worker import TaskCall
-
-logger = logging.getLogger("rayflow.engine")
 
 COMMIT_PATIENCE_SECONDS = 60.0
 
@@ -88,7 +84,9 @@ class WorkflowRunner:
             return
         now, seq = self._around.clock.now(), self.state.last_seq
         records = [fact.at(seq + n, now) for n, fact in enumerate(facts, start=1)]
-        await self._write(records, COMMIT_PATIENCE_SECONDS if patiently else 0.0)
+        patience = COMMIT_PATIENCE_SECONDS if patiently else 0.0
+        workflow_id = self.state.workflow_id
+        await write(self._around, self._writer, records, workflow_id=workflow_id, patience=patience)
         for record in records:
             self.state.apply(record)
         self._around.committed(self.state)
@@ -299,21 +297,6 @@ class WorkflowRunner:
                 "output": output.preview if output else None,
             },
         )
-
-    async def _write(self, records: list[Record], patience: float) -> None:
-        """Commit, and have patience with a storage that fails: nothing is lost by waiting."""
-        clock = self._around.clock
-        deadline, delay = clock.now() + patience, 0.1
-        while True:
-            try:
-                await self._around.io(lambda: self._writer.commit(records))
-                return
-            except DataSaveError as error:
-                if clock.now() + delay > deadline:
-                    raise
-                logger.warning("workflow '%s': %s Trying again.", self.state.workflow_id, error)
-                await clock.sleep(delay)
-                delay = min(delay * 2, 5.0)
 
     def _abandon(self) -> None:
         """Nothing may run on when the loop has ended, whatever ended it."""

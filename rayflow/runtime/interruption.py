@@ -18,7 +18,7 @@ from types import FrameType
 
 
 class Interruption:
-    """Whether an attempt was asked to stop. Made by :func:`interruptible`.
+    """Whether an attempt was asked to stop.
 
     Attributes:
         asked: set as soon as the attempt is asked to stop, for any thread to look at.
@@ -37,15 +37,15 @@ class Interruption:
 
 
 @contextmanager
-def interruptible() -> Iterator[Interruption]:
+def interruptible(interruption: Interruption) -> Iterator[None]:
     """Have requests to stop raise KeyboardInterrupt in the block. Only in the main thread."""
-    interruption, ear = Interruption(), _ear()
+    ear = _ear()
     ear.listener = interruption
     heard = signal.signal(signal.SIGINT, interruption.hear)
     urged = signal.signal(signal.SIGURG, _ignore)
     woken = signal.set_wakeup_fd(ear.descriptor, warn_on_full_buffer=False)
     try:
-        yield interruption
+        yield
     finally:
         interruption.is_deaf = True
         ear.listener = None

@@ -48,6 +48,11 @@ class LiveWorkflow:
         while not self.is_done:
             await self._change()
 
+    async def canceling(self) -> None:
+        """Wait until it is on record that it is to be cancelled, or it is not live any more."""
+        while not self.is_done and not (self.runner and self.runner.state.cancel_requested):
+            await self._change()
+
     async def output(self, storage: str, task_id: str | None) -> Output | None:
         """The output as soon as it is there; None when the journal must be asked instead."""
         runner = await self.accepted()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from rayflow.core.records import Record
 from rayflow.core.state import WorkflowState
+from rayflow.errors import DataSaveError
 from rayflow.runtime.submitter import Submitter
+
+logger = logging.getLogger("rayflow.engine")
 
 
 class Writer(Protocol):
@@ -40,3 +44,30 @@ class Surroundings:
     io: Callable[[Callable[[], None]], Awaitable[None]]
     window: Callable[[], int]
     committed: Callable[[WorkflowState], None]
+
+
+async def write(
+    around: Surroundings,
+    writer: Writer,
+    records: Sequence[Record],
+    *,
+    workflow_id: str,
+    patience: float,
+) -> None:
+    """Commit, and have patience with a storage that fails: nothing is lost by waiting.
+
+    Raises:
+        FencedError: another engine owns the workflow now.
+        DataSaveError: the storage refused for ``patience`` seconds.
+    """
+    deadline, delay = around.clock.now() + patience, 0.1
+    while True:
+        try:
+            await around.io(lambda: writer.commit(records))
+            return
+        except DataSaveError as error:
+            if around.clock.now() + delay > deadline:
+                raise
+            logger.warning("workflow '%s': %s Trying again.", workflow_id, error)
+            await around.clock.sleep(delay)
+            delay = min(delay * 2, 5.0)

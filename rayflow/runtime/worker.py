@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
-import threading
 import time
 import traceback
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any
 
-from rayflow import context
 from rayflow.core.graph import StoredValue
 from rayflow.core.outcomes import Outcome
 from rayflow.dag import Slot, translate
@@ -23,17 +19,15 @@ from rayflow.errors import (
     TaskLostError,
 )
 from rayflow.runtime import code, nodes
-from rayflow.runtime.heartbeats import Pulse
-from rayflow.runtime.interruption import Interruption, interruptible
-from rayflow.runtime.processes import node_address, this_process
+from rayflow.runtime.interruption import interruptible
+from rayflow.runtime.lifeline import Lifeline
+from rayflow.runtime.processes import node_address
 from rayflow.runtime.references import Input, ValueReader, ValueWriter
 from rayflow.storage.preview import describe
 from rayflow.storage.root import open_store
 from rayflow.storage.store import Store
 from rayflow.storage.values import INLINE_BYTES
 
-ANNOUNCE_AFTER_SECONDS = 0.05  # short tasks are over before it is worth it
-_END_SECONDS = 5.0
 _TRACEBACK_BYTES = 64 * 1024
 
 
@@ -68,95 +62,17 @@ def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[
     Returns the outcome, and the value itself if it is too large to travel inside the outcome. Does not
     return if the attempt was asked to stop and has stopped: its process ends.
     """
-    started = time.time()
-    announcement = threading.Timer(ANNOUNCE_AFTER_SECONDS, _announce, (call, engine))
-    announcement.daemon = True
-    detail = {"started_at": started, "node": node_address(), "pid": os.getpid()}
+    detail = {"started_at": time.time(), "node": node_address(), "pid": os.getpid()}
+    lifeline = Lifeline(call, engine)
     try:
-        with interruptible() as interruption:
-            if not call.is_watched:
-                announcement.start()
-            return _run(call, engine, refs, detail, interruption)
-    except KeyboardInterrupt:
-        _end_process(call, engine, None)
-    finally:
-        announcement.cancel()
-
-
-def _run(
-    call: TaskCall,
-    engine: Any,
-    refs: list[tuple[int, Any]],
-    detail: dict[str, Any],
-    interruption: Interruption,
-) -> tuple[Outcome, Any]:
-    lifeline = _Lifeline(call, engine, interruption)
-    context.hold(lifeline)
-    token = context.current.set(
-        context.TaskContext(call.storage, call.workflow_id, call.task_id, call.attempt, lifeline)
-    )
-    try:
-        return _Attempt(call, refs, detail, lifeline).run()
-    except _Stopped:
-        _end_process(call, engine, lifeline.pulse.details)
-    finally:
-        lifeline.pulse.stop()
-        context.current.reset(token)
-        context.hold(None)
-
-
-def _announce(call: TaskCall, engine: Any) -> None:
-    """Tell the engine that a body is running, and where."""
-    where = this_process()
-    engine.task_started.remote(call.workflow_id, call.task_id, call.attempt, call.token, where)
-
-
-def _end_process(call: TaskCall, engine: Any, heartbeat: Any) -> NoReturn:
-    """The body has stopped as it was asked to. What it has left, threads and GPU memory, goes as well.
-
-    Ray reports the end of a process as a crash unless it was Ray that ended it: so let the engine have
-    that done.
-    """
-    with suppress(Exception):
-        engine.task_stopped.remote(
-            call.workflow_id, call.task_id, call.attempt, call.token, heartbeat
-        )
-        sys.stdout.flush()
-        sys.stderr.flush()
-        time.sleep(_END_SECONDS)
-    os._exit(0)
+        with interruptible(lifeline.interruption), lifeline.held():
+            return _Attempt(call, refs, detail, lifeline).run()
+    except (KeyboardInterrupt, _Stopped):
+        lifeline.end_process()
 
 
 class _Stopped(BaseException):
     """The body ended because it was asked to stop."""
-
-
-class _Lifeline:
-    """Connects a body with the engine."""
-
-    def __init__(self, call: TaskCall, engine: Any, interruption: Interruption) -> None:
-        self.last_heartbeat = call.heartbeat
-        self.interruption = interruption
-        self._call, self._engine = call, engine
-        self.pulse = Pulse(
-            lambda details: engine.task_heartbeat.remote(
-                call.workflow_id, call.task_id, call.attempt, call.token, details
-            ),
-            call.heartbeat_timeout,
-        )
-
-    def begin(self) -> None:
-        """The body starts now, which is when its limits of time begin to count."""
-        if self._call.is_watched:
-            _announce(self._call, self._engine)
-
-    def beat(self, details: Any) -> None:
-        """Give a sign of life."""
-        self.pulse.beat(details)
-
-    def is_cancelled(self) -> bool:
-        """Whether the attempt was asked to stop."""
-        return self.interruption.asked.is_set()
 
 
 class _Attempt:
@@ -165,7 +81,7 @@ class _Attempt:
         call: TaskCall,
         refs: list[tuple[int, Any]],
         detail: dict[str, Any],
-        lifeline: _Lifeline,
+        lifeline: Lifeline,
     ) -> None:
         self._call, self._detail, self._lifeline = call, detail, lifeline
         store, code_store = _storage(call.storage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -13,7 +14,9 @@ import psutil
 import pytest
 import ray
 
-from rayflow import workflow
+from rayflow import api, workflow
+from rayflow.core.records import Kind
+from rayflow.reader import open_root
 from tests.crash.test_kills import until
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -45,6 +48,18 @@ def tidy(ledger: str) -> None:
         time.sleep(600)
     finally:
         say(ledger, "tidied")
+
+
+@ray.remote
+def tidy_loop(ledger: str) -> None:
+    async def wait() -> None:
+        say(ledger, "began")
+        try:
+            await asyncio.sleep(600)
+        finally:
+            say(ledger, "tidied")
+
+    asyncio.run(wait())
 
 
 @ray.remote
@@ -116,6 +131,31 @@ def test_a_task_that_is_stopped_runs_its_finally_block_even_if_it_sleeps(
 
     assert words(ledger) == ["began", "tidied"]
     assert is_gone(processes(ledger)[0])
+
+
+def test_a_task_with_an_event_loop_is_stopped_like_any_other(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    started(tidy_loop.bind(str(ledger)), "loop", ledger)
+    workflow.cancel("loop")
+
+    assert words(ledger) == ["began", "tidied"]
+    assert is_gone(processes(ledger)[0])
+
+
+def test_a_cancel_can_be_put_on_record_without_waiting_for_the_tasks(
+    engine: str, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger"
+    patient = stubborn.options(**workflow.options(grace=3600))
+    started(patient.bind(str(ledger)), "on-record", ledger)
+    api.request_cancel("on-record")
+
+    kinds = [record.kind for record in open_root(engine).records("on-record", None).records]
+    assert Kind.CANCEL_REQUESTED in kinds
+    assert Kind.TASK_CANCELED not in kinds
+    assert workflow.get_status("on-record") == workflow.RUNNING
+    workflow.cancel("on-record", force=True)
+    assert workflow.get_status("on-record") == workflow.CANCELED
 
 
 def test_a_task_that_swallows_the_interrupt_is_killed_after_its_grace(tmp_path: Path) -> None:
