@@ -83,6 +83,14 @@ class Registry:
         await self._commit(entry)
         self.entries.pop(workflow_id, None)
 
+    def require_owned(self) -> None:
+        """Does storage I/O. Call it before anything is deleted.
+
+        Raises:
+            FencedError: another engine owns the root now.
+        """
+        self._index.require_owned()
+
     def interrupted(self) -> list[str]:
         """Workflows to carry on with: running ones before pending ones, older before younger."""
         return self._oldest_first(lambda e: e.status if WorkflowStatus(e.status).is_live else None)

@@ -116,6 +116,16 @@ class Index:
         batch = pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
         self._cursor = self._log.append(self._epoch, self._cursor, batch)
 
+    def require_owned(self) -> None:
+        """Look whether somebody else has taken the root: what is deleted cannot be fenced afterwards.
+
+        Raises:
+            FencedError: another engine owns the root now.
+            DataLoadError: the storage failed.
+        """
+        if max(self._log.epochs(), default=0) != self._epoch:
+            raise FencedError(f"Another engine took the index of {self._store.uri}.")
+
     def owner(self) -> Owner | None:
         """Who owns the root, as far as the heartbeat tells."""
         try:
