@@ -52,6 +52,7 @@ logger = logging.getLogger("rayflow.engine")
 IO_THREADS = 16
 MIN_WINDOW = 32
 WINDOW_PER_CPU = 4
+LEFTOVER_SECONDS = 24 * 3600.0
 
 
 class RealClock:
@@ -318,9 +319,18 @@ class Engine:
             await check_nodes(self._storage, self._instance)
         self._spawn(self._registry.beat_for_ever())
         self._spawn(self._watch_cluster())
+        self._spawn(self._sweep())
         for workflow_id in self._registry.interrupted() if carry_on else []:
             # Taken in the order in which they came, so the limits give the same split as before.
             await self._recover(workflow_id)
+
+    async def _sweep(self) -> None:
+        try:
+            count = await self._io(lambda: self._store.sweep(LEFTOVER_SECONDS))
+        except StorageError as error:
+            logger.warning("leftovers of interrupted writes stay: %s", error)
+        else:
+            logger.info("removed %d leftovers of interrupted writes", count)
 
     async def _recover(self, workflow_id: str) -> None:
         try:

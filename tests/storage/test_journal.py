@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from rayflow.core.records import Fact, Kind, Record
 from rayflow.errors import FencedError, JournalCorruptError
 from rayflow.storage import layout
-from rayflow.storage.journal import Journal, JournalWriter, Position
+from rayflow.storage.journal import SCHEMA, Journal, JournalWriter, Position
 from rayflow.storage.local import LocalStore
 from rayflow.storage.store import Store
 from rayflow.testing.crash_store import CrashStore, StoreStopped
@@ -86,6 +87,64 @@ def test_a_batch_that_is_torn_at_any_byte_was_not_committed() -> None:
         assert [r.seq for r in journal.load()] == [1, 2, 3], length
     store.content[FILE] = whole
     assert [r.seq for r in journal.load()] == [1, 2, 3, 4]
+
+
+def value_record(seq: int, value: bytes) -> Record:
+    return Fact(Kind.SUCCEEDED, "t", 1, {"value": None}, value).at(seq, 1_700_000_000.0)
+
+
+def test_a_torn_batch_whose_value_holds_later_batches_of_this_very_journal_is_torn() -> None:
+    # Given a journal of four batches, and another one that begins alike
+    store, other = MemoryStore(), MemoryStore()
+    write(store, 1, 1, 1, 1)
+    writer = write(other, 1)
+    # When the other's next batch, which is torn, has the whole first journal in its value
+    writer.commit([value_record(2, store.content[FILE])])
+    other.content[FILE] = other.content[FILE][:-5]
+    # Then it was not committed, and nobody calls it corrupt
+    assert seqs(other) == [1]
+    Journal(other, ID).claim(5.0)
+    assert seqs(other) == [1, 2]
+
+
+def without_place(data: bytes) -> bytes:
+    """A journal as it was before batches said where they belong."""
+    head = SCHEMA.serialize().to_pybytes()
+    out, number = head, 0
+    with pa.ipc.open_stream(data) as reader:
+        for batch in reader:
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, SCHEMA) as writer:
+                marks = {"rayflow.n": str(number), "rayflow.crc": "-" * 8}
+                writer.write_batch(batch, custom_metadata=marks)
+                end = sink.tell()
+            frame = bytes(sink.getvalue())[len(head) : end]
+            out += frame.replace(b"-" * 8, b"%08x" % zlib.crc32(frame), 1)
+            number += 1
+    return out
+
+
+def test_journals_whose_batches_do_not_say_where_they_belong_are_read() -> None:
+    store = MemoryStore()
+    write(store, 1, 2, 1)
+    store.content[FILE] = without_place(store.content[FILE])
+    assert seqs(store) == [1, 2, 3, 4]
+    data = bytearray(store.content[FILE])
+    data[1500] ^= 1
+    store.content[FILE] = bytes(data)
+    with pytest.raises(JournalCorruptError):
+        seqs(store)
+
+
+def test_a_copy_of_a_journal_file_under_the_next_epoch_does_not_count() -> None:
+    store = MemoryStore()
+    write(store, 2, 1)
+    _, records = Journal(store, ID).claim(5.0)
+    store.content[FILE.replace("000001", "000003")] = store.content[FILE]
+    assert Journal(store, ID).load() == records
+    _, again = Journal(store, ID).claim(6.0)
+    assert [r.seq for r in again] == [1, 2, 3, 4, 5]
+    assert Journal(store, ID).load() == again
 
 
 def test_the_next_commit_takes_the_place_of_a_torn_one() -> None:

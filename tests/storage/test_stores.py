@@ -121,6 +121,22 @@ def test_leftovers_of_an_interrupted_write_are_never_listed(tmp_path: Path) -> N
     assert store.list("") == [("folder", "folder")]
 
 
+def test_old_leftovers_are_swept_and_those_of_a_live_writer_stay(tmp_path: Path) -> None:
+    store = LocalStore(str(tmp_path))
+    store.write("folder/key", [b"x"])
+    old, new = tmp_path / "folder" / ".tmp-old", tmp_path / "folder" / ".tmp-new"
+    deleted = tmp_path / ".tmp-deleted"
+    (deleted / "journal").mkdir(parents=True)
+    for file in (old, new, deleted / "journal" / "000001.arrows"):
+        file.write_bytes(b"half")
+    for path in (old, deleted):
+        os.utime(path, (0, 0))
+    assert store.sweep(3600) == 2
+    assert everything_below(tmp_path) == ["folder/.tmp-new", "folder/key"]
+    assert store.sweep(3600) == 0
+    assert MemoryStore().sweep(0) == 0
+
+
 def test_a_file_in_the_place_of_a_folder_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "root").write_text("a file")
     store = LocalStore(str(tmp_path / "root"))
