@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -379,18 +381,33 @@ def test_a_reader_that_saw_a_fenced_owners_batch_starts_anew(appends: bool) -> N
     ]  # fmt: skip
 
 
-def test_anyone_can_read_a_journal_with_pyarrow_alone(tmp_path: Path) -> None:
+def read_as_documented(folder: Path) -> list[tuple[int, str]]:
+    """What the program in the documentation makes of a journal."""
+    page = (Path(__file__).parents[2] / "docs/journal-format.md").read_text()
+    [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(program, names)
+    return [(row["seq"], row["kind"]) for row in names["read_journal"](folder)]
+
+
+def test_the_documented_program_reads_a_journal_with_pyarrow_alone(tmp_path: Path) -> None:
     store = LocalStore(str(tmp_path))
-    write(store, 2, 1)
-    Journal(store, ID).claim(5.0)
     folder = tmp_path / layout.journal(ID)
-    rows = []
-    for name in sorted(folder.iterdir()):
-        with pa.ipc.open_stream(name.read_bytes()) as reader:
-            rows += reader.read_all().to_pylist()
-    assert [(row["seq"], row["kind"]) for row in rows] == [
-        (1, "started"), (2, "started"), (3, "started"), (4, "sealed"),
-    ]  # fmt: skip
+    assert read_as_documented(folder) == []
+    old = write(store, 2, 1)
+    assert read_as_documented(folder) == [(1, "started"), (2, "started"), (3, "started")]
+    # It heeds seals: what a fenced owner writes does not count, nor does an epoch without a seal
+    new, _ = Journal(store, ID).claim(5.0)
+    with pytest.raises(FencedError):
+        old.commit([record(4, "fenced")])
+    new.commit([record(5)])
+    Journal(store, ID)._log.claim(3)
+    # And it stops at a torn tail
+    with (folder / "000002.arrows").open("ab") as file:
+        file.write(b"\xff\xff\xff\xff\x10\x00")
+    records = [(r.seq, str(r.kind)) for r in Journal(store, ID).load()]
+    assert read_as_documented(folder) == records
+    assert records[-2:] == [(4, "sealed"), (5, "started")]
 
 
 @pytest.mark.parametrize(
