@@ -103,6 +103,17 @@ def test_an_owner_that_was_replaced_is_fenced_and_changes_nothing(appends: bool)
     assert Index(store).take_over(None) == {"a": entry("a")}
 
 
+@both_layouts
+def test_only_the_owner_of_the_root_may_delete(appends: bool) -> None:
+    store = MemoryStore(appends=appends)
+    old = owned(store, entry("a"))
+    old.require_owned()
+    new = owned(store)
+    new.require_owned()
+    with pytest.raises(FencedError):
+        old.require_owned()
+
+
 def test_a_torn_entry_was_not_written() -> None:
     store = MemoryStore()
     owned(store, entry("a"), entry("b")).append([entry("c")])

@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rayflow.core.records import Fact, Kind, Record
-from rayflow.errors import FencedError, JournalCorruptError
+from rayflow.errors import DataSaveError, FencedError, JournalCorruptError
 from rayflow.storage import layout
 from rayflow.storage.journal import SCHEMA, Journal, JournalWriter, Position
 from rayflow.storage.local import LocalStore
 from rayflow.storage.store import Store
 from rayflow.testing.crash_store import CrashStore, StoreStopped
+from rayflow.testing.flaky_store import FlakyStore, every
 from rayflow.testing.memory_store import MemoryStore
 
 ID = "w"
@@ -248,6 +249,25 @@ def test_an_owner_that_was_overtaken_is_fenced_and_changes_nothing_any_more(appe
         (1, "started"), (2, "started"), (3, "sealed"), (4, "started"),
     ]  # fmt: skip
     assert Journal(store, ID).load()[-1].data == {"text": "new"}
+
+
+@both_layouts
+def test_a_commit_on_a_storage_that_fails_every_third_call_can_be_repeated(appends: bool) -> None:
+    store = MemoryStore(appends=appends)
+    write(store, 1)
+    writer, _ = Journal(store, ID).claim(5.0)
+    writer._log.store = FlakyStore(store, every(3))
+    refused = 0
+    for seq in range(3, 23):
+        while True:
+            try:
+                writer.commit([record(seq)])
+            except DataSaveError:
+                refused += 1
+            else:
+                break
+        assert seqs(store) == list(range(1, seq + 1))
+    assert refused >= 10
 
 
 @both_layouts
