@@ -114,6 +114,7 @@ class LocalStore(Store):
             if path.is_dir():
                 # Out of sight first, in one step: a crash in the middle leaves no half workflow.
                 gone = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+                os.utime(path)  # young, so that nobody sweeps it while it is being removed
                 path.rename(gone)
                 _sync_folder(path.parent)
                 shutil.rmtree(gone)

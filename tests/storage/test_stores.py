@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import resource
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,6 +136,23 @@ def test_old_leftovers_are_swept_and_those_of_a_live_writer_stay(tmp_path: Path)
     assert everything_below(tmp_path) == ["folder/.tmp-new", "folder/key"]
     assert store.sweep(3600) == 0
     assert MemoryStore().sweep(0) == 0
+
+
+def test_a_delete_under_way_is_not_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalStore(str(tmp_path))
+    store.write("workflow/key", [b"x"])
+    os.utime(tmp_path / "workflow", (0, 0))
+    swept = []
+    remove = shutil.rmtree
+
+    def sweep_first(path: Path) -> None:
+        swept.append(store.sweep(3600))
+        remove(path)
+
+    monkeypatch.setattr(shutil, "rmtree", sweep_first)
+    store.delete("workflow")
+    assert swept == [0]
+    assert everything_below(tmp_path) == []
 
 
 def test_a_file_in_the_place_of_a_folder_is_a_storage_error(tmp_path: Path) -> None:
