@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import queue
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import ray
@@ -52,6 +54,7 @@ logger = logging.getLogger("rayflow.engine")
 IO_THREADS = 16
 MIN_WINDOW = 32
 WINDOW_PER_CPU = 4
+LEFTOVER_SECONDS = 24 * 3600.0
 
 
 class RealClock:
@@ -133,9 +136,10 @@ class Engine:
         elif workflow_id in self._registry.entries:
             await self._submit_again(submission)
         else:
-            await self._open(
-                workflow_id, submission.token, lambda: intake.create(self._store, submission)
+            create = partial(
+                intake.create, self._store, submission, before_delete=self._registry.require_owned
             )
+            await self._open(workflow_id, submission.token, create)
 
     async def resume(self, workflow_id: str) -> None:
         """Continue a workflow from its checkpoints. SUCCESSFUL ones stay as they are.
@@ -151,9 +155,7 @@ class Engine:
             raise WorkflowNotResumableError(workflow_id, "No workflow has this id.")
         if entry.status == WorkflowStatus.CANCELED:
             raise WorkflowNotResumableError(workflow_id, "It was cancelled, which is final.")
-        await self._open(
-            workflow_id, "", lambda: intake.adopt(self._store, workflow_id, resume=True)
-        )
+        await self._open(workflow_id, "", lambda: self._adopt(workflow_id, resume=True))
 
     async def resume_all(self, include_failed: bool) -> list[str]:
         """Resume all RESUMABLE workflows, on request the FAILED ones too. Returns their ids.
@@ -188,8 +190,10 @@ class Engine:
         if entry is None:
             raise WorkflowNotFoundError(workflow_id)
         if entry.status in (WorkflowStatus.RESUMABLE, WorkflowStatus.FAILED):
-            await self._io(lambda: intake.cancel_at_rest(self._store, workflow_id))
-            await self._registry.put(workflow_id, WorkflowStatus.CANCELED)
+            with self._held(workflow_id):
+                await self._io(self._registry.require_owned)
+                await self._io(lambda: intake.cancel_at_rest(self._store, workflow_id))
+                await self._registry.put(workflow_id, WorkflowStatus.CANCELED)
             self._feed.ring(workflow_id)
 
     async def suspend(self, workflow_id: str, force: bool = False) -> None:
@@ -210,7 +214,7 @@ class Engine:
         """Remove a workflow and everything stored of it; its id is free again.
 
         Raises:
-            WorkflowStillActiveError, WorkflowNotFoundError
+            WorkflowStillActiveError, WorkflowNotFoundError, StorageError
         """
         await self.start()
         if workflow_id in self._live:
@@ -218,8 +222,10 @@ class Engine:
         if workflow_id not in self._registry.entries:
             raise WorkflowNotFoundError(workflow_id)
         # Out of the index last: a crash in between leaves an entry that can be deleted again.
-        await self._io(lambda: self._store.delete(layout.workflow(workflow_id)))
-        await self._registry.remove(workflow_id)
+        with self._held(workflow_id):
+            await self._io(self._registry.require_owned)
+            await self._io(lambda: self._store.delete(layout.workflow(workflow_id)))
+            await self._registry.remove(workflow_id)
         self._feed.ring(workflow_id)
 
     async def status(self, workflow_id: str) -> str:
@@ -320,16 +326,25 @@ class Engine:
         wait: bool = True,
     ) -> bool:
         """Ask a live workflow to end and wait until it has; False if it is not live."""
-        live = self._live.get(workflow_id)
-        if live is None:
-            return False
-        runner = await live.accepted()
-        if runner is not None:
-            request(runner)
-            if force:
-                runner.skip_grace()
-        await (live.done() if wait else live.canceling())
-        return True
+        while (live := self._live.get(workflow_id)) is not None:
+            runner = await live.accepted()
+            if runner is not None:
+                request(runner)
+                if force:
+                    runner.skip_grace()
+                await (live.done() if wait else live.canceling())
+                return True
+        return False
+
+    @contextmanager
+    def _held(self, workflow_id: str) -> Iterator[None]:
+        """Change a workflow at rest: nobody opens, cancels or deletes it meanwhile."""
+        live = self._live[workflow_id] = LiveWorkflow("")
+        try:
+            yield
+        finally:
+            del self._live[workflow_id]
+            live.finish()
 
     async def _take_over(self) -> None:
         carry_on = await self._registry.take_over()
@@ -337,19 +352,31 @@ class Engine:
             await check_nodes(self._storage, self._instance)
         self._spawn(self._registry.beat_for_ever())
         self._spawn(self._watch_cluster())
+        self._spawn(self._sweep())
         for workflow_id in self._registry.interrupted() if carry_on else []:
             # Taken in the order in which they came, so the limits give the same split as before.
             await self._recover(workflow_id)
 
+    async def _sweep(self) -> None:
+        try:
+            count = await self._io(lambda: self._store.sweep(LEFTOVER_SECONDS))
+        except StorageError as error:
+            logger.warning("leftovers of interrupted writes stay: %s", error)
+        else:
+            logger.info("removed %d leftovers of interrupted writes", count)
+
     async def _recover(self, workflow_id: str) -> None:
         try:
-            await self._open(
-                workflow_id, "", lambda: intake.adopt(self._store, workflow_id, resume=False)
-            )
-        except (StorageError, WorkflowNotResumableError) as error:
+            await self._open(workflow_id, "", lambda: self._adopt(workflow_id, resume=False))
+        except (StorageError, WorkflowNotResumableError, queue.Full) as error:
             logger.error("workflow '%s' cannot be recovered: %s", workflow_id, error)
             await self._registry.put(workflow_id, WorkflowStatus.RESUMABLE)
             self._feed.ring(workflow_id)
+
+    def _adopt(self, workflow_id: str, *, resume: bool) -> Opened:
+        """Take a workflow; an engine that has lost the root must not take it from the new owner."""
+        self._registry.require_owned()
+        return intake.adopt(self._store, workflow_id, resume=resume)
 
     async def _submit_again(self, submission: Submission) -> None:
         """The id is known: resume what is stored, unless this is a repeated call of ours."""
@@ -367,7 +394,9 @@ class Engine:
         live = self._live[workflow_id] = LiveWorkflow(token)
         try:
             opened: Opened = await self._io(prepare)
-            if opened.writer is None:  # it has its output already
+            if opened.writer is None:  # it has its output already, which the index may not know
+                if self._registry.entries[workflow_id].status != opened.state.status:
+                    await self._registry.put(workflow_id, opened.state.status)
                 self._close(workflow_id)
                 return
             runner = live.runner = WorkflowRunner(

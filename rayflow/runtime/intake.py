@@ -7,6 +7,7 @@ functions here do storage I/O; the engine calls them in threads.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,8 +56,14 @@ def status_fact(status: WorkflowStatus, error: dict[str, Any] | None = None) -> 
     return Fact(Kind.STATUS, data=data)
 
 
-def create(store: Store, submission: Submission) -> Opened:
-    """A new workflow. Nothing is written yet."""
+def create(
+    store: Store, submission: Submission, *, before_delete: Callable[[], None] = lambda: None
+) -> Opened:
+    """A new workflow. Nothing is written yet.
+
+    ``before_delete`` is called before the remains of an older submission are removed; it raises if
+    they must stay.
+    """
     facts, root = task_facts(submission.graph, {}, {})
     accepted = {
         "workflow_id": submission.workflow_id,
@@ -73,6 +80,7 @@ def create(store: Store, submission: Submission) -> Opened:
     journal = Journal(store, submission.workflow_id)
     if journal.exists():
         # Left by a submission that was never acknowledged (it is not in the index).
+        before_delete()
         store.delete(layout.journal(submission.workflow_id))
     return Opened(WorkflowState(), journal.create(), [Fact(Kind.ACCEPTED, data=accepted), *facts])
 

@@ -15,6 +15,7 @@ import psutil
 from rayflow.core.records import WorkflowStatus
 from rayflow.errors import RootInUseError, StorageError
 from rayflow.storage.index import DELETED, Index, IndexEntry, Owner
+from rayflow.storage.rebuild import entries_from_journals
 from rayflow.storage.root import check_writable, mark
 from rayflow.storage.store import Store
 
@@ -50,7 +51,9 @@ class Registry:
         if last is not None and not is_restart:
             await self._await_silence(last)
         was_live = None if is_restart else WorkflowStatus.RESUMABLE
-        self.entries = await self._io(lambda: self._index.take_over(was_live))
+        self.entries = await self._io(
+            lambda: self._index.take_over(was_live, entries_from_journals)
+        )
         await self._beat()
         await self._io(lambda: mark(self._store, self._instance))
         return is_restart
@@ -82,6 +85,14 @@ class Registry:
         entry = replace(self.entries[workflow_id], status=DELETED, changed_at=time.time())
         await self._commit(entry)
         self.entries.pop(workflow_id, None)
+
+    def require_owned(self) -> None:
+        """Does storage I/O. Call it before anything is deleted.
+
+        Raises:
+            FencedError: another engine owns the root now.
+        """
+        self._index.require_owned()
 
     def interrupted(self) -> list[str]:
         """Workflows to carry on with: running ones before pending ones, older before younger."""

@@ -211,6 +211,16 @@ class Journal:
                 )
 
 
+def first_record(store: Store, folder: str) -> Record | None:
+    """The first record of the journal in ``folder``, if that can be read."""
+    log = EpochLog(store, folder, SCHEMA)
+    try:
+        first = next(iter(log.read(min(log.epochs(), default=0))), None)
+    except JournalCorruptError:
+        return None
+    return _decode(first.batch)[0] if first else None
+
+
 def _encode(records: Sequence[Record]) -> pa.RecordBatch:
     columns: list[list[Any]] = [
         [r.seq for r in records],

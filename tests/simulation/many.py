@@ -42,6 +42,6 @@ def _violations_of(seeds: Sequence[int]) -> list[str]:
 
 def _be_quick() -> None:
     """Look for garbage rarely: a run is short and leaves little. And no warnings on purpose."""
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

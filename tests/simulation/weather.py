@@ -20,12 +20,18 @@ class Weather:
     def __init__(self, random: Random, calm: bool, overtake: Callable[[], None]) -> None:
         self._random, self._calm, self._overtake = random, calm, overtake
         self._calls = 0
+        self.is_rough = not calm
         self._stop_at = self._perhaps(0.5, 12)
         self._overtaken_at = self._perhaps(0.12, 60)
         self._fails_from = self._perhaps(0.15, 60)
         self._fails_for = random.choice((1, 2, 10, 60))
         self._fails_every = random.choice((3, 5, 10)) if self._perhaps(0.1, 2) is not None else 0
         self._slowest = 0 if calm else random.choice((0, 0, 1, 4, 25))
+
+    def without_errors(self) -> Weather:
+        """The same weather on a storage that never fails."""
+        self._fails_from, self._fails_every = None, 0
+        return self
 
     def over(self, store: Store) -> Store:
         """``store`` as an engine sees it in this weather."""

@@ -91,7 +91,7 @@ def check_nothing_is_left(runner: WorkflowRunner, submitter: WatchedSubmitter) -
         "in flight": runner.state.in_flight,
         "handles": runner._handles,
         "watchers": runner._watchers,
-        "stopped": runner._stopped,
+        "under way": runner.state.under_way,
         "attempts": submitter.left,
     }
     require(not any(books.values()), f"left behind: {books}")

@@ -22,6 +22,7 @@ from rayflow.testing.crash_store import StoreStopped
 from rayflow.testing.memory_store import MemoryStore
 from rayflow.testing.simulation import FakeClock, finish, surroundings
 from tests.simulation.checks import check_one_outcome_per_task, check_values, said
+from tests.simulation.crowd import Crowd
 from tests.simulation.meddler import Meddler
 from tests.simulation.weather import Weather
 from tests.simulation.witness import (
@@ -157,13 +158,15 @@ class World:
 
 
 def simulate(seed: int, **variant: Any) -> None:
-    """Run one seed.
+    """Run one seed: every tenth is about several workflows in one engine.
 
     Raises:
         Violation: a promise was broken; the text names the seed and the command that repeats it.
     """
+    is_crowd = "engine_type" in variant or (seed % 10 == 9 and not variant)
+    world = (Crowd if is_crowd else World)(seed, **variant)
     try:
-        asyncio.run(World(seed, **variant).live())
+        asyncio.run(world.live())
     except Exception as error:
         raise Violation(
             f"seed {seed}: {type(error).__name__}: {error}\n"

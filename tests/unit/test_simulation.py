@@ -17,6 +17,7 @@ from rayflow.core.records import Fact, Record
 from rayflow.errors import FencedError
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.submitter import Handle
+from tests.simulation.crowd import SimulatedEngine
 from tests.simulation.many import first_violation, violations
 from tests.simulation.witness import Witness
 
@@ -63,7 +64,7 @@ class CredulousRunner(WorkflowRunner):
         task = self.state.tasks[task_id]
         kept = task.status
         task.status = type(kept).PENDING
-        self.state.in_flight[task_id] = attempt
+        self.state.dispatch(task_id, attempt)
         self._handles.pop(task_id, None)
         facts = facts_of(self.state, task_id, attempt, outcome, self._around.clock.now())
         task.status = kept
@@ -82,6 +83,13 @@ class LeakyRunner(WorkflowRunner):
         return facts
 
 
+class ForgetfulEngine(SimulatedEngine):
+    """An engine that keeps the slots of workflows that have ended."""
+
+    def _close(self, workflow_id: str) -> None:
+        self._live.pop(workflow_id).finish()
+
+
 @pytest.mark.parametrize(
     ("variant", "noticed"),
     [
@@ -89,8 +97,15 @@ class LeakyRunner(WorkflowRunner):
         ({"runner_type": HastyRunner}, "was started"),
         ({"runner_type": CredulousRunner}, "a second outcome"),
         ({"runner_type": LeakyRunner}, "left behind"),
+        ({"engine_type": ForgetfulEngine}, "a slot has leaked"),
     ],
-    ids=["it is not fenced", "it acts before the commit", "it takes late messages", "it leaks"],
+    ids=[
+        "it is not fenced",
+        "it acts before the commit",
+        "it takes late messages",
+        "it leaks attempts",
+        "it leaks slots",
+    ],
 )
 def test_the_simulation_notices_an_engine_that_breaks_a_promise(
     variant: dict[str, Any], noticed: str
