@@ -14,6 +14,7 @@ class TaskContext:
     workflow_id: str
     task_id: str
     attempt: int
+    listener: str | None = None
 
 
 # The one piece of module state in the library: it must be found by code that user functions call.

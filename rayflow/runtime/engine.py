@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -19,9 +17,8 @@ import ray
 
 from rayflow.config import Limits
 from rayflow.core.records import Record, WorkflowStatus
-from rayflow.core.state import WorkflowState, fold
+from rayflow.core.state import fold
 from rayflow.errors import (
-    FencedError,
     StorageError,
     WorkflowCancellationError,
     WorkflowExistsError,
@@ -31,11 +28,11 @@ from rayflow.errors import (
     WorkflowStillActiveError,
 )
 from rayflow.runtime import intake, metadata, results
-from rayflow.runtime.admission import Admission
-from rayflow.runtime.executor import Surroundings, WorkflowRunner
+from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.feed import Changes, Feed
-from rayflow.runtime.intake import Opened, Submission, status_fact
-from rayflow.runtime.live import LiveWorkflow
+from rayflow.runtime.floor import Floor
+from rayflow.runtime.intake import Submission
+from rayflow.runtime.lines import Heard
 from rayflow.runtime.references import Output
 from rayflow.runtime.registry import Registry
 from rayflow.runtime.shared import check_nodes
@@ -48,25 +45,6 @@ from rayflow.storage.root import open_store
 logger = logging.getLogger("rayflow.engine")
 
 IO_THREADS = 16
-MIN_WINDOW = 32
-WINDOW_PER_CPU = 4
-
-
-class RealClock:
-    """Time as it is."""
-
-    def now(self) -> float:
-        """Unix time in seconds."""
-        return time.time()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
-
-    async def wait(self, event: asyncio.Event, seconds: float) -> None:
-        """Wait for ``event``, but no longer than this."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), seconds)
 
 
 class Engine:
@@ -76,14 +54,19 @@ class Engine:
         self._storage, self._limits, self._instance = storage, limits, instance
         self._store = open_store(storage)
         self._threads = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="rayflow-io")
-        self._live: dict[str, LiveWorkflow] = {}
-        self._admission = Admission(limits)
-        self._running: set[asyncio.Task[None]] = set()
-        self._window = MIN_WINDOW
         self._starting: asyncio.Task[None] | None = None
         self._handle = ray.get_runtime_context().current_actor
         self._registry = Registry(self._store, instance, self._io)
         self._feed = Feed()
+        self._floor = Floor(
+            storage,
+            limits,
+            instance,
+            RaySubmitter(self._handle),
+            self._registry,
+            self._feed,
+            self._io,
+        )
         # A restarted engine carries on without waiting for anybody to call it.
         self._handle.start.remote()
 
@@ -103,7 +86,7 @@ class Engine:
             "storage": name_of(self._storage),
             "limits": asdict(self._limits),
             "instance": self._instance,
-            "live": len(self._live),
+            "live": len(self._floor.live),
         }
 
     async def address(self) -> str:
@@ -111,7 +94,7 @@ class Engine:
         await self.start()
         return self._storage
 
-    async def submit(self, submission: Submission) -> None:
+    async def submit(self, submission: Submission, listener: str | None = None) -> None:
         """Record and accept a workflow; durable when this returns.
 
         A known id is resumed instead, or refused if ``must_be_new`` (``ray-workflows`` 1.3).
@@ -122,38 +105,41 @@ class Engine:
         """
         await self.start()
         workflow_id = submission.workflow_id
-        live = self._live.get(workflow_id)
+        live = self._floor.live.get(workflow_id)
         if live is not None and live.token != submission.token:
             refusal = WorkflowExistsError if submission.must_be_new else WorkflowRunningError
             raise refusal(workflow_id)
         if live is not None:
             await live.accepted()
         elif workflow_id in self._registry.entries:
-            await self._submit_again(submission)
+            await self._submit_again(submission, listener)
         else:
-            await self._open(
-                workflow_id, submission.token, lambda: intake.create(self._store, submission)
+            await self._floor.open(
+                workflow_id,
+                submission.token,
+                lambda: intake.create(self._store, submission),
+                listener,
             )
 
-    async def resume(self, workflow_id: str) -> None:
+    async def resume(self, workflow_id: str, listener: str | None = None) -> None:
         """Continue a workflow from its checkpoints. SUCCESSFUL ones stay as they are.
 
         Raises:
             WorkflowRunningError, WorkflowNotResumableError, queue.Full, StorageError
         """
         await self.start()
-        if workflow_id in self._live:
+        if workflow_id in self._floor.live:
             raise WorkflowRunningError(workflow_id)
         entry = self._registry.entries.get(workflow_id)
         if entry is None:
             raise WorkflowNotResumableError(workflow_id, "No workflow has this id.")
         if entry.status == WorkflowStatus.CANCELED:
             raise WorkflowNotResumableError(workflow_id, "It was cancelled, which is final.")
-        await self._open(
-            workflow_id, "", lambda: intake.adopt(self._store, workflow_id, resume=True)
+        await self._floor.open(
+            workflow_id, "", lambda: intake.adopt(self._store, workflow_id, resume=True), listener
         )
 
-    async def resume_all(self, include_failed: bool) -> list[str]:
+    async def resume_all(self, include_failed: bool, listener: str | None = None) -> list[str]:
         """Resume all RESUMABLE workflows, on request the FAILED ones too. Returns their ids.
 
         Those that were running come before those that were pending. One that cannot be resumed is
@@ -163,7 +149,7 @@ class Engine:
         resumed = []
         for workflow_id in self._registry.resumable(include_failed):
             try:
-                await self.resume(workflow_id)
+                await self.resume(workflow_id, listener)
             except (WorkflowNotResumableError, WorkflowRunningError, StorageError) as error:
                 logger.warning("not resumed: %s", error)
                 continue
@@ -179,7 +165,7 @@ class Engine:
             WorkflowNotFoundError: no workflow has this id.
         """
         await self.start()
-        if await self._end_live(workflow_id, WorkflowRunner.request_cancel):
+        if await self._floor.end(workflow_id, WorkflowRunner.request_cancel):
             return
         entry = self._registry.entries.get(workflow_id)
         if entry is None:
@@ -198,7 +184,7 @@ class Engine:
             WorkflowNotFoundError: no workflow has this id.
         """
         await self.start()
-        if await self._end_live(workflow_id, WorkflowRunner.request_suspend):
+        if await self._floor.end(workflow_id, WorkflowRunner.request_suspend):
             return
         if workflow_id not in self._registry.entries:
             raise WorkflowNotFoundError(workflow_id)
@@ -210,7 +196,7 @@ class Engine:
             WorkflowStillActiveError, WorkflowNotFoundError
         """
         await self.start()
-        if workflow_id in self._live:
+        if workflow_id in self._floor.live:
             raise WorkflowStillActiveError(workflow_id)
         if workflow_id not in self._registry.entries:
             raise WorkflowNotFoundError(workflow_id)
@@ -249,7 +235,7 @@ class Engine:
         records = await self._load(workflow_id)
         if task_id is None:
             return metadata.of_workflow(records, entry.status)
-        return metadata.of_task(records, workflow_id, task_id)
+        return metadata.of_task(records, workflow_id, task_id, entry.status)
 
     async def output(self, workflow_id: str, task_id: str | None = None) -> Output:
         """The output of a workflow or of one of its tasks; waits while the workflow is live.
@@ -259,19 +245,25 @@ class Engine:
             OutputNotAvailableError: there is no such output.
         """
         await self.start()
-        live = self._live.get(workflow_id)
+        live = self._floor.live.get(workflow_id)
         if live is not None:
             found = await live.output(self._storage, task_id)
             if found is not None:
                 return found
-        if workflow_id not in self._registry.entries:
+        entry = self._registry.entries.get(workflow_id)
+        if entry is None:
             if live is not None:
                 raise WorkflowCancellationError(workflow_id, "It was deleted meanwhile.")
             raise results.unknown(workflow_id)
         records = await self._load(workflow_id)
         output: Output = await self._io(
             lambda: results.from_journal(
-                self._storage, records, workflow_id, task_id, waited=live is not None
+                self._storage,
+                records,
+                workflow_id,
+                task_id,
+                waited=live is not None,
+                status=entry.status,
             )
         )
         return output
@@ -281,36 +273,30 @@ class Engine:
         await self.start()
         return await self._feed.changes(cursor, timeout)
 
+    async def lines(self, listener: str, timeout: float) -> Heard:
+        """What happened to the workflows of ``listener``; a long poll of ``timeout`` seconds."""
+        await self.start()
+        return await self._floor.lines.fetch(listener, timeout)
+
     async def task_started(self, workflow_id: str, task_id: str, attempt: int, token: str) -> None:
         """A worker says that the body of an attempt is running."""
-        live = self._live.get(workflow_id)
+        live = self._floor.live.get(workflow_id)
         if live is not None and live.runner is not None:
             live.runner.started(task_id, attempt, token)
-
-    async def _end_live(self, workflow_id: str, request: Callable[[WorkflowRunner], None]) -> bool:
-        """Ask a live workflow to end and wait until it has; False if it is not live."""
-        live = self._live.get(workflow_id)
-        if live is None:
-            return False
-        runner = await live.accepted()
-        if runner is not None:
-            request(runner)
-        await live.done()
-        return True
 
     async def _take_over(self) -> None:
         carry_on = await self._registry.take_over()
         if not carry_on:  # a restart must not wait for nodes: they were seen the first time
             await check_nodes(self._storage, self._instance)
-        self._spawn(self._registry.beat_for_ever())
-        self._spawn(self._watch_cluster())
+        self._floor.spawn(self._registry.beat_for_ever())
+        self._floor.spawn(self._watch_cluster())
         for workflow_id in self._registry.interrupted() if carry_on else []:
             # Taken in the order in which they came, so the limits give the same split as before.
             await self._recover(workflow_id)
 
     async def _recover(self, workflow_id: str) -> None:
         try:
-            await self._open(
+            await self._floor.open(
                 workflow_id, "", lambda: intake.adopt(self._store, workflow_id, resume=False)
             )
         except (StorageError, WorkflowNotResumableError) as error:
@@ -318,7 +304,7 @@ class Engine:
             await self._registry.put(workflow_id, WorkflowStatus.RESUMABLE)
             self._feed.ring(workflow_id)
 
-    async def _submit_again(self, submission: Submission) -> None:
+    async def _submit_again(self, submission: Submission, listener: str | None) -> None:
         """The id is known: resume what is stored, unless this is a repeated call of ours."""
         workflow_id = submission.workflow_id
         state = fold(await self._load(workflow_id))
@@ -326,75 +312,7 @@ class Engine:
             return
         if submission.must_be_new:
             raise WorkflowExistsError(workflow_id)
-        await self.resume(workflow_id)
-
-    async def _open(self, workflow_id: str, token: str, prepare: Callable[[], Opened]) -> None:
-        """Make a workflow live: its place is taken before the first await, so nobody is second."""
-        may_run = self._admission.enter(workflow_id)
-        live = self._live[workflow_id] = LiveWorkflow(token)
-        try:
-            opened: Opened = await self._io(prepare)
-            if opened.writer is None:  # it has its output already
-                self._close(workflow_id)
-                return
-            runner = live.runner = WorkflowRunner(
-                opened.state,
-                opened.writer,
-                self._surroundings(live),
-                f"{self._instance}:{id(live):x}",
-            )
-            status = WorkflowStatus.RUNNING if may_run else WorkflowStatus.PENDING
-            await runner.commit([*opened.first, status_fact(status)], patiently=False)
-            definition = runner.state.accepted.get("definition")
-            await self._registry.put(workflow_id, status, definition=definition)
-        except BaseException:
-            self._close(workflow_id)
-            raise
-        live.accept()
-        self._feed.ring(workflow_id)
-        self._spawn(self._drive(workflow_id, runner))
-
-    def _surroundings(self, live: LiveWorkflow) -> Surroundings:
-        def committed(state: WorkflowState) -> None:
-            live.notify()
-            self._feed.ring(state.workflow_id)
-
-        submitter, clock = RaySubmitter(self._handle), RealClock()
-        return Surroundings(
-            self._storage, submitter, clock, self._io, lambda: self._window, committed
-        )
-
-    async def _drive(self, workflow_id: str, runner: WorkflowRunner) -> None:
-        status = WorkflowStatus.RESUMABLE
-        try:
-            await runner.run()
-            status = runner.state.status
-        except FencedError as error:
-            logger.warning("let go of workflow '%s': %s", workflow_id, error)
-        except StorageError as error:
-            logger.error("workflow '%s' is RESUMABLE: %s", workflow_id, error)
-        except Exception:
-            logger.exception("workflow '%s' is RESUMABLE after an error of the engine", workflow_id)
-        try:
-            await self._registry.put(workflow_id, status)
-        except StorageError as error:
-            logger.error("the index does not know the end of workflow '%s': %s", workflow_id, error)
-        self._close(workflow_id)
-
-    def _close(self, workflow_id: str) -> None:
-        """The workflow is not live any more; its slot goes to the next one in the queue."""
-        self._live.pop(workflow_id).finish()
-        self._admission.leave(workflow_id)
-        self._feed.ring(workflow_id)
-        for promoted in self._admission.promoted():
-            self._spawn(self._promote(promoted))
-
-    async def _promote(self, workflow_id: str) -> None:
-        live = self._live[workflow_id]
-        runner = await live.accepted()
-        if runner is not None and not live.is_done:
-            runner.admit(status_fact(WorkflowStatus.RUNNING))
-            await self._registry.put(workflow_id, WorkflowStatus.RUNNING)
+        await self.resume(workflow_id, listener)
 
     async def _load(self, workflow_id: str) -> list[Record]:
         records: list[Record] = await self._io(lambda: Journal(self._store, workflow_id).load())
@@ -404,13 +322,8 @@ class Engine:
         """Keep the in-flight window in proportion to the cluster."""
         while True:
             cpus = (await self._io(ray.cluster_resources)).get("CPU", 0)
-            self._window = max(MIN_WINDOW, int(WINDOW_PER_CPU * cpus))
+            self._floor.widen(cpus)
             await asyncio.sleep(5)
 
     async def _io(self, function: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)

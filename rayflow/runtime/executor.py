@@ -55,7 +55,8 @@ class Surroundings:
     clock: Clock
     io: Callable[[Callable[[], None]], Awaitable[None]]
     window: Callable[[], int]
-    committed: Callable[[WorkflowState], None]
+    committed: Callable[[WorkflowState, Sequence[Record]], None]
+    listener: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class WorkflowRunner:
         await self._write(records, COMMIT_PATIENCE_SECONDS if patiently else 0.0)
         for record in records:
             self.state.apply(record)
-        self._around.committed(self.state)
+        self._around.committed(self.state, records)
 
     def started(self, task_id: str, attempt: int, token: str) -> None:
         """A worker says that an attempt is running."""
@@ -219,6 +220,7 @@ class WorkflowRunner:
             task.options["checkpoint"] is not False,
             self._token,
             task.options.get("judge"),
+            self._around.listener,
         )
         try:
             handle = self._around.submitter.submit(call, options, refs)

@@ -23,6 +23,7 @@ from rayflow.errors import (
     TaskLostError,
 )
 from rayflow.runtime import code, nodes
+from rayflow.runtime.prints import printing_for
 from rayflow.runtime.references import Input, ValueReader, ValueWriter
 from rayflow.storage.preview import describe
 from rayflow.storage.root import open_store
@@ -48,6 +49,7 @@ class TaskCall:
     checkpoint: bool
     token: str
     judge: str | None = None
+    listener: str | None = None
 
 
 def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[Outcome, Any]:
@@ -61,10 +63,13 @@ def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[
     announcement.start()
     detail = {"started_at": started, "node": _node(), "pid": os.getpid()}
     token = context.current.set(
-        context.TaskContext(call.storage, call.workflow_id, call.task_id, call.attempt)
+        context.TaskContext(
+            call.storage, call.workflow_id, call.task_id, call.attempt, call.listener
+        )
     )
     try:
-        return _Attempt(call, refs, detail).run()
+        with printing_for(call.listener, call.task_id):
+            return _Attempt(call, refs, detail).run()
     finally:
         context.current.reset(token)
         announcement.cancel()

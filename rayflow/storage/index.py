@@ -22,6 +22,7 @@ from rayflow.storage.store import Store
 
 OWNER_FRESH_SECONDS = 10.0
 DELETED = "DELETED"
+SUSPENDED = "SUSPENDED"
 
 SCHEMA = pa.schema(
     [
@@ -40,7 +41,8 @@ SCHEMA = pa.schema(
 class IndexEntry:
     """What the index knows of one workflow. Times are Unix seconds.
 
-    ``was`` is set for RESUMABLE workflows: what they were doing when their owner went away.
+    ``was`` is set for RESUMABLE workflows: what they were doing when their owner went
+    away, or SUSPENDED.
     """
 
     workflow_id: str

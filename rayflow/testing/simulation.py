@@ -182,7 +182,7 @@ def surroundings(submitter: FakeSubmitter, clock: FakeClock, *, window: int = 8)
         await asyncio.sleep(0)
         function()
 
-    return Surroundings("memory", submitter, clock, io, lambda: window, lambda state: None)
+    return Surroundings("memory", submitter, clock, io, lambda: window, lambda state, records: None)
 
 
 async def finish(work: Coroutine[Any, Any, None], ticks: int = TICKS) -> None:
