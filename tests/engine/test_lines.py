@@ -24,7 +24,9 @@ PROGRAM = Path(__file__).with_name("lines_program.py")
 def driver(root: str, name: str, log: Path) -> Iterator[subprocess.Popen[str]]:
     """A program at the session's cluster that writes to ``log``."""
     head = ray.get_runtime_context().gcs_address
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "RAYFLOW_"))}
+    kept = {
+        k: v for k, v in os.environ.items() if k != "RAY_ADDRESS" and not k.startswith("RAYFLOW_")
+    }
     with log.open("w") as file:
         program = subprocess.Popen(
             [sys.executable, str(PROGRAM), head, root, name],
