@@ -20,14 +20,14 @@ from rayflow.core.records import Record, WorkflowStatus
 from rayflow.core.state import fold
 from rayflow.errors import (
     StorageError,
-    WorkflowCancellationError,
     WorkflowExistsError,
     WorkflowNotFoundError,
     WorkflowNotResumableError,
     WorkflowRunningError,
     WorkflowStillActiveError,
 )
-from rayflow.runtime import intake, metadata, results
+from rayflow.runtime import intake
+from rayflow.runtime.answers import Answers
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.feed import Changes, Feed
 from rayflow.runtime.floor import Floor
@@ -35,7 +35,7 @@ from rayflow.runtime.intake import Submission
 from rayflow.runtime.lines import Heard
 from rayflow.runtime.references import Output
 from rayflow.runtime.registry import Registry
-from rayflow.runtime.shared import check_nodes
+from rayflow.runtime.shared import Nodes
 from rayflow.runtime.submitter import RaySubmitter
 from rayflow.storage import layout
 from rayflow.storage.address import name_of
@@ -45,6 +45,7 @@ from rayflow.storage.root import open_store
 logger = logging.getLogger("rayflow.engine")
 
 IO_THREADS = 16
+WATCH_SECONDS = 5.0
 
 
 class Engine:
@@ -56,6 +57,7 @@ class Engine:
         self._threads = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="rayflow-io")
         self._starting: asyncio.Task[None] | None = None
         self._handle = ray.get_runtime_context().current_actor
+        self._nodes = Nodes(storage, instance)
         self._registry = Registry(self._store, instance, self._io)
         self._feed = Feed()
         self._floor = Floor(
@@ -67,6 +69,7 @@ class Engine:
             self._feed,
             self._io,
         )
+        self._answers = Answers(storage, self._floor.live, self._registry, self._load, self._io)
         # A restarted engine carries on without waiting for anybody to call it.
         self._handle.start.remote()
 
@@ -223,50 +226,14 @@ class Engine:
         return self._registry.listing()
 
     async def metadata(self, workflow_id: str, task_id: str | None) -> dict[str, Any]:
-        """What ``get_metadata`` returns, from the committed journal.
-
-        Raises:
-            ValueError: no such workflow or task.
-        """
+        """What ``get_metadata`` returns; see :meth:`Answers.metadata`."""
         await self.start()
-        entry = self._registry.entries.get(workflow_id)
-        if entry is None:
-            raise ValueError(f"No such workflow_id '{workflow_id}'")
-        records = await self._load(workflow_id)
-        if task_id is None:
-            return metadata.of_workflow(records, entry.status)
-        return metadata.of_task(records, workflow_id, task_id, entry.status)
+        return await self._answers.metadata(workflow_id, task_id)
 
     async def output(self, workflow_id: str, task_id: str | None = None) -> Output:
-        """The output of a workflow or of one of its tasks; waits while the workflow is live.
-
-        Raises:
-            WorkflowExecutionError, WorkflowCancellationError: a live workflow ended so.
-            OutputNotAvailableError: there is no such output.
-        """
+        """The output of a workflow or of one of its tasks; see :meth:`Answers.output`."""
         await self.start()
-        live = self._floor.live.get(workflow_id)
-        if live is not None:
-            found = await live.output(self._storage, task_id)
-            if found is not None:
-                return found
-        entry = self._registry.entries.get(workflow_id)
-        if entry is None:
-            if live is not None:
-                raise WorkflowCancellationError(workflow_id, "It was deleted meanwhile.")
-            raise results.unknown(workflow_id)
-        records = await self._load(workflow_id)
-        output: Output = await self._io(
-            lambda: results.from_journal(
-                self._storage,
-                records,
-                workflow_id,
-                task_id,
-                waited=live is not None,
-                status=entry.status,
-            )
-        )
-        return output
+        return await self._answers.output(workflow_id, task_id)
 
     async def changes(self, cursor: str | None, timeout: float) -> Changes:
         """Which workflows changed behind ``cursor``; a long poll of ``timeout`` seconds."""
@@ -287,7 +254,8 @@ class Engine:
     async def _take_over(self) -> None:
         carry_on = await self._registry.take_over()
         if not carry_on:  # a restart must not wait for nodes: they were seen the first time
-            await check_nodes(self._storage, self._instance)
+            for refusal in await self._nodes.refusals():
+                raise StorageError(refusal)
         self._floor.spawn(self._registry.beat_for_ever())
         self._floor.spawn(self._watch_cluster())
         for workflow_id in self._registry.interrupted() if carry_on else []:
@@ -319,11 +287,13 @@ class Engine:
         return records
 
     async def _watch_cluster(self) -> None:
-        """Keep the in-flight window in proportion to the cluster."""
+        """Keep the window in proportion to the cluster, and look at the nodes that join it."""
         while True:
             cpus = (await self._io(ray.cluster_resources)).get("CPU", 0)
             self._floor.widen(cpus)
-            await asyncio.sleep(5)
+            for refusal in await self._nodes.refusals():
+                logger.error("%s Attempts of tasks fail on that node until then.", refusal)
+            await asyncio.sleep(WATCH_SECONDS)
 
     async def _io(self, function: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
