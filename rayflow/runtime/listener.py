@@ -37,6 +37,7 @@ class Listener:
         self._submitting = 0
         self._submissions = 0
         self._is_closing = False
+        atexit.register(self.close)
 
     @contextmanager
     def submitting(self) -> Iterator[str]:
@@ -53,7 +54,6 @@ class Listener:
             self._submissions += 1
             if self._thread is None and not self._is_closing:
                 _show_by_default()
-                atexit.register(self.close)
                 self._thread = threading.Thread(
                     target=self._listen, name="rayflow-lines", daemon=True
                 )
@@ -66,7 +66,6 @@ class Listener:
 
     def close(self) -> None:
         """Write what has happened until now, and no more. For the end of the program."""
-        atexit.unregister(self.close)
         self._is_closing = True
         thread = self._thread
         if thread is not None and ray.is_initialized():
