@@ -1,7 +1,7 @@
 """What a task prints, sent to the program that submitted the workflow.
 
-Ray forwards the log files of a worker to the driver whose job is in their names. Workers belong to the
-job that started the engine, so the output of a task of another job goes into files named after that.
+Ray forwards a worker's log file to the driver whose job the file names in a line of its own. Workers belong to the
+job that started the engine, so the output of a task of another job goes into files of their own.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ def _files(job: str) -> tuple[int, int] | None:
             os.open(f"{base}{end}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             for end in (".out", ".err")
         )
+        for file in (out, err):
+            os.write(file, f":job_id:{job}\n".encode())  # by this Ray knows whose lines they are
     except OSError:
         return None
     return out, err
