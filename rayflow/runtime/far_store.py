@@ -13,6 +13,8 @@ from rayflow.storage.address import name_of
 from rayflow.storage.root import open_store
 from rayflow.storage.store import Buffer, Store
 
+MESSAGE_BYTES = 100 * 1024  # Ray Client warns of larger messages
+
 
 def is_far() -> bool:
     """Whether this process is a Ray Client (``ray://``): it may see nothing of the cluster's disks."""
@@ -87,12 +89,16 @@ class FarStore(Store):
         )
 
 
-def _portable(parts: Sequence[Buffer]) -> list[bytes]:
-    """Parts that Ray Client can pickle; views of memory cannot travel."""
-    return [part if isinstance(part, bytes) else bytes(part) for part in parts]
+def _portable(parts: Sequence[Buffer]) -> list[Any]:
+    """Parts as Ray Client takes them: views of memory cannot travel, and large ones go as objects."""
+    copies = [part if isinstance(part, bytes) else bytes(part) for part in parts]
+    return [ray.put(copy) if len(copy) > MESSAGE_BYTES else copy for copy in copies]
 
 
 def _operate(address: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Runs on the cluster."""
     asked = getattr(open_store(address), name)
+    if name == "write":
+        key, parts = args
+        args = key, [ray.get(p) if isinstance(p, ray.ObjectRef) else p for p in parts]
     return asked(*args, **kwargs) if callable(asked) else asked

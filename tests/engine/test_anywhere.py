@@ -117,6 +117,7 @@ def test_actors_with_and_without_asyncio(engine: str) -> None:
     assert ray.get([actor.call.remote(engine, n) for n in range(3)]) == [0, 2, 4]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Ray Serve's own imports
 def test_a_replica_of_ray_serve(engine: str) -> None:
     from ray import serve
 
