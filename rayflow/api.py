@@ -14,7 +14,7 @@ from rayflow.core.records import WorkflowStatus
 from rayflow.dag import translate
 from rayflow.options import check_metadata, check_seconds
 from rayflow.runtime import nodes
-from rayflow.runtime.cluster import Connector, answered
+from rayflow.runtime.cluster import Connection, Connector, answered
 from rayflow.runtime.feed import Changes
 from rayflow.runtime.intake import Submission
 from rayflow.runtime.references import ValueWriter
@@ -111,15 +111,18 @@ def run_async(
     Source: seed 002, "Your first workflow"; ``ray-workflows`` 1.3.
     """
     checked = validate_workflow_id(_fresh_id() if workflow_id is None else workflow_id)
-    submit(
-        dag,
-        args,
-        kwargs,
-        workflow_id=checked,
-        metadata=metadata,
-        workflow_timeout=workflow_timeout,
-    )
-    return _connector.connect().engine.output.remote(checked)
+    connection = _connect_for(dag)
+    with connection.listener.submitting() as listener:
+        submit(
+            dag,
+            args,
+            kwargs,
+            workflow_id=checked,
+            metadata=metadata,
+            workflow_timeout=workflow_timeout,
+            listener=listener,
+        )
+    return connection.engine.output.remote(checked)
 
 
 def submit(
@@ -136,6 +139,7 @@ def submit(
     must_be_new: bool = False,
     token: str | None = None,
     workflow_timeout: float | None = None,
+    listener: str | None = None,
 ) -> str:
     """Store and start a DAG; what :func:`run_async` and definitions share. Returns the id.
 
@@ -143,13 +147,12 @@ def submit(
         definition, params, tags, created_by: recorded with the workflow.
         must_be_new: a known id is :class:`WorkflowExistsError` instead of a resume.
         token: makes a repeated call with the same token the same submission.
+        listener: who is told what happens to it.
     """
     chosen = validate_workflow_id(_fresh_id() if workflow_id is None else workflow_id)
     user_metadata = check_metadata(metadata)
     seconds = check_seconds("workflow_timeout", workflow_timeout)
-    if not nodes.is_node(dag):
-        translate(dag, None)  # type: ignore[arg-type]  # raises its TypeError before Ray is needed
-    connection = _connector.connect()
+    connection = _connect_for(dag)
     writer = ValueWriter(connection.store, chosen, connection.code)
     graph = translate(dag, writer, args=args, kwargs=kwargs)
     connection.call(
@@ -166,6 +169,7 @@ def submit(
             must_be_new,
             seconds,
         ),
+        listener,
     )
     return chosen
 
@@ -187,7 +191,8 @@ def resume_async(workflow_id: str) -> Any:
     """Like :func:`resume`, but returns an ``ObjectRef`` as soon as the workflow is accepted."""
     checked = validate_workflow_id(workflow_id)
     connection = _connector.connect()
-    connection.call("resume", checked)
+    with connection.listener.submitting() as listener:
+        connection.call("resume", checked, listener)
     return connection.engine.output.remote(checked)
 
 
@@ -195,10 +200,12 @@ def resume_all(include_failed: bool = False) -> list[tuple[str, Any]]:
     """Resume every RESUMABLE workflow, with ``include_failed`` the FAILED ones too.
 
     Returns pairs of an id and an ``ObjectRef`` to its value. Formerly running workflows are taken
-    before formerly pending ones (seed 000, "Concurrency Control").
+    before formerly pending ones (seed 000, "Concurrency Control"). One that was suspended stays so:
+    :func:`resume` with its id continues it.
     """
     connection = _connector.connect()
-    resumed: list[str] = connection.call("resume_all", include_failed)
+    with connection.listener.submitting() as listener:
+        resumed: list[str] = connection.call("resume_all", include_failed, listener)
     return [(workflow_id, connection.engine.output.remote(workflow_id)) for workflow_id in resumed]
 
 
@@ -392,6 +399,13 @@ def _lifeline(name: str) -> context.Lifeline:
 def _get(ref: Any) -> Any:
     """The value of an output. Failures keep Ray's dual type: they are also ``RayTaskError``s."""
     return answered(ref)
+
+
+def _connect_for(dag: Any) -> Connection:
+    """The connection, once ``dag`` is known to be a node: a TypeError needs no Ray."""
+    if not nodes.is_node(dag):
+        translate(dag, None)  # type: ignore[arg-type]
+    return _connector.connect()
 
 
 def _fresh_id() -> str:

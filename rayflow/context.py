@@ -29,6 +29,7 @@ class TaskContext:
     task_id: str
     attempt: int
     lifeline: Lifeline | None = None
+    listener: str | None = None
 
 
 # The only module state in the library: it must be found by code that user functions call.

@@ -89,7 +89,7 @@ class WorkflowRunner:
         await write(self._around, self._writer, records, workflow_id=workflow_id, patience=patience)
         for record in records:
             self.state.apply(record)
-        self._around.committed(self.state)
+        self._around.committed(self.state, records)
 
     def started(self, task_id: str, attempt: int, token: str, place: Any = None) -> None:
         """A worker says that an attempt is running, and in which process."""
@@ -215,6 +215,7 @@ class WorkflowRunner:
             heartbeat=task.heartbeat,
             heartbeat_timeout=task.options.get("heartbeat_timeout"),
             is_timed=task.options.get("timeout") is not None,
+            listener=self._around.listener,
         )
         try:
             handle = self._around.submitter.submit(call, task.options["ray"], refs)

@@ -32,7 +32,7 @@ class Lifeline:
         self._attempt = (call.workflow_id, call.task_id, call.attempt, call.token)
         self._is_watched, self._engine = call.is_watched, engine
         self._context = context.TaskContext(
-            call.storage, call.workflow_id, call.task_id, call.attempt, self
+            call.storage, call.workflow_id, call.task_id, call.attempt, self, call.listener
         )
 
     @contextmanager

@@ -13,11 +13,12 @@ from rayflow.runtime.references import Output
 class LiveWorkflow:
     """Holds the place of a workflow from the moment somebody asks for it until it ends.
 
-    ``token`` is the submission's. ``runner`` appears when the workflow has been read or made.
+    ``token`` is the submission's, ``listener`` who wants to read what happens.
+    ``runner`` appears when the workflow has been read or made.
     """
 
-    def __init__(self, token: str) -> None:
-        self.token = token
+    def __init__(self, token: str, listener: str | None = None) -> None:
+        self.token, self.listener = token, listener
         self.runner: WorkflowRunner | None = None
         self.is_accepted = False
         self.is_done = False

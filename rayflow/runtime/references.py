@@ -74,13 +74,18 @@ class ValueWriter:
 
     def persistent_id(self, value: Any) -> Any:
         """For :class:`pickle.Pickler`: ObjectRefs become ids of stored objects."""
-        if isinstance(value, ray.actor.ActorHandle):
+        if _is_actor(value):
             raise SerializationError(
                 "An actor handle cannot be stored: the actor does not outlive its cluster. "
                 "Pass the actor's name and call ray.get_actor inside the task."
             )
         stored = self.object_ref(value)
         return None if stored is None else ("object", stored)
+
+
+def _is_actor(value: Any) -> bool:
+    # Ray Client's handles are a class of their own, in a module that needs grpc.
+    return isinstance(value, ray.actor.ActorHandle) or type(value).__name__ == "ClientActorHandle"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import psutil
 
 from rayflow.core.records import WorkflowStatus
 from rayflow.errors import RootInUseError, StorageError
-from rayflow.storage.index import DELETED, Index, IndexEntry, Owner
+from rayflow.storage.index import DELETED, SUSPENDED, Index, IndexEntry, Owner
 from rayflow.storage.rebuild import entries_from_journals
 from rayflow.storage.root import check_writable, mark
 from rayflow.storage.store import Store
@@ -68,15 +68,20 @@ class Registry:
                 continue  # the journals find out; a missed heartbeat alone changes nothing
 
     async def put(
-        self, workflow_id: str, status: WorkflowStatus, *, definition: str | None = None
+        self,
+        workflow_id: str,
+        status: WorkflowStatus,
+        *,
+        definition: str | None = None,
+        was: str | None = None,
     ) -> None:
-        """Record the status of a workflow."""
+        """Record the status of a workflow, and of a RESUMABLE one what it ``was``."""
         now = time.time()
         old = self.entries.get(workflow_id)
         if old is None:
             entry = IndexEntry(workflow_id, str(status), now, now, definition)
         else:
-            entry = replace(old, status=str(status), changed_at=now, was=None)
+            entry = replace(old, status=str(status), changed_at=now, was=was)
         await self._commit(entry)
         self.entries[workflow_id] = entry
 
@@ -103,6 +108,8 @@ class Registry:
         failed = WorkflowStatus.FAILED
 
         def rank(entry: IndexEntry) -> str | None:
+            if entry.was == SUSPENDED:
+                return None  # somebody stopped it; it is for somebody to resume it
             if entry.status == WorkflowStatus.RESUMABLE:
                 return entry.was or WorkflowStatus.RUNNING
             return WorkflowStatus.RUNNING if include_failed and entry.status == failed else None

@@ -28,10 +28,12 @@ def from_journal(
     task_id: str | None,
     *,
     waited: bool,
+    status: str,
 ) -> Output:
     """The output of a workflow at rest, or the error that says why there is none.
 
     ``waited``: the question was asked while the workflow was live, so its end is the answer.
+    ``status``: what the index says; the journal of an interrupted workflow ends with RUNNING.
 
     Raises:
         WorkflowExecutionError, WorkflowCancellationError, OutputNotAvailableError
@@ -49,7 +51,7 @@ def from_journal(
             return Output(storage, stored, None)
     if waited and state.status in (WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE):
         raise WorkflowExecutionError(workflow_id, state.error or _interruption(state))
-    raise _refusal(state, workflow_id, task_id, task)
+    raise _refusal(status, workflow_id, task_id, task)
 
 
 def _interruption(state: WorkflowState) -> dict[str, Any] | None:
@@ -77,16 +79,16 @@ def _stored(records: Sequence[Record], task_id: str) -> StoredValue | None:
 
 
 def _refusal(
-    state: WorkflowState, workflow_id: str, task_id: str | None, task: TaskState | None
+    status: str, workflow_id: str, task_id: str | None, task: TaskState | None
 ) -> OutputNotAvailableError:
     if task_id is None:
         return OutputNotAvailableError(
-            f"Workflow '{workflow_id}' is {state.status}; it has no output. "
+            f"Workflow '{workflow_id}' is {status}; it has no output. "
             f"workflow.resume({workflow_id!r}) continues it."
         )
     if task is None:
         return OutputNotAvailableError(
-            f"No such task_id '{task_id}' in workflow '{workflow_id}', and it has ended."
+            f"No such task_id '{task_id}' in workflow '{workflow_id}', which is {status}."
         )
     return OutputNotAvailableError(
         f"Task '{task_id}' of workflow '{workflow_id}' has no stored output: it is {task.status}."

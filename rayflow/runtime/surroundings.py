@@ -43,7 +43,8 @@ class Surroundings:
     clock: Clock
     io: Callable[[Callable[[], None]], Awaitable[None]]
     window: Callable[[], int]
-    committed: Callable[[WorkflowState], None]
+    committed: Callable[[WorkflowState, Sequence[Record]], None]
+    listener: str | None = None
 
 
 async def write(

@@ -14,15 +14,19 @@ from rayflow.core.outcomes import Outcome
 from rayflow.dag import Slot, translate
 from rayflow.errors import (
     CodeUnavailableError,
+    DataLoadError,
     DataSaveError,
     SerializationError,
+    StorageError,
     TaskLostError,
 )
 from rayflow.runtime import code, nodes
 from rayflow.runtime.interruption import interruptible
 from rayflow.runtime.lifeline import Lifeline
+from rayflow.runtime.prints import printing_for
 from rayflow.runtime.processes import node_address
 from rayflow.runtime.references import Input, ValueReader, ValueWriter
+from rayflow.storage import layout
 from rayflow.storage.preview import describe
 from rayflow.storage.root import open_store
 from rayflow.storage.store import Store
@@ -49,6 +53,7 @@ class TaskCall:
     heartbeat: Any = None
     heartbeat_timeout: float | None = None
     is_timed: bool = False
+    listener: str | None = None
 
     @property
     def is_watched(self) -> bool:
@@ -65,7 +70,11 @@ def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[
     detail = {"started_at": time.time(), "node": node_address(), "pid": os.getpid()}
     lifeline = Lifeline(call, engine)
     try:
-        with interruptible(lifeline.interruption), lifeline.held():
+        with (
+            printing_for(call.listener, call.task_id),
+            interruptible(lifeline.interruption),
+            lifeline.held(),
+        ):
             return _Attempt(call, refs, detail, lifeline).run()
     except (KeyboardInterrupt, _Stopped):
         lifeline.end_process()
@@ -87,6 +96,7 @@ class _Attempt:
         store, code_store = _storage(call.storage)
         live = dict(refs)
         inputs = [Input(stored, live.get(i)) for i, stored in enumerate(call.inputs)]
+        self._store = store
         self._reader = ValueReader(store, inputs)
         self._writer = ValueWriter(store, call.workflow_id, code_store, self._reader.known)
 
@@ -98,7 +108,7 @@ class _Attempt:
             judge = code.load(call.storage, call.judge) if call.judge else None
             args, kwargs = self._arguments()
         except Exception as error:
-            return self._lost(error)
+            return self._lost(self._why(error))
         try:
             self._lifeline.begin()
             value = function(*args, **kwargs)
@@ -184,6 +194,17 @@ class _Attempt:
             retryable=not isinstance(error, CodeUnavailableError),
         )
         return outcome, None
+
+    def _why(self, error: Exception) -> Exception:
+        """A node that does not see the root finds nothing of it: then that is what is wrong."""
+        if not isinstance(error, (CodeUnavailableError, DataLoadError)):
+            return error
+        if self._store.size(layout.MARKER) is not None:
+            return error
+        return StorageError(
+            f"Node {node_address()} does not see the storage {self._store.uri}: what the engine wrote is not "
+            "there. Mount it there, or remove the node from the cluster, then resume the workflow."
+        )
 
     def _finished(self) -> dict[str, Any]:
         return {**self._detail, "finished_at": time.time()}

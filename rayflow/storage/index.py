@@ -25,6 +25,7 @@ logger = logging.getLogger("rayflow.engine")
 
 OWNER_FRESH_SECONDS = 10.0
 DELETED = "DELETED"
+SUSPENDED = "SUSPENDED"
 
 SCHEMA = pa.schema(
     [
@@ -43,7 +44,8 @@ SCHEMA = pa.schema(
 class IndexEntry:
     """What the index knows of one workflow. Times are Unix seconds.
 
-    ``was`` is set for RESUMABLE workflows: what they were doing when their owner went away.
+    ``was`` is set for RESUMABLE workflows: what they were doing when their owner went
+    away, or SUSPENDED.
     """
 
     workflow_id: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,3 +59,11 @@ def stop_engine(root: str) -> None:
     api.disconnect()
     name = f"engine-{hashlib.sha256(root.encode()).hexdigest()[:16]}"
     ray.kill(ray.get_actor(name, namespace="rayflow"), no_restart=True)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for a condition; fail when it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "The condition did not come true in time."
+        time.sleep(0.02)

@@ -10,8 +10,10 @@ import asyncio
 import itertools
 import queue
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
+from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 from rayflow.config import Limits
@@ -19,9 +21,10 @@ from rayflow.core.records import WorkflowStatus
 from rayflow.core.state import fold
 from rayflow.errors import JournalCorruptError, WorkflowError
 from rayflow.runtime import engine as engines
-from rayflow.runtime.executor import Surroundings
+from rayflow.runtime.floor import Floor
 from rayflow.runtime.intake import Submission
 from rayflow.runtime.live import LiveWorkflow
+from rayflow.runtime.surroundings import Surroundings
 from rayflow.storage.index import Index
 from rayflow.storage.journal import Journal
 from rayflow.storage.store import Store
@@ -38,30 +41,54 @@ TURNS = 5_000
 ENDED = (WorkflowStatus.SUCCESSFUL, WorkflowStatus.FAILED, WorkflowStatus.CANCELED)
 
 
+class Equipment(NamedTuple):
+    """What a simulated floor needs."""
+
+    weather: Weather
+    random: Random
+    problems: list[str]
+
+
+class SimulatedFloor(Floor):
+    """The floor, with attempts that run in this process."""
+
+    equipment: Equipment
+
+    def _surroundings(self, workflow_id: str, live: LiveWorkflow) -> Surroundings:
+        weather, random, problems = self.equipment
+        loses = random.choice((0.0, 0.1)) if weather.is_rough else 0.0
+        submitter = FakeSubmitter(BODIES, seed=random.randrange(2**32), loses=loses)
+        submitter.problems = problems
+        window = random.choice((1, 2, 8))
+        return replace(
+            super()._surroundings(workflow_id, live),
+            submitter=submitter,
+            clock=FakeClock(),
+            window=lambda: window,
+        )
+
+
 class SimulatedEngine(engines.Engine):
     """The engine, on a store and in weather of the simulation."""
 
+    floor_type = SimulatedFloor
+
     def __init__(self, store: Store, limits: Limits, weather: Weather, random: Random) -> None:
-        opened = mock.patch.object(engines, "open_store", return_value=store)
-        with opened, mock.patch.object(engines, "ray"):
-            super().__init__("memory", limits, f"engine {random.random()}")
-        self._weather, self._random = weather, random
+        self._weather = weather
         self.problems: list[str] = []
+        with ExitStack() as patches:
+            for name in ("ray", "Nodes"):
+                patches.enter_context(mock.patch.object(engines, name))
+            patches.enter_context(mock.patch.object(engines, "open_store", return_value=store))
+            patches.enter_context(mock.patch.object(engines, "Floor", self.floor_type))
+            super().__init__("memory", limits, f"engine {random.random()}")
+        self.floor: SimulatedFloor = self._floor  # type: ignore[assignment]
+        self.floor.equipment = Equipment(weather, random, self.problems)
 
     async def _io(self, function: Callable[[], Any]) -> Any:
         result: list[Any] = []
         await self._weather.io(lambda: result.append(function()))
         return result[0]
-
-    def _surroundings(self, live: LiveWorkflow) -> Surroundings:
-        around = super()._surroundings(live)
-        loses = self._random.choice((0.0, 0.1)) if self._weather.is_rough else 0.0
-        submitter = FakeSubmitter(BODIES, seed=self._random.randrange(2**32), loses=loses)
-        submitter.problems = self.problems
-        window = self._random.choice((1, 2, 8))
-        return Surroundings(
-            around.storage, submitter, FakeClock(), self._io, lambda: window, around.committed
-        )
 
     async def _take_over(self) -> None:
         index = self._registry._index
@@ -71,7 +98,7 @@ class SimulatedEngine(engines.Engine):
 
     def die(self) -> None:
         """Nothing of its process is left."""
-        for task in (*self._running, self._starting):
+        for task in (*self.floor._running, self._starting):
             if task is not None:
                 task.cancel()
 
@@ -144,13 +171,13 @@ class Crowd:
         for turn in itertools.count():
             require(
                 turn < TURNS,
-                f"it does not end: {engine._live}, {self.graphs.keys()}, {engine._registry.entries}",
+                f"it does not end: {engine.floor.live}, {self.graphs.keys()}, {engine._registry.entries}",
             )
             entries = engine._registry.entries
             waiting = [w for w in self.graphs if w not in entries or entries[w].status not in ENDED]
-            if not waiting and not engine._live:
+            if not waiting and not engine.floor.live:
                 return
-            for workflow_id in waiting if not engine._live else ():
+            for workflow_id in waiting if not engine.floor.live else ():
                 if workflow_id not in entries:
                     await self._submit(engine, workflow_id)
                 elif workflow_id not in self.deleted or Journal(self.store, workflow_id).load():
@@ -164,7 +191,7 @@ class Crowd:
             await asyncio.sleep(0)
 
     def _check(self, engine: SimulatedEngine) -> None:
-        slots = engine._admission
+        slots = engine.floor._admission
         require(not slots._running and not slots._pending, "a slot has leaked")
         require(not engine.problems, f"problems: {engine.problems}")
         entries = Index(self.store).read()

@@ -17,7 +17,7 @@ from rayflow.core.records import Fact, Record
 from rayflow.errors import FencedError
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.submitter import Handle
-from tests.simulation.crowd import SimulatedEngine
+from tests.simulation.crowd import SimulatedEngine, SimulatedFloor
 from tests.simulation.many import first_violation, violations
 from tests.simulation.witness import Witness
 
@@ -83,11 +83,17 @@ class LeakyRunner(WorkflowRunner):
         return facts
 
 
-class ForgetfulEngine(SimulatedEngine):
-    """An engine that keeps the slots of workflows that have ended."""
+class ForgetfulFloor(SimulatedFloor):
+    """A floor that keeps the slots of workflows that have ended."""
 
     def _close(self, workflow_id: str) -> None:
-        self._live.pop(workflow_id).finish()
+        self.live.pop(workflow_id).finish()
+
+
+class ForgetfulEngine(SimulatedEngine):
+    """An engine with such a floor."""
+
+    floor_type = ForgetfulFloor
 
 
 @pytest.mark.parametrize(
