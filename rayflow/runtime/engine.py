@@ -22,6 +22,7 @@ from rayflow.core.records import Record, WorkflowStatus
 from rayflow.core.state import WorkflowState, fold
 from rayflow.errors import (
     FencedError,
+    RootInUseError,
     StorageError,
     WorkflowCancellationError,
     WorkflowExistsError,
@@ -49,6 +50,10 @@ logger = logging.getLogger("rayflow.engine")
 
 IO_THREADS = 16
 MIN_WINDOW = 32
+LOST_ROOT = (
+    "Another engine took the storage {} over while this one was silent. Use that engine's cluster, or stop "
+    "it and connect again to continue here."
+)
 WINDOW_PER_CPU = 4
 
 
@@ -80,7 +85,7 @@ class Engine:
         self._admission = Admission(limits)
         self._running: set[asyncio.Task[None]] = set()
         self._window = MIN_WINDOW
-        self._starting: asyncio.Task[None] | None = None
+        self._starting: asyncio.Future[None] | None = None
         self._handle = ray.get_runtime_context().current_actor
         self._registry = Registry(self._store, instance, self._io)
         self._feed = Feed()
@@ -264,6 +269,7 @@ class Engine:
             found = await live.output(self._storage, task_id)
             if found is not None:
                 return found
+            await self.start()  # if the root was lost meanwhile, that is the answer
         if workflow_id not in self._registry.entries:
             if live is not None:
                 raise WorkflowCancellationError(workflow_id, "It was deleted meanwhile.")
@@ -302,11 +308,24 @@ class Engine:
         carry_on = await self._registry.take_over()
         if not carry_on:  # a restart must not wait for nodes: they were seen the first time
             await check_nodes(self._storage, self._instance)
-        self._spawn(self._registry.beat_for_ever())
+        self._spawn(self._hold_root())
         self._spawn(self._watch_cluster())
         for workflow_id in self._registry.interrupted() if carry_on else []:
             # Taken in the order in which they came, so the limits give the same split as before.
             await self._recover(workflow_id)
+
+    async def _hold_root(self) -> None:
+        """Keep the root until another engine has it; then let go of everything and refuse all calls."""
+        try:
+            await self._registry.beat_for_ever()
+        except FencedError as error:
+            logger.error("%s This engine lets go of all its workflows.", error)
+            self._starting = asyncio.get_running_loop().create_future()
+            self._starting.set_exception(RootInUseError(LOST_ROOT.format(name_of(self._storage))))
+            self._starting.exception()  # seen: nobody may ask before the actor ends
+            for live in self._live.values():
+                if live.runner is not None:
+                    live.runner.let_go()
 
     async def _recover(self, workflow_id: str) -> None:
         try:

@@ -116,6 +116,16 @@ class Index:
         batch = pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
         self._cursor = self._log.append(self._epoch, self._cursor, batch)
 
+    def require_ownership(self) -> None:
+        """Check that nobody has taken the root over.
+
+        Raises:
+            FencedError: another engine owns the root now.
+            DataLoadError: the storage failed.
+        """
+        if self._log.epochs()[-1:] != [self._epoch]:
+            raise FencedError(f"Another engine took the storage {self._store.uri} over.")
+
     def owner(self) -> Owner | None:
         """Who owns the root, as far as the heartbeat tells."""
         try:
