@@ -81,7 +81,7 @@ DEFECTS: dict[str, list[str]] = {
         _HERE + "test_c26_an_input_that_was_lost_with_its_process_is_read_from_its_checkpoint",
         "crash/test_nodes.py::test_tasks_of_a_node_that_dies_are_tried_again_on_another_node",
     ],
-    "P1": [_HERE + "test_p1_the_engine_touches_the_storage_in_threads_only"],
+    "P1": [_HERE + "test_p1_the_engine_never_touches_the_storage_on_its_event_loop"],
     "P2": [_HERE + "test_p2_two_thousand_waiting_questions_block_nobody"],
     "P3": [_COSTS + "test_a_submission_of_any_size_is_the_same_few_writes"],
     "P4": [_COSTS + "test_a_submission_of_any_size_is_the_same_few_writes"],
@@ -108,5 +108,5 @@ DEFECTS: dict[str, list[str]] = {
         _HERE + "test_p7_a_workflow_of_one_task_is_a_handful_of_writes",
     ],
     "P18": [],  # RayFlow opens no log files of its own
-    "P19": [_HERE + "test_p19_interrupted_workflows_are_resumed_once_each"],
+    "P19": [_HERE + "test_p19_workflows_are_resumed_beside_each_other"],
 }

@@ -165,15 +165,13 @@ class Engine:
         logged and left out.
         """
         await self.start()
-        resumed = []
-        for workflow_id in self._registry.resumable(include_failed):
-            try:
-                await self.resume(workflow_id)
-            except (WorkflowNotResumableError, WorkflowRunningError, StorageError) as error:
-                logger.warning("not resumed: %s", error)
-                continue
-            resumed.append(workflow_id)
-        return resumed
+        wanted = self._registry.resumable(include_failed)  # each takes its place before it waits
+        resumed = await asyncio.gather(*(self._resume_if_possible(i) for i in wanted))
+        return [
+            workflow_id
+            for workflow_id, is_resumed in zip(wanted, resumed, strict=True)
+            if is_resumed
+        ]
 
     async def cancel(self, workflow_id: str) -> None:
         """Cancel a workflow and wait until nothing of it runs any more.
@@ -326,6 +324,14 @@ class Engine:
             for live in self._live.values():
                 if live.runner is not None:
                     live.runner.let_go()
+
+    async def _resume_if_possible(self, workflow_id: str) -> bool:
+        try:
+            await self.resume(workflow_id)
+        except (WorkflowNotResumableError, WorkflowRunningError, StorageError) as error:
+            logger.warning("not resumed: %s", error)
+            return False
+        return True
 
     async def _recover(self, workflow_id: str) -> None:
         try:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rayflow.errors import DataLoadError
 from rayflow.storage.local import LocalStore
 from rayflow.storage.store import Buffer, Store
+
+EVENT_LOOP = "event loop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,29 @@ def operations(root: Path) -> list[Operation]:
     lines = [line.split("\t") for line in _log(str(root)).read_text().splitlines()]
     found = [Operation(name, key, int(pid), thread) for name, key, pid, thread in lines]
     return [operation for operation in found if operation.key != "index/owner.json"]
+
+
+def meeting_of(root: str | Path) -> Path:
+    """While this folder is there, nobody can look at a journal unless another one is looked at too."""
+    return Path(f"{root}.meeting")
+
+
+def _meet(meeting: Path, prefix: str) -> None:
+    (meeting / prefix.replace("/", " ")).touch()
+    deadline = time.monotonic() + 20
+    while len(list(meeting.iterdir())) < 2:
+        if time.monotonic() > deadline:
+            raise DataLoadError(f"Nobody looked at another journal while '{prefix}' was open.")
+        time.sleep(0.02)
+
+
+def _thread() -> str:
+    """The name of this thread, or ``EVENT_LOOP`` if an event loop waits for what it does."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return threading.current_thread().name
+    return EVENT_LOOP
 
 
 def _log(root: str) -> Path:
@@ -71,6 +99,9 @@ class RecordedStore(LocalStore):
 
     def list(self, prefix: str) -> list[tuple[str, Literal["file", "folder"]]]:
         self._record("list", prefix)
+        meeting = meeting_of(self._recorded_root)
+        if prefix.endswith("/journal") and meeting.exists():
+            _meet(meeting, prefix)
         return super().list(prefix)
 
     def delete(self, prefix: str) -> None:
@@ -78,6 +109,6 @@ class RecordedStore(LocalStore):
         super().delete(prefix)
 
     def _record(self, name: str, key: str) -> None:
-        line = f"{name}\t{key}\t{os.getpid()}\t{threading.current_thread().name}\n"
+        line = f"{name}\t{key}\t{os.getpid()}\t{_thread()}\n"
         with _log(self._recorded_root).open("a") as log:
             log.write(line)

@@ -26,7 +26,7 @@ from rayflow.storage.values import encode
 from tests.crash.ledger import executions, note
 from tests.crash.test_kills import engine_pid
 from tests.defects import DEFECTS
-from tests.engine.recorded_storage import Operation, operations
+from tests.engine.recorded_storage import EVENT_LOOP, Operation, meeting_of, operations
 from tests.engine.test_management import until, wait_for
 
 TESTS = Path(__file__).parents[1]
@@ -151,8 +151,17 @@ def test_c26_an_input_that_was_lost_with_its_process_is_read_from_its_checkpoint
 
     ref, pid = ray.get(own.remote())
     os.kill(pid, signal.SIGKILL)
-    with pytest.raises(ray.exceptions.ObjectLostError):
-        ray.get(ref)
+
+    def is_lost() -> bool:
+        try:
+            ray.get(ref, timeout=0.1)
+        except ray.exceptions.ObjectLostError:
+            return True
+        except ray.exceptions.GetTimeoutError:
+            pass
+        return False
+
+    until(is_lost)
     store = LocalStore(str(tmp_path))
     stored = encode(b"x" * 200_000).store(store, lambda: "values/kept")
     assert ValueReader(store, [Input(stored, ref)]).input(0) == b"x" * 200_000
@@ -178,12 +187,13 @@ def by_engine(root: Path, since: int = 0) -> list[Operation]:
     return [operation for operation in found[since:] if operation.pid == committer]
 
 
-def test_p1_the_engine_touches_the_storage_in_threads_only(recorded: Path) -> None:
+def test_p1_the_engine_never_touches_the_storage_on_its_event_loop(recorded: Path) -> None:
     workflow.run(one.bind(), workflow_id="w")
     workflow.get_metadata("w")
     workflow.delete("w")
-    threads = {operation.thread.rpartition("_")[0] for operation in by_engine(recorded)[1:]}
-    assert threads == {"rayflow-io"}
+    threads = {operation.thread for operation in by_engine(recorded)}
+    assert EVENT_LOOP not in threads
+    assert any(thread.startswith("rayflow-io") for thread in threads)
 
 
 def test_p2_two_thousand_waiting_questions_block_nobody(engine: str, tmp_path: Path) -> None:
@@ -201,11 +211,11 @@ def test_p7_a_workflow_of_one_task_is_a_handful_of_writes(recorded: Path) -> Non
     workflow.run(one.bind(), workflow_id="first")
     before = len(operations(recorded))
     workflow.run(one.bind(), workflow_id="second")
-    changes = Counter(o.name for o in by_engine(recorded, before))
-    # journal: claim, accepted, outcome, end; index: accepted, end
-    assert changes["append"] <= 6
-    assert changes["write"] == changes["delete"] == 0
-    assert sum(changes.values()) <= 10
+    done = Counter(o.name for o in by_engine(recorded, before))
+    # journal: claim, accepted, perhaps started, outcome, end; index: accepted, end
+    assert done["append"] <= 7
+    assert done["write"] == done["delete"] == done["read"] == 0
+    assert done["size"] + done["list"] <= done["append"] + 1  # has somebody claimed a later epoch?
 
 
 def test_p8_lists_and_statuses_need_no_storage(recorded: Path) -> None:
@@ -245,10 +255,7 @@ def test_p14_code_is_stored_once_however_many_tasks_and_workflows_use_it(recorde
     assert sorted(writes.values()) == [1, 1]
 
 
-def test_p19_interrupted_workflows_are_resumed_once_each(
-    own_engine: Callable[..., str], tmp_path: Path
-) -> None:
-    own_engine()
+def test_p19_workflows_are_resumed_beside_each_other(recorded: Path, tmp_path: Path) -> None:
     ledger, cure = tmp_path / "ledger", tmp_path / "cure"
 
     @ray.remote
@@ -258,13 +265,13 @@ def test_p19_interrupted_workflows_are_resumed_once_each(
             raise RuntimeError("not yet")
         return name
 
-    names = [f"ill-{n}" for n in range(20)]
-    refs = [workflow.run_async(fragile.bind(name), workflow_id=name) for name in names]
-    for ref in refs:
+    names = [f"ill-{n}" for n in range(4)]
+    for ref in [workflow.run_async(fragile.bind(name), workflow_id=name) for name in names]:
         with pytest.raises(workflow.WorkflowExecutionError):
             ray.get(ref)
     cure.touch()
+    meeting_of(recorded).mkdir()
     resumed = workflow.resume_all(include_failed=True)
-    assert sorted(name for name, _ in resumed) == sorted(names)
-    assert sorted(ray.get([ref for _, ref in resumed])) == sorted(names)
+    assert [name for name, _ in resumed] == names
+    assert ray.get([ref for _, ref in resumed]) == names
     assert executions(ledger) == dict.fromkeys(names, 2)

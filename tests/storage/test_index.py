@@ -150,3 +150,16 @@ def test_a_reader_sees_live_workflows_of_a_silent_owner_as_resumable() -> None:
         ("RESUMABLE", "RUNNING"),
         ("FAILED", None),
     ]
+
+
+@both_layouts
+def test_an_owner_finds_out_that_it_was_replaced_without_writing(appends: bool) -> None:
+    store = MemoryStore(appends=appends)
+    old = owned(store, entry("a"))
+    old.require_ownership()
+    new = owned(store)
+    before = dict(store.content)
+    with pytest.raises(FencedError, match="took the storage"):
+        old.require_ownership()
+    new.require_ownership()
+    assert store.content == before
