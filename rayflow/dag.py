@@ -153,6 +153,8 @@ class _Translation:
         judge = _judge(retry, ray_options)
         max_retries = ray_options.pop("max_retries", 3)
         retry_exceptions = ray_options.pop("retry_exceptions", False)
+        # Ray adds this to GPU tasks and accepts it in decorators only.
+        ray_options.pop("max_calls", None)
         _check_storable(call.function.__qualname__, ray_options)
         return TaskOptions(
             max_retries=max_retries,

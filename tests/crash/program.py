@@ -33,7 +33,8 @@ def main(address: str, command: str, root: str, ledger: str) -> None:
     try:
         say(ray.get(ref))
     except workflow.exceptions.WorkflowError as error:
-        say(f"{type(error).__name__}: {error}")
+        cause = getattr(error, "cause", None) or error  # the text of Ray's type is a traceback
+        say(f"{type(cause).__name__}: {cause}")
         try:
             workflow.get_status("moved")
         except workflow.exceptions.RootInUseError:

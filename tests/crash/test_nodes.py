@@ -39,7 +39,7 @@ def test_tasks_of_a_node_that_dies_are_tried_again_on_another_node(tmp_path: Pat
             until(lambda: running_on(second.pid, ledger))
             victims = {process.pid for process in descendants(second.pid)}
             cluster.kill_node(second)
-            assert not [pid for pid in victims if psutil.pid_exists(pid)]
+            until(lambda: not [pid for pid in victims if psutil.pid_exists(pid)])
             assert line(program.stdout) == VALUE
 
     records = open_root(root).records("moved", None, limit=10**9).records
