@@ -21,7 +21,10 @@ from rayflow.config import Limits
 from rayflow.core.records import Record, WorkflowStatus
 from rayflow.core.state import fold
 from rayflow.errors import (
+    FencedError,
+    RootInUseError,
     StorageError,
+    WorkflowError,
     WorkflowExistsError,
     WorkflowNotFoundError,
     WorkflowNotResumableError,
@@ -50,6 +53,10 @@ logger = logging.getLogger("rayflow.engine")
 IO_THREADS = 16
 WATCH_SECONDS = 5.0
 LEFTOVER_SECONDS = 24 * 3600.0
+LOST_ROOT = (
+    "Another engine took the storage {} over while this one was silent. Use that engine's cluster, or stop "
+    "it and connect again to continue here."
+)
 
 
 class Engine:
@@ -59,7 +66,7 @@ class Engine:
         self._storage, self._limits, self._instance = storage, limits, instance
         self._store = open_store(storage)
         self._threads = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="rayflow-io")
-        self._starting: asyncio.Task[None] | None = None
+        self._starting: asyncio.Future[None] | None = None
         self._handle = ray.get_runtime_context().current_actor
         self._nodes = Nodes(storage, instance)
         self._registry = Registry(self._store, instance, self._io)
@@ -151,15 +158,13 @@ class Engine:
         logged and left out.
         """
         await self.start()
-        resumed = []
-        for workflow_id in self._registry.resumable(include_failed):
-            try:
-                await self.resume(workflow_id, listener)
-            except (WorkflowNotResumableError, WorkflowRunningError, StorageError) as error:
-                logger.warning("not resumed: %s", error)
-                continue
-            resumed.append(workflow_id)
-        return resumed
+        wanted = self._registry.resumable(include_failed)  # each takes its place before it waits
+        resumed = await asyncio.gather(*(self._resume_if_possible(i, listener) for i in wanted))
+        return [
+            workflow_id
+            for workflow_id, is_resumed in zip(wanted, resumed, strict=True)
+            if is_resumed
+        ]
 
     async def cancel(self, workflow_id: str, force: bool = False, wait: bool = True) -> None:
         """Cancel a workflow and wait until nothing of it runs any more, or until that is on record.
@@ -240,7 +245,11 @@ class Engine:
     async def output(self, workflow_id: str, task_id: str | None = None) -> Output:
         """The output of a workflow or of one of its tasks; see :meth:`Answers.output`."""
         await self.start()
-        return await self._answers.output(workflow_id, task_id)
+        try:
+            return await self._answers.output(workflow_id, task_id)
+        except WorkflowError:
+            await self.start()  # if the root was lost meanwhile, that is the answer
+            raise
 
     async def changes(self, cursor: str | None, timeout: float) -> Changes:
         """Which workflows changed behind ``cursor``; a long poll of ``timeout`` seconds."""
@@ -281,7 +290,7 @@ class Engine:
         if not carry_on:  # a restart must not wait for nodes: they were seen the first time
             for refusal in await self._nodes.refusals():
                 raise StorageError(refusal)
-        self._floor.spawn(self._registry.beat_for_ever())
+        self._floor.spawn(self._hold_root())
         self._floor.spawn(self._watch_cluster())
         self._floor.spawn(self._sweep())
         for workflow_id in self._registry.interrupted() if carry_on else []:
@@ -295,6 +304,25 @@ class Engine:
             logger.warning("leftovers of interrupted writes stay: %s", error)
         else:
             logger.info("removed %d leftovers of interrupted writes", count)
+
+    async def _hold_root(self) -> None:
+        """Keep the root until another engine has it; then let go of everything and refuse all calls."""
+        try:
+            await self._registry.beat_for_ever()
+        except FencedError as error:
+            logger.error("%s This engine lets go of all its workflows.", error)
+            self._starting = asyncio.get_running_loop().create_future()
+            self._starting.set_exception(RootInUseError(LOST_ROOT.format(name_of(self._storage))))
+            self._starting.exception()  # seen: nobody may ask before the actor ends
+            self._floor.let_go()
+
+    async def _resume_if_possible(self, workflow_id: str, listener: str | None) -> bool:
+        try:
+            await self.resume(workflow_id, listener)
+        except (WorkflowNotResumableError, WorkflowRunningError, StorageError) as error:
+            logger.warning("not resumed: %s", error)
+            return False
+        return True
 
     async def _recover(self, workflow_id: str) -> None:
         try:

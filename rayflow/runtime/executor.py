@@ -19,6 +19,7 @@ from rayflow.core.outcomes import Outcome, facts_of
 from rayflow.core.planner import Finish, StartTask, TimeOut, plan
 from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.core.state import TaskState, TaskStatus, WorkflowState
+from rayflow.errors import FencedError
 from rayflow.runtime.stopping import ended
 from rayflow.runtime.submitter import Handle
 from rayflow.runtime.surroundings import Surroundings, Writer, write
@@ -130,6 +131,14 @@ class WorkflowRunner:
     def admit(self, fact: Fact) -> None:
         """A pending workflow may run now."""
         self._put(lambda: [fact])
+
+    def let_go(self) -> None:
+        """Another engine owns the root: stop what runs and write nothing more."""
+
+        def fenced() -> list[Fact]:
+            raise FencedError("Another engine owns the root now.")
+
+        self._put(fenced)
 
     def live_ref(self, task: TaskState) -> Any:
         """A reference to the value of ``task`` in Ray's object store, if it is there."""

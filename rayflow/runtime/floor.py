@@ -107,6 +107,12 @@ class Floor:
                 return True
         return False
 
+    def let_go(self) -> None:
+        """Another engine owns the root: stop what runs and write nothing more."""
+        for live in self.live.values():
+            if live.runner is not None:
+                live.runner.let_go()
+
     def runner(self, workflow_id: str) -> WorkflowRunner | None:
         """What drives a workflow, if it is live."""
         live = self.live.get(workflow_id)

@@ -113,7 +113,7 @@ class ValueReader:
         Raises:
             DataLoadError: it is missing or damaged.
         """
-        return decode(stored.format, load_bytes(self._store, stored), persistent_load=self._resolve)
+        return decode(stored.format, load_bytes(self._store, stored), persistent_load=self.resolve)
 
     def input(self, position: int) -> Any:
         """The value of an upstream task; from storage when the live object is gone."""
@@ -131,7 +131,8 @@ class ValueReader:
             )
         return self.read(given.stored)
 
-    def _resolve(self, pid: Any) -> Any:
+    def resolve(self, pid: Any) -> Any:
+        """What a persistent id of :class:`ValueWriter` stands for."""
         kind, which = pid
         if kind == "input":  # an argument of workflow.run
             return self.read(which)

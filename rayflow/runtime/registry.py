@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from rayflow.core.records import WorkflowStatus
-from rayflow.errors import RootInUseError, StorageError
+from rayflow.errors import FencedError, RootInUseError, StorageError
 from rayflow.storage.index import DELETED, SUSPENDED, Index, IndexEntry, Owner
 from rayflow.storage.rebuild import entries_from_journals
 from rayflow.storage.root import check_writable, mark
@@ -59,11 +59,21 @@ class Registry:
         return is_restart
 
     async def beat_for_ever(self) -> None:
-        """Say every second that the owner is alive."""
+        """Say every second that the owner is alive.
+
+        Raises:
+            FencedError: another engine has taken the root over meanwhile.
+        """
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             try:
+                seen: Owner | None = await self._io(self._index.owner)
+                if seen is not None and seen.instance != self._instance:
+                    # The epoch decides: a late heartbeat of an engine that was overtaken says nothing.
+                    await self._io(self._index.require_owned)
                 await self._beat()
+            except FencedError:
+                raise
             except StorageError:
                 continue  # the journals find out; a missed heartbeat alone changes nothing
 

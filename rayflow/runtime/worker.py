@@ -16,7 +16,6 @@ from rayflow.errors import (
     CodeUnavailableError,
     DataLoadError,
     DataSaveError,
-    SerializationError,
     StorageError,
     TaskLostError,
 )
@@ -30,7 +29,7 @@ from rayflow.storage import layout
 from rayflow.storage.preview import describe
 from rayflow.storage.root import open_store
 from rayflow.storage.store import Store
-from rayflow.storage.values import INLINE_BYTES
+from rayflow.storage.values import INLINE_BYTES, decode
 
 _TRACEBACK_BYTES = 64 * 1024
 
@@ -177,10 +176,16 @@ class _Attempt:
         return outcome, None
 
     def _caught(self, error: BaseException, described: dict[str, Any]) -> StoredValue:
-        """The value ``(None, exception)`` that a catching task would have."""
+        """The value ``(None, exception)`` that a catching task would have.
+
+        An exception that would not come back in the task that handles it travels as text.
+        """
         try:
             encoded = self._writer.result((None, error.with_traceback(None)), self._call.task_id)
-        except SerializationError:
+            decode(encoded.format, b"".join(encoded.parts), persistent_load=self._reader.resolve)
+        except DataSaveError:
+            raise
+        except Exception:
             lost = TaskLostError(described["type"], described["message"], described["traceback"])
             encoded = self._writer.result((None, lost), self._call.task_id)
         return self._writer.keep(encoded, self._call.task_id)

@@ -5,19 +5,21 @@ Each test is one listing or a few that follow each other. What the page prints i
 """
 
 # The listings keep the style they were written in.
-# ruff: noqa: C416, UP006, UP032, UP035, SIM105
+# ruff: noqa: C416, RET504, UP006, UP032, UP035, SIM105
 # mypy: ignore-errors
 
 from __future__ import annotations
 
 import random
 import uuid
+from pathlib import Path
 from typing import Any, List, Tuple
 
 import pytest
 import ray
 
 from rayflow import workflow
+from tests.crash.clusters import OwnCluster
 
 pytestmark = [
     pytest.mark.usefixtures("engine"),
@@ -150,6 +152,25 @@ def test_a_failed_workflow_raises_rays_error_and_the_librarys_own() -> None:
         workflow.run(faulty_function.options(max_retries=5).bind())
 
 
+def test_a_non_idempotent_workflow() -> None:
+    class FlightTicket:
+        pass
+
+    class service:
+        @staticmethod
+        def book_flight():
+            return FlightTicket()
+
+    @ray.remote
+    def book_flight_unsafe() -> FlightTicket:
+        ticket = service.book_flight()
+        # Uh oh, what if we failed here?
+        return ticket
+
+    # UNSAFE: we could book multiple flight tickets
+    assert type(workflow.run(book_flight_unsafe.bind())).__name__ == "FlightTicket"
+
+
 def test_an_idempotent_workflow() -> None:
     class Service:
         def __init__(self) -> None:
@@ -179,6 +200,22 @@ def test_an_idempotent_workflow() -> None:
 
     request_id = generate_id.bind()
     assert workflow.run(book_flight_idempotent.bind(request_id)).startswith("ticket ")
+
+
+def test_ray_itself_does_not_run_a_node_that_a_task_returns(capsys) -> None:
+    @ray.remote
+    def bar():
+        print("Hello from bar!")
+
+    @ray.remote
+    def foo():
+        # This is evaluated at runtime, not in DAG construction.
+        return bar.bind()
+
+    # Executing `foo` returns the `bar` DAG node, *not* its result.
+    print("Output of foo DAG:", type(ray.get(foo.bind().execute())))
+    printed = "Output of foo DAG: <class 'ray.dag.function_node.FunctionNode'>"
+    assert printed in capsys.readouterr().out
 
 
 def test_a_dynamic_workflow() -> None:
@@ -269,3 +306,11 @@ def test_setting_custom_resources_for_tasks() -> None:
 
     assert train_model.options(num_gpus=1).bind() is not None
     assert workflow.run(train_model.options(num_cpus=2).bind()) == "trained"
+
+
+def test_custom_resources_on_a_cluster_that_has_them(tmp_path: Path) -> None:
+    with (
+        OwnCluster(gpus=3) as cluster,
+        cluster.program("tests.engine.seed_gpu_program", str(tmp_path / "root")) as program,
+    ):
+        assert program.communicate(timeout=90)[0] == "[0, 1, 2] 3.0\n[0, 1, 2] 1.0\n1.0\n"

@@ -202,3 +202,16 @@ def test_a_damaged_index_is_rebuilt_from_the_journals(appends: bool) -> None:
     }
     assert Index(store).read() == entries
     assert (entries["c"].definition, entries["c"].created_at) == ("d", 2.0)
+
+
+@both_layouts
+def test_an_owner_finds_out_that_it_was_replaced_without_writing(appends: bool) -> None:
+    store = MemoryStore(appends=appends)
+    old = owned(store, entry("a"))
+    old.require_owned()
+    new = owned(store)
+    before = dict(store.content)
+    with pytest.raises(FencedError, match="took the index"):
+        old.require_owned()
+    new.require_owned()
+    assert store.content == before

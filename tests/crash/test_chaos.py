@@ -1,0 +1,22 @@
+"""A short chaos run; ``make chaos`` is the long one, with more kinds of kills."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.cluster import CHECKOUT
+
+
+@pytest.mark.timeout(300)
+def test_every_accepted_workflow_ends_right_whatever_is_killed() -> None:
+    command = [sys.executable, "-m", "tests.chaos", "--short", "--minutes=0.3", "--workflows=42"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = done.stdout.splitlines()[-1]
+    assert re.search(
+        r"passed, seed \d+, 42 workflows, kills: cluster 1, driver 1, engine 1", summary
+    )

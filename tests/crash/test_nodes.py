@@ -1,0 +1,79 @@
+"""Nodes that die with their tasks running, and an engine that only seemed dead."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from rayflow.core.records import Kind
+from rayflow.reader import open_root
+from tests.crash.clusters import OwnCluster, descendants, until
+from tests.crash.ledger import assert_nothing_recorded_ran_again, executions
+from tests.crash.test_kills import engine_pid, has_run
+
+VALUE = str(9 * 6 + 1)
+
+
+def line(stream: IO[str] | None) -> str:
+    assert stream is not None
+    return stream.readline().strip()
+
+
+def running_on(node: int, ledger: Path) -> bool:
+    """Whether a process of ``node`` is the last to have begun a task."""
+    if not ledger.exists() or not (lines := ledger.read_text().splitlines()):
+        return False
+    return int(lines[-1].split()[2]) in {process.pid for process in descendants(node)}
+
+
+def test_tasks_of_a_node_that_dies_are_tried_again_on_another_node(tmp_path: Path) -> None:
+    root, ledger = str(tmp_path / "root"), tmp_path / "ledger"
+    with OwnCluster(cpus=1) as cluster:
+        second = cluster.add_node(cpus=4)
+        with cluster.program("tests.crash.program", "start", root, str(ledger)) as program:
+            assert line(program.stdout) == "started"
+            until(lambda: running_on(second.pid, ledger))
+            victims = {process.pid for process in descendants(second.pid)}
+            cluster.kill_node(second)
+            until(lambda: not [pid for pid in victims if psutil.pid_exists(pid)])
+            assert line(program.stdout) == VALUE
+
+    records = open_root(root).records("moved", None, limit=10**9).records
+    lost = [r for r in records if r.kind == Kind.FAILED]
+    # The engine may have died with the node: then its attempts are not failures, they run again.
+    assert all(r.data["cause"] == "system" and r.data["next"] == "retry" for r in lost)
+    assert max(executions(ledger).values()) >= 2
+    assert_nothing_recorded_ran_again(root, "moved", ledger)
+
+
+def test_an_engine_that_was_stopped_and_goes_on_after_a_take_over_lets_go(tmp_path: Path) -> None:
+    root, ledger = str(tmp_path / "root"), tmp_path / "ledger"
+    with (
+        OwnCluster() as first,
+        first.program("tests.crash.program", "start", root, str(ledger)) as overtaken,
+    ):
+        assert line(overtaken.stdout) == "started"
+        until(lambda: has_run(ledger, "link-2"))
+        stopped = engine_pid(root)
+        os.kill(stopped, signal.SIGSTOP)
+        with (
+            OwnCluster() as second,
+            second.program("tests.crash.program", "resume", root, str(ledger)) as owner,
+        ):
+            assert line(owner.stdout) == "RESUMABLE"
+            assert line(owner.stdout) == "resumed"
+            before = ledger.read_text().count("\n")
+            until(lambda: ledger.read_text().count("\n") > before)
+            os.kill(stopped, signal.SIGCONT)
+
+            assert line(overtaken.stdout).startswith("RootInUseError: Another engine took")
+            assert line(overtaken.stdout) == "RootInUseError"
+            assert line(owner.stdout) == VALUE
+            assert engine_pid(root) in {process.pid for process in second.processes()}
+        assert first.processes()
+    assert not first.processes() + second.processes()
+    assert_nothing_recorded_ran_again(root, "moved", ledger)
