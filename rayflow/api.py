@@ -13,7 +13,7 @@ from rayflow.core.ids import validate_workflow_id
 from rayflow.core.records import WorkflowStatus
 from rayflow.dag import translate
 from rayflow.options import check_metadata
-from rayflow.runtime import nodes
+from rayflow.runtime import environment, nodes
 from rayflow.runtime.cluster import Connector, answered
 from rayflow.runtime.feed import Changes
 from rayflow.runtime.intake import Submission
@@ -131,6 +131,7 @@ def submit(
     connection = _connector.connect()
     writer = ValueWriter(connection.store, chosen, connection.code)
     graph = translate(dag, writer, args=args, kwargs=kwargs)
+    graph = environment.keep_tasks(connection.store, graph)
     connection.call(
         "submit",
         Submission(
@@ -143,6 +144,7 @@ def submit(
             tags or {},
             created_by,
             must_be_new,
+            connection.environment,
         ),
     )
     return chosen

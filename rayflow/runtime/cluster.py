@@ -6,6 +6,8 @@ import hashlib
 import os
 import threading
 import uuid
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import ray
@@ -13,6 +15,7 @@ import ray
 from rayflow import context
 from rayflow.config import NAMESPACE, Limits, default_storage
 from rayflow.errors import EngineUnavailableError, RootInUseError, StorageError, WorkflowError
+from rayflow.runtime import apart, environment
 from rayflow.runtime.code import CodeStore
 from rayflow.runtime.engine import Engine
 from rayflow.storage.address import name_of, parse
@@ -29,6 +32,12 @@ class Connection:
         self.storage, self.engine = storage, engine
         self.store = open_store(storage)
         self.code = CodeStore(self.store)
+
+    @cached_property
+    def environment(self) -> dict[str, Any] | None:
+        """The ``runtime_env`` of this process with its packages kept in the storage, if it has one."""
+        own = environment.of_process()
+        return environment.keep(self.store, own) if own else None
 
     def call(self, method: str, *args: Any) -> Any:
         """Call the engine and wait.
@@ -167,9 +176,26 @@ def _recorded() -> str | None:
 
 def _engine_of(address: str, limits: Limits, instance: str) -> Any:
     """The engine of a root: found, or made as ``instance``."""
-    name = f"engine-{hashlib.sha256(name_of(address).encode()).hexdigest()[:16]}"
+    in_client: bool = ray.util.client.ray.is_connected()  # type: ignore[no-untyped-call]
+    if in_client or not environment.of_process():
+        return make_engine(address, limits, instance)
+    name = engine_name(address)
+    with suppress(ValueError):  # there is none
+        return ray.get_actor(name, namespace=NAMESPACE)
+    if apart.start(address, limits, instance):
+        return ray.get_actor(name, namespace=NAMESPACE)
+    return make_engine(address, limits, instance)
+
+
+def engine_name(address: str) -> str:
+    """The name of the engine's actor."""
+    return f"engine-{hashlib.sha256(name_of(address).encode()).hexdigest()[:16]}"
+
+
+def make_engine(address: str, limits: Limits, instance: str) -> Any:
+    """The engine of a root, which inherits the ``runtime_env`` of this process if it is made now."""
     actor = ray.remote(Engine).options(
-        name=name,
+        name=engine_name(address),
         namespace=NAMESPACE,
         lifetime="detached",
         get_if_exists=True,

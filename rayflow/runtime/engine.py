@@ -32,6 +32,7 @@ from rayflow.errors import (
 )
 from rayflow.runtime import intake, metadata, results
 from rayflow.runtime.admission import Admission
+from rayflow.runtime.environment import Packages
 from rayflow.runtime.executor import Surroundings, WorkflowRunner
 from rayflow.runtime.feed import Changes, Feed
 from rayflow.runtime.intake import Opened, Submission, status_fact
@@ -84,6 +85,7 @@ class Engine:
         self._handle = ray.get_runtime_context().current_actor
         self._registry = Registry(self._store, instance, self._io)
         self._feed = Feed()
+        self._packages = Packages(self._store)
         # A restarted engine carries on without waiting for anybody to call it.
         self._handle.start.remote()
 
@@ -337,6 +339,7 @@ class Engine:
             if opened.writer is None:  # it has its output already
                 self._close(workflow_id)
                 return
+            await self._io(lambda: self._packages.restore(opened.environments()))
             runner = live.runner = WorkflowRunner(
                 opened.state,
                 opened.writer,

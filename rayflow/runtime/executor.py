@@ -20,6 +20,7 @@ from rayflow.core.planner import Finish, StartTask, StopTask, WakeAt, plan
 from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
 from rayflow.core.state import TaskState, TaskStatus, WorkflowState
 from rayflow.errors import DataSaveError
+from rayflow.runtime import environment
 from rayflow.runtime.submitter import Handle, Submitter
 from rayflow.runtime.worker import TaskCall
 
@@ -205,6 +206,9 @@ class WorkflowRunner:
         task = self.state.tasks[task_id]
         self.state.dispatch(task_id, attempt)
         options = {k: v for k, v in task.options["ray"].items() if k != "_labels"}
+        around_it = environment.merged(self.state.runtime_env, options.get("runtime_env"))
+        if around_it:
+            options["runtime_env"] = around_it
         inputs = [self.state.tasks[u] for u in task.upstream]
         refs = [(i, ref) for i, t in enumerate(inputs) if (ref := self.live_ref(t)) is not None]
         call = TaskCall(

@@ -16,6 +16,7 @@ import ray
 
 from rayflow.core.graph import StoredValue
 from rayflow.errors import DataLoadError, SerializationError
+from rayflow.runtime import code as stored_code
 from rayflow.runtime.code import CodeStore
 from rayflow.storage import layout
 from rayflow.storage.root import open_store
@@ -41,7 +42,11 @@ class ValueWriter:
 
     def arguments(self, value: Any, persistent_id: Callable[[Any], Any], task: str) -> StoredValue:
         """Encode the arguments of a task."""
-        encoded = encode(value, persistent_id=persistent_id, what=f"arguments of task '{task}'")
+
+        def any_id(inside: Any) -> Any:
+            return self._code_id(inside) or persistent_id(inside)
+
+        encoded = encode(value, persistent_id=any_id, what=f"arguments of task '{task}'")
         return self.keep(encoded, task)
 
     def result(self, value: Any, task_id: str) -> Encoded:
@@ -62,7 +67,12 @@ class ValueWriter:
                 "Pass the actor's name and call ray.get_actor inside the task."
             )
         stored = self.object_ref(value)
-        return None if stored is None else ("object", stored)
+        return self._code_id(value) if stored is None else ("object", stored)
+
+    def _code_id(self, value: Any) -> Any:
+        """Classes and functions of the user are stored as code, once, and named by their digest."""
+        digest = self._code.reference(value)
+        return None if digest is None else ("code", digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +94,13 @@ class ValueReader:
 
         Raises:
             DataLoadError: it is missing or damaged.
+            CodeUnavailableError: it is made of classes that cannot be loaded here.
         """
-        return decode(stored.format, load_bytes(self._store, stored), persistent_load=self._resolve)
+        data = load_bytes(self._store, stored)
+        try:
+            return decode(stored.format, data, persistent_load=self._resolve)
+        except ImportError as error:
+            raise stored_code.missing_module("A stored value", error) from error
 
     def input(self, position: int) -> Any:
         """The value of an upstream task; from storage when the live object is gone."""
@@ -105,6 +120,8 @@ class ValueReader:
 
     def _resolve(self, pid: Any) -> Any:
         kind, which = pid
+        if kind == "code":
+            return stored_code.load(self._store, which)
         if kind == "task":
             given = self._inputs[which]
             return given.ref if given.ref is not None else ray.put(self.input(which))

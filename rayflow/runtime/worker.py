@@ -22,7 +22,7 @@ from rayflow.errors import (
     SerializationError,
     TaskLostError,
 )
-from rayflow.runtime import code, nodes
+from rayflow.runtime import code, environment, nodes
 from rayflow.runtime.references import Input, ValueReader, ValueWriter
 from rayflow.storage.preview import describe
 from rayflow.storage.root import open_store
@@ -79,7 +79,7 @@ class _Attempt:
     def __init__(self, call: TaskCall, refs: list[tuple[int, Any]], detail: dict[str, Any]) -> None:
         self._call, self._detail = call, detail
         store, code_store = _storage(call.storage)
-        live = dict(refs)
+        self._store, live = store, dict(refs)
         inputs = [Input(stored, live.get(i)) for i, stored in enumerate(call.inputs)]
         self._reader = ValueReader(store, inputs)
         self._writer = ValueWriter(store, call.workflow_id, code_store)
@@ -88,8 +88,8 @@ class _Attempt:
         """Load, call, store; each with the kind of error that belongs to it."""
         call = self._call
         try:
-            function = code.load(call.storage, call.function)
-            judge = code.load(call.storage, call.judge) if call.judge else None
+            function = code.load(self._store, call.function)
+            judge = code.load(self._store, call.judge) if call.judge else None
             args, kwargs = self._arguments()
         except Exception as error:
             return self._lost(error)
@@ -122,7 +122,7 @@ class _Attempt:
 
     def _returned(self, value: Any) -> tuple[Outcome, Any]:
         if nodes.is_node(value):
-            graph = translate(value, self._writer)
+            graph = environment.keep_tasks(self._store, translate(value, self._writer))
             return Outcome("graph", graph=graph, detail=self._finished()), None
         if self._call.catches:
             value = (value, None)
