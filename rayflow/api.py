@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import uuid
 from collections.abc import Iterable
@@ -9,6 +10,7 @@ from typing import Any
 
 from rayflow import context
 from rayflow.config import Limits
+from rayflow.core.foresight import ResumePlan
 from rayflow.core.ids import validate_workflow_id
 from rayflow.core.records import WorkflowStatus
 from rayflow.dag import translate
@@ -145,6 +147,7 @@ def submit(
             created_by,
             must_be_new,
             connection.environment,
+            _has_old_names(),
         ),
     )
     return chosen
@@ -180,6 +183,20 @@ def resume_all(include_failed: bool = False) -> list[tuple[str, Any]]:
     connection = _connector.connect()
     resumed: list[str] = connection.call("resume_all", include_failed)
     return [(workflow_id, connection.engine.output.remote(workflow_id)) for workflow_id in resumed]
+
+
+def plan_resume(workflow_id: str) -> ResumePlan:
+    """What :func:`resume` would do now: which tasks it would run, and which results it would keep.
+
+    Nothing runs. For a workflow that is live it is what a resume would do if it were interrupted now.
+
+    Raises:
+        WorkflowNotFoundError: no workflow has this id.
+
+    Source: ``user-demand`` 4.6.
+    """
+    plan: ResumePlan = _connector.connect().call("plan_resume", validate_workflow_id(workflow_id))
+    return plan
 
 
 def cancel(workflow_id: str) -> None:
@@ -321,6 +338,11 @@ def _get(ref: Any) -> Any:
 
 def _fresh_id() -> str:
     return f"{uuid.uuid4()}.{time.time():.9f}"
+
+
+def _has_old_names() -> bool:
+    """Whether ``ray.workflow`` is RayFlow in this process, see :mod:`rayflow.compat.ray_workflow`."""
+    return getattr(sys.modules.get("ray.workflow"), "__name__", None) == "rayflow.workflow"
 
 
 def _statuses(chosen: object) -> set[str] | None:

@@ -14,6 +14,7 @@ from rayflow.api import (
     get_status,
     init,
     list_all,
+    plan_resume,
     resume,
     resume_all,
     resume_async,
@@ -21,6 +22,7 @@ from rayflow.api import (
     run_async,
     suspend,
 )
+from rayflow.core.foresight import ResumePlan
 from rayflow.core.records import WorkflowStatus
 from rayflow.definitions import definition
 from rayflow.errors import WorkflowCancellationError, WorkflowError, WorkflowExecutionError
@@ -50,6 +52,8 @@ __all__ = [
     "list_all",
     "get_status",
     "get_metadata",
+    "plan_resume",
+    "ResumePlan",
     "get_output",
     "get_output_async",
     # writing workflows

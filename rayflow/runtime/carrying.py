@@ -6,14 +6,11 @@ that travels by an id in the same table, so one class stays one class within a p
 
 from __future__ import annotations
 
-import builtins
 import functools
-import hashlib
 import io
 import sys
 import sysconfig
 import threading
-import types
 import typing
 import weakref
 from collections.abc import Callable, Iterator
@@ -25,8 +22,8 @@ from typing import Any
 
 from ray.cloudpickle import cloudpickle as _ray_cloudpickle
 
-from rayflow import context
-from rayflow.runtime.imports import CARRIED, importer, imports_of
+from rayflow.runtime import rebuilding
+from rayflow.runtime.imports import CARRIED, imports_of
 
 cloudpickle: Any = _ray_cloudpickle  # it has no types
 _BY_REFERENCE = ("rayflow", "ray")
@@ -43,8 +40,9 @@ _RENEWED: dict[type, Callable[[], Any]] = {
     threading.local: threading.local,
 }
 
-_unfinished: weakref.WeakSet[type] = weakref.WeakSet()
-_storable: weakref.WeakKeyDictionary[ModuleType, list[str]] = weakref.WeakKeyDictionary()
+_storable: weakref.WeakKeyDictionary[ModuleType, tuple[int, list[str]]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def dump(value: Any, only: set[str] | None = None) -> bytes:
@@ -96,11 +94,21 @@ class CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, type) and self._takes(obj):
             return _class_parts(obj)
         if isinstance(obj, FunctionType) and self._takes(obj):
+            registry = getattr(obj, "registry", None)
+            if registry is not None and hasattr(obj, "dispatch"):
+                return rebuilding.dispatch_again, (
+                    getattr(obj, "__wrapped__", None),
+                    dict(registry),
+                )
             return self._dynamic_function_reduce(obj)
         if isinstance(obj, ModuleType) and self._takes(obj):
             return _module_parts(obj)
         if isinstance(obj, _CACHED) and self._takes(obj):
-            return _cached_again, (obj.__wrapped__, obj.cache_parameters())
+            return rebuilding.cached_again, (obj.__wrapped__, obj.cache_parameters())
+        if isinstance(obj, functools.cached_property):
+            return rebuilding.property_again, (obj.func, obj.attrname)
+        if isinstance(obj, functools.singledispatchmethod):
+            return rebuilding.dispatch_method_again, (obj.func, dict(obj.dispatcher.registry))
         if isinstance(obj, typing.TypeVar) and self._takes(obj):
             return cloudpickle._make_typevar, cloudpickle._decompose_typevar(obj)
         return super().reducer_override(obj)
@@ -109,7 +117,14 @@ class CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
         _, made_of, (state, slots), *_ = super()._dynamic_function_reduce(func)
         slots["__globals__"] = {k: _renewed(v) for k, v in slots["__globals__"].items()}
         imports = {k: m for k, m in imports_of(func).items() if self._takes(m)}
-        return make_function, made_of, (state, slots, imports), None, None, finish_function
+        return (
+            rebuilding.make_function,
+            made_of,
+            (state, slots, imports),
+            None,
+            None,
+            rebuilding.finish_function,
+        )
 
     def _takes(self, obj: Any) -> bool:
         if self._only is not None:
@@ -138,59 +153,6 @@ class _New:
 
     def __reduce__(self) -> tuple[Callable[[], Any], tuple[()]]:
         return self.make, ()
-
-
-def make_function(
-    code: types.CodeType, namespace: dict[str, Any], name: str, defaults: Any, closure: Any
-) -> FunctionType:
-    """A function without its globals; imports inside it find the modules that came with it."""
-    if CARRIED not in namespace:
-        carried: dict[str, ModuleType] = {}
-        namespace[CARRIED] = carried
-        namespace["__builtins__"] = {**vars(builtins), "__import__": importer(carried)}
-    return FunctionType(code, namespace, name, defaults, closure)
-
-
-def finish_function(function: FunctionType, parts: tuple[dict[str, Any], Any, Any]) -> None:
-    """Give a function its globals, defaults, closure and attributes."""
-    state, slots, imports = parts
-    own = function.__globals__["__builtins__"]
-    cloudpickle._function_setstate(function, (state, slots))
-    function.__globals__["__builtins__"] = own
-    function.__globals__[CARRIED].update(imports)
-
-
-def make_class(home: tuple[str, str, str | None], maker: Callable[..., type], parts: Any) -> type:
-    """A class without its attributes, or the same class that this process has already.
-
-    ``home``: its module, its name there, and what the module's file was like.
-    """
-    tracked: type | None = cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID.get(parts[-2])
-    if tracked is not None:
-        return tracked
-    own = _own_class(*home)
-    if own is not None:
-        return typing.cast(type, cloudpickle._lookup_class_or_track(parts[-2], own))
-    made = maker(*parts)
-    _unfinished.add(made)
-    return made
-
-
-def finish_class(made: type, state: Any) -> None:
-    """Give a class its attributes, once: a second pickle of it must not change the first."""
-    if made in _unfinished:
-        _unfinished.discard(made)
-        cloudpickle._class_setstate(made, state)
-
-
-def make_module(name: str) -> ModuleType:
-    """An empty module that is in no table of modules."""
-    return ModuleType(name)
-
-
-def finish_module(module: ModuleType, state: dict[str, Any]) -> None:
-    """Give a module its contents."""
-    vars(module).update(state)
 
 
 def _dump(value: Any, only: set[str] | None) -> bytes:
@@ -228,23 +190,23 @@ def _class_parts(kind: type) -> tuple[Any, ...]:
     if kind in cloudpickle._BUILTIN_TYPE_NAMES:
         return cloudpickle._builtin_type, (cloudpickle._BUILTIN_TYPE_NAMES[kind],)
     maker, parts, state, *_ = cloudpickle._dynamic_class_reduce(kind)
-    home = (kind.__module__, kind.__qualname__, _fingerprint(kind.__module__))
-    return make_class, (home, maker, parts), state, None, None, finish_class
+    home = (kind.__module__, kind.__qualname__, rebuilding.fingerprint(kind.__module__))
+    return rebuilding.make_class, (home, maker, parts), state, None, None, rebuilding.finish_class
 
 
 def _module_parts(module: ModuleType) -> tuple[Any, ...]:
     contents = vars(module)
     state = {k: _renewed(contents[k]) for k in _storable_names(module) if k in contents}
-    return make_module, (module.__name__,), state, None, None, finish_module
+    return rebuilding.make_module, (module.__name__,), state, None, None, rebuilding.finish_module
 
 
 def _storable_names(module: ModuleType) -> list[str]:
     """What of a module can be stored; the rest, such as open connections, is left behind."""
-    if module not in _storable:
-        known: set[int] = set()
-        _storable[module] = []  # a module that refers to itself is asked again meanwhile
-        _storable[module] = list(_tried(module, known))
-    return _storable[module]
+    count, names = _storable.get(module, (-1, []))
+    if count != len(vars(module)):
+        names = list(_tried(module, set()))
+        _storable[module] = len(vars(module)), names
+    return names
 
 
 def _tried(module: ModuleType, known: set[int]) -> Iterator[str]:
@@ -262,36 +224,6 @@ def _tried(module: ModuleType, known: set[int]) -> Iterator[str]:
 def _renewed(value: Any) -> Any:
     make = _RENEWED.get(type(value))
     return value if make is None else _New(make)
-
-
-def _cached_again(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
-    return functools.lru_cache(**parameters)(function)
-
-
-def _own_class(module_name: str, qualname: str, fingerprint: str | None) -> type | None:
-    """This program's own class, if it comes from the same source; tasks have what was submitted."""
-    if fingerprint is None or context.current.get() is not None:
-        return None
-    if _fingerprint(module_name) != fingerprint:
-        return None
-    found: Any = sys.modules[module_name]
-    for name in qualname.split("."):
-        found = getattr(found, name, None)
-    return found if isinstance(found, type) else None
-
-
-def _fingerprint(module_name: str) -> str | None:
-    """What the module's file was like when it was first asked for; None without a file."""
-    file = getattr(sys.modules.get(module_name), "__file__", None)
-    return _digest(file) if isinstance(file, str) else None
-
-
-@lru_cache(maxsize=4096)
-def _digest(file: str) -> str | None:
-    try:
-        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
-    except OSError:
-        return None
 
 
 @lru_cache(maxsize=4096)

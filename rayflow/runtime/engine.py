@@ -18,6 +18,7 @@ from typing import Any
 import ray
 
 from rayflow.config import Limits
+from rayflow.core.foresight import ResumePlan
 from rayflow.core.records import Record, WorkflowStatus
 from rayflow.core.state import WorkflowState, fold
 from rayflow.errors import (
@@ -30,7 +31,7 @@ from rayflow.errors import (
     WorkflowRunningError,
     WorkflowStillActiveError,
 )
-from rayflow.runtime import intake, metadata, results
+from rayflow.runtime import foresight, intake, metadata, results
 from rayflow.runtime.admission import Admission
 from rayflow.runtime.environment import Packages
 from rayflow.runtime.executor import Surroundings, WorkflowRunner
@@ -252,6 +253,20 @@ class Engine:
         if task_id is None:
             return metadata.of_workflow(records, entry.status)
         return metadata.of_task(records, workflow_id, task_id)
+
+    async def plan_resume(self, workflow_id: str) -> ResumePlan:
+        """What a resume would do now, from the committed journal.
+
+        Raises:
+            WorkflowNotFoundError: no workflow has this id.
+        """
+        await self.start()
+        entry = self._registry.entries.get(workflow_id)
+        if entry is None:
+            raise WorkflowNotFoundError(workflow_id)
+        state, status = fold(await self._load(workflow_id)), WorkflowStatus(entry.status)
+        plan: ResumePlan = await self._io(lambda: foresight.plan_resume(self._store, state, status))
+        return plan
 
     async def output(self, workflow_id: str, task_id: str | None = None) -> Output:
         """The output of a workflow or of one of its tasks; waits while the workflow is live.

@@ -74,7 +74,7 @@ class Packages:
     def _restore(self, uri: str) -> None:
         if internal_kv._internal_kv_exists(uri.encode()):
             return
-        key = layout.package(uri.removeprefix(_SCHEME))
+        key = key_of(uri)
         try:
             package = self._store.read(key)
         except KeyError:
@@ -91,6 +91,11 @@ def uris(environments: Iterable[Mapping[str, Any] | None]) -> Iterator[str]:
         for value in (environment.get("working_dir"), *(environment.get("py_modules") or ())):
             if isinstance(value, str) and value.startswith(_SCHEME):
                 yield value
+
+
+def key_of(uri: str) -> str:
+    """Where the storage has a package."""
+    return layout.package(uri.removeprefix(_SCHEME))
 
 
 def _keep_task(store: Store, options: TaskOptions) -> TaskOptions:

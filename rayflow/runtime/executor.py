@@ -223,6 +223,7 @@ class WorkflowRunner:
             task.options["checkpoint"] is not False,
             self._token,
             task.options.get("judge"),
+            bool(self.state.accepted.get("old_names")),
         )
         try:
             handle = self._around.submitter.submit(call, options, refs)

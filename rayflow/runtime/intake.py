@@ -28,7 +28,7 @@ class Submission:
 
     ``token`` tells a repeated call from a second submission; with ``must_be_new`` a known id is an
     error instead of a resume. ``definition``, ``params``, ``tags``, ``created_by`` and ``runtime_env``
-    (whose packages the storage has) are recorded.
+    (whose packages the storage has) are recorded. ``old_names``: tasks may use ``ray.workflow``.
     """
 
     workflow_id: str
@@ -41,6 +41,7 @@ class Submission:
     created_by: str | None = None
     must_be_new: bool = False
     runtime_env: dict[str, Any] | None = None
+    old_names: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ def create(store: Store, submission: Submission) -> Opened:
         "created_by": submission.created_by,
         "task_count": len(facts),
     }
+    if submission.old_names:
+        accepted["old_names"] = True
     journal = Journal(store, submission.workflow_id)
     if journal.exists():
         # Left by a submission that was never acknowledged (it is not in the index).

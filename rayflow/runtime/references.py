@@ -7,6 +7,7 @@ after a recovery.
 
 from __future__ import annotations
 
+import pickle
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from rayflow.runtime import code as stored_code
 from rayflow.runtime.code import CodeStore
 from rayflow.storage import layout
 from rayflow.storage.root import open_store
-from rayflow.storage.store import Store
+from rayflow.storage.store import Buffer, Store
 from rayflow.storage.values import Encoded, decode, encode, load_bytes
 
 
@@ -29,6 +30,7 @@ class ValueWriter:
 
     def __init__(self, store: Store, workflow_id: str, code: CodeStore) -> None:
         self._store, self._workflow_id, self._code = store, workflow_id, code
+        self.has_code = False  # whether anything encoded so far uses code of the user
 
     def function(self, function: Callable[..., Any]) -> str:
         """Store code; see :meth:`CodeStore.put`."""
@@ -72,7 +74,10 @@ class ValueWriter:
     def _code_id(self, value: Any) -> Any:
         """Classes and functions of the user are stored as code, once, and named by their digest."""
         digest = self._code.reference(value)
-        return None if digest is None else ("code", digest)
+        if digest is None:
+            return None
+        self.has_code = True
+        return ("code", digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +101,16 @@ class ValueReader:
             DataLoadError: it is missing or damaged.
             CodeUnavailableError: it is made of classes that cannot be loaded here.
         """
-        data = load_bytes(self._store, stored)
+        return self.decode(stored.format, load_bytes(self._store, stored))
+
+    def decode(self, format: str, data: Buffer) -> Any:
+        """The value that ``data`` encodes.
+
+        Raises:
+            CodeUnavailableError: it is made of classes that cannot be loaded here.
+        """
         try:
-            return decode(stored.format, data, persistent_load=self._resolve)
+            return decode(format, data, persistent_load=self._resolve)
         except ImportError as error:
             raise stored_code.missing_module("A stored value", error) from error
 
@@ -128,6 +140,25 @@ class ValueReader:
         if kind == "object":
             return ray.put(self.read(which))
         return self.read(which)  # "input": an argument of workflow.run
+
+
+class Carried:
+    """A live value that uses code of the user: it unpickles as the value itself, like a stored one.
+
+    Ray would pickle classes that no worker can import once more, with all that their methods use.
+    """
+
+    def __init__(self, storage: str, encoded: Encoded) -> None:
+        self._storage, self._encoded = storage, encoded
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        data = pickle.PickleBuffer(b"".join(self._encoded.parts))
+        return decoded, (self._storage, self._encoded.format, data)
+
+
+def decoded(storage: str, format: str, data: Any) -> Any:
+    """The value of a :class:`Carried`, in the process that unpickles it."""
+    return ValueReader(open_store(storage)).decode(format, memoryview(data))
 
 
 class Output:

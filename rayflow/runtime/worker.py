@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 import time
 import traceback
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -23,7 +25,7 @@ from rayflow.errors import (
     TaskLostError,
 )
 from rayflow.runtime import code, environment, nodes
-from rayflow.runtime.references import Input, ValueReader, ValueWriter
+from rayflow.runtime.references import Carried, Input, ValueReader, ValueWriter
 from rayflow.storage.preview import describe
 from rayflow.storage.root import open_store
 from rayflow.storage.store import Store
@@ -48,6 +50,7 @@ class TaskCall:
     checkpoint: bool
     token: str
     judge: str | None = None
+    old_names: bool = False
 
 
 def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[Outcome, Any]:
@@ -64,7 +67,8 @@ def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[
         context.TaskContext(call.storage, call.workflow_id, call.task_id, call.attempt)
     )
     try:
-        return _Attempt(call, refs, detail).run()
+        with _old_names() if call.old_names else nullcontext():
+            return _Attempt(call, refs, detail).run()
     finally:
         context.current.reset(token)
         announcement.cancel()
@@ -124,7 +128,8 @@ class _Attempt:
         if nodes.is_node(value):
             graph = environment.keep_tasks(self._store, translate(value, self._writer))
             return Outcome("graph", graph=graph, detail=self._finished()), None
-        if self._call.catches:
+        call = self._call
+        if call.catches:
             value = (value, None)
         encoded = self._writer.result(value, self._call.task_id)
         preview = describe(value, encoded.size)
@@ -139,7 +144,9 @@ class _Attempt:
             preview=preview,
             detail=self._finished(),
         )
-        return outcome, (value if stored.data is None else None)
+        if stored.data is not None:
+            return outcome, None
+        return outcome, (Carried(call.storage, encoded) if self._writer.has_code else value)
 
     def _raised(self, error: BaseException, *, retryable: bool) -> tuple[Outcome, Any]:
         described = _describe_error(error)
@@ -175,6 +182,13 @@ class _Attempt:
 
     def _finished(self) -> dict[str, Any]:
         return {**self._detail, "finished_at": time.time()}
+
+
+def _old_names() -> AbstractContextManager[None]:
+    """``ray.workflow`` for the bodies of a program that has it (the library is above this module)."""
+    names: Any = importlib.import_module("rayflow.compat.names")
+    found: AbstractContextManager[None] = names.installed()
+    return found
 
 
 @lru_cache(maxsize=1)

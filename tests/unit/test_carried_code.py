@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -176,3 +177,35 @@ def test_a_program_gets_its_own_class_back_from_the_same_source(tmp_path: Path) 
     assert python(program, root, digest, path=str(tree)) == "True"
     (tree / "trip/errors.py").write_text(TREE["trip/errors.py"] + "# changed\n")
     assert python(program, root, digest, path=str(tree)) == "False"
+
+
+KEEP = """
+import sys, pickle
+import kinds
+from rayflow.runtime.code import CodeStore
+from rayflow.runtime.references import ValueWriter
+from rayflow.storage.local import LocalStore
+store = LocalStore(sys.argv[1])
+code = CodeStore(store)
+writer = ValueWriter(store, "w", code)
+stored = [writer.keep(writer.result(value, "t"), "t") for value in kinds.values()]
+print(pickle.dumps((code.put(kinds.check), stored)).hex())
+"""
+CHECK = """
+import sys, pickle
+from rayflow.runtime.code import load
+from rayflow.runtime.references import ValueReader
+from rayflow.storage.local import LocalStore
+store = LocalStore(sys.argv[1])
+check, stored = pickle.loads(bytes.fromhex(sys.argv[2]))
+print(load(store, check)([ValueReader(store).read(value) for value in stored]))
+assert "kinds" not in sys.modules
+"""
+
+
+def test_classes_of_every_kind_and_their_values_travel(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    shutil.copy(Path(__file__).with_name("kinds_of_code.py"), tree / "kinds.py")
+    kept = python(KEEP, str(tmp_path / "root"), path=str(tree))
+    assert python(CHECK, str(tmp_path / "root"), kept) == "all well, code 5"
