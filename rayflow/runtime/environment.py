@@ -53,6 +53,15 @@ def keep_tasks(store: Store, graph: Graph) -> Graph:
     return Graph(tuple(nodes))
 
 
+def without_secrets(ray_options: Mapping[str, Any]) -> dict[str, Any]:
+    """Ray's options of a task as they may be shown: of its ``env_vars`` the names alone."""
+    own = ray_options.get("runtime_env")
+    if not own or not own.get("env_vars"):
+        return dict(ray_options)
+    hidden = dict.fromkeys(own["env_vars"], "***")
+    return {**ray_options, "runtime_env": {**own, "env_vars": hidden}}
+
+
 class Packages:
     """Puts packages back into the present cluster, each once."""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rayflow.core.records import Kind, Record, WorkflowStatus
+from rayflow.runtime import environment
 
 _ENDS = (WorkflowStatus.SUCCESSFUL, WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE)
 
@@ -55,7 +56,7 @@ def of_task(records: Sequence[Record], workflow_id: str, task_id: str) -> dict[s
             "catch_exceptions": bool(options["catch_exceptions"]),
             "retry_exceptions": options["retry_exceptions"],
             "checkpoint": options["checkpoint"] is not False,
-            "ray_options": options["ray"],
+            "ray_options": environment.without_secrets(options["ray"]),
         },
         "user_metadata": declared["metadata"],
         "workflow_refs": declared["upstream"],
