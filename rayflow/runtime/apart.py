@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 
 import ray
@@ -29,9 +30,15 @@ def start(storage: str, limits: Limits, instance: str) -> bool:
         "limits": asdict(limits),
         "instance": instance,
     }
+    with suppress(subprocess.TimeoutExpired):
+        return _run(json.dumps(wanted)) == 0
+    return False
+
+
+def _run(wanted: str) -> int:
     done = subprocess.run(
         [sys.executable, "-P", "-m", "rayflow.runtime.apart"],
-        input=json.dumps(wanted),
+        input=wanted,
         env={name: value for name, value in os.environ.items() if name != _OF_THE_JOB},
         text=True,
         stdout=subprocess.DEVNULL,
@@ -39,7 +46,7 @@ def start(storage: str, limits: Limits, instance: str) -> bool:
         timeout=_SECONDS,
         check=False,
     )
-    return done.returncode == 0
+    return done.returncode
 
 
 def main() -> None:

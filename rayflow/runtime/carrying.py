@@ -28,7 +28,7 @@ from rayflow.runtime.imports import CARRIED, imports_of
 cloudpickle: Any = _ray_cloudpickle  # it has no types
 _BY_REFERENCE = ("rayflow", "ray")
 _CACHED = type(lru_cache(lambda: None))
-_DEEP_STACK_BYTES, _DEEP_LIMIT = 512 * 2**20, 200_000
+_DEEP_STACK_BYTES, _DEEP_LIMIT = 512 * 2**20, 100_000
 _OF_THE_LOADER = {"__builtins__", "__loader__", "__spec__", "__cached__"}
 
 # Nobody wants the state of these: where they are globals, new ones take their place.
@@ -53,8 +53,8 @@ def dump(value: Any, only: set[str] | None = None) -> bytes:
     """
     try:
         return _dump(value, only)
-    except (RecursionError, cloudpickle.pickle.PicklingError) as error:
-        if not isinstance(error.__cause__ or error, RecursionError):
+    except Exception as error:
+        if not _is_too_deep(error):
             raise
     return _with_deep_stack(lambda: _dump(value, only))
 
@@ -161,6 +161,10 @@ def _dump(value: Any, only: set[str] | None) -> bytes:
     return sink.getvalue()
 
 
+def _is_too_deep(error: Exception) -> bool:
+    return isinstance(error.__cause__ or error, RecursionError)
+
+
 def _with_deep_stack(work: Callable[[], bytes]) -> bytes:
     """Functions that call each other in a long chain need more stack than a thread has."""
     done: list[bytes] = []
@@ -215,7 +219,9 @@ def _tried(module: ModuleType, known: set[int]) -> Iterator[str]:
             continue
         try:
             _Trial(known).dump(_renewed(value))
-        except Exception:
+        except Exception as error:  # objects may raise anything from __reduce__
+            if _is_too_deep(error) and sys.getrecursionlimit() < _DEEP_LIMIT:
+                raise  # it is tried again with more room
             continue
         known.add(id(value))
         yield name

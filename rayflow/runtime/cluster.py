@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import threading
 import uuid
@@ -20,6 +21,8 @@ from rayflow.runtime.code import CodeStore
 from rayflow.runtime.engine import Engine
 from rayflow.storage.address import name_of, parse
 from rayflow.storage.root import check_shared, check_writable, open_store
+
+logger = logging.getLogger("rayflow")
 
 _MANY = 1_000_000  # waiting callers hold no thread, so nothing needs to bound them
 _START_SECONDS = 60.0
@@ -184,6 +187,10 @@ def _engine_of(address: str, limits: Limits, instance: str) -> Any:
         return ray.get_actor(name, namespace=NAMESPACE)
     if apart.start(address, limits, instance):
         return ray.get_actor(name, namespace=NAMESPACE)
+    logger.warning(
+        "The engine inherits the runtime_env of this program, and so do the workflows of programs "
+        "that have none; install RayFlow on every node to keep them apart."
+    )
     return make_engine(address, limits, instance)
 
 

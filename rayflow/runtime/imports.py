@@ -107,7 +107,7 @@ def _walk(code: CodeType) -> Iterator[tuple[str, int, tuple[str, ...]]]:
         if instruction.opname == "IMPORT_NAME":
             level, names = constants[-2:]
             yield instruction.argval, level, tuple(names or ())
-        if instruction.opname == "LOAD_CONST":
+        if instruction.opname in ("LOAD_CONST", "LOAD_SMALL_INT"):
             constants.append(instruction.argval)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):

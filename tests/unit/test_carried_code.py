@@ -59,6 +59,7 @@ def catches(function):
     "broken_global.py": "import sqlite3\ndb = sqlite3.connect(':memory:')\n\ndef use():\n    return db\n",
     "uses_broken.py": "import broken_global\nfrom broken_global import use\n\n"
     "def direct():\n    return use()\n\ndef by_module(_):\n    return broken_global.__name__\n",
+    "uses_deep.py": "import deep\n\ndef by_module(x):\n    return deep.f0(x)\n",
     "deep.py": "".join(f"def f{n}(x):\n    return f{n + 1}(x)\n" for n in range(700))
     + "def f700(x):\n    return x + 1\n",
 }
@@ -122,6 +123,10 @@ def test_a_function_takes_along_the_modules_it_uses(tmp_path: Path, name: str, r
 
 def test_a_chain_of_hundreds_of_functions_travels(tmp_path: Path) -> None:
     assert carried(tmp_path, "deep", "f0") == "3"
+
+
+def test_a_module_with_a_chain_of_hundreds_of_functions_travels_as_a_module(tmp_path: Path) -> None:
+    assert carried(tmp_path, "uses_deep", "by_module") == "3"
 
 
 def test_what_a_module_has_that_cannot_be_stored_is_left_behind(tmp_path: Path) -> None:
