@@ -201,7 +201,9 @@ def _class_parts(kind: type) -> tuple[Any, ...]:
 def _module_parts(module: ModuleType) -> tuple[Any, ...]:
     contents = vars(module)
     state = {k: _renewed(contents[k]) for k in _storable_names(module) if k in contents}
-    return rebuilding.make_module, (module.__name__,), state, None, None, rebuilding.finish_module
+    left = tuple(k for k in contents if k not in state and k not in _OF_THE_LOADER)
+    made_of = (module.__name__, left)
+    return rebuilding.make_module, made_of, state, None, None, rebuilding.finish_module
 
 
 def _storable_names(module: ModuleType) -> list[str]:

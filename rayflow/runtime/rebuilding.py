@@ -70,9 +70,20 @@ def finish_class(made: type, state: Any) -> None:
         cloudpickle._class_setstate(made, state)
 
 
-def make_module(name: str) -> ModuleType:
-    """An empty module that is in no table of modules."""
-    return ModuleType(name)
+def make_module(name: str, left: tuple[str, ...]) -> ModuleType:
+    """An empty module that is in no table of modules; ``left``: what of it could not be stored."""
+    module = ModuleType(name)
+
+    def absent(wanted: str) -> Any:
+        if wanted in left:
+            raise AttributeError(
+                f"'{wanted}' of the module '{name}' did not travel with the task, because it cannot "
+                "be pickled; create it inside a function."
+            )
+        raise AttributeError(f"module '{name}' has no attribute '{wanted}'")
+
+    vars(module)["__getattr__"] = absent  # one of the module's own takes its place
+    return module
 
 
 def finish_module(module: ModuleType, state: dict[str, Any]) -> None:
