@@ -16,7 +16,8 @@ class ResumePlan:
     Attributes:
         workflow_id: the workflow.
         status: its status now. A CANCELED workflow cannot be resumed, so nothing would run.
-        reused: tasks whose recorded outcome is kept, in the order in which they came to be.
+        reused: tasks whose recorded outcome is kept; links of a long chain of continuations that need
+            not be looked at any more come first.
         runs: tasks that would run, again or for the first time. They may lead to others: a task
             that continues as a graph adds tasks when it runs.
         missing: a sentence for everything that these tasks need and the storage does not have.
@@ -36,8 +37,9 @@ def foresee(state: WorkflowState, status: WorkflowStatus) -> ResumePlan:
     final = status is WorkflowStatus.CANCELED
     runs = () if final else tuple(t for t in state.tasks if _runs(state, state.tasks[t], reset))
     kept = (TaskStatus.SUCCESSFUL, TaskStatus.CONTINUED)
-    reused = tuple(t for t in state.tasks if t not in runs and state.tasks[t].status in kept)
-    return ResumePlan(state.workflow_id, status, reused, runs)
+    running = set(runs)
+    reused = (t for t in state.tasks if t not in running and state.tasks[t].status in kept)
+    return ResumePlan(state.workflow_id, status, (*state.gone, *reused), runs)
 
 
 def _runs(state: WorkflowState, task: TaskState, reset: set[str]) -> bool:

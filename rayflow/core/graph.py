@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,7 +90,7 @@ class Graph:
 
 def task_facts(
     graph: Graph,
-    tasks: Mapping[str, Any],
+    tasks: Container[str],
     names: Mapping[str, int],
     *,
     parent: str | None = None,

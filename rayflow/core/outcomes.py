@@ -42,8 +42,12 @@ def facts_of(
 
     ``now``: Unix seconds; a wait before the next attempt is counted from it.
     """
-    task = state.tasks[task_id]
-    if task.status is not TaskStatus.PENDING or state.in_flight.get(task_id) != attempt:
+    task = state.tasks.get(task_id)
+    if (
+        task is None
+        or task.status is not TaskStatus.PENDING
+        or state.in_flight.get(task_id) != attempt
+    ):
         return []
     if outcome.kind == "value":
         return [_succeeded(task, attempt, outcome)]
@@ -74,7 +78,7 @@ def _continued(state: WorkflowState, task: TaskState, attempt: int, outcome: Out
     assert outcome.graph is not None
     facts, root = task_facts(
         outcome.graph,
-        state.tasks,
+        state,
         state.names,
         parent=task.task_id,
         catch=task.options["catch_exceptions"],

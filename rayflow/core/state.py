@@ -78,6 +78,7 @@ class WorkflowState:
         self.cancel_requested = False
         self.suspend_requested = False
         self.last_seq = 0
+        self.gone: dict[str, str | None] = {}  # see _shorten
         self._links: dict[str, str] = {}
 
     @property
@@ -100,6 +101,14 @@ class WorkflowState:
         handler = _HANDLERS.get(record.kind)
         if handler is not None:
             handler(self, record)
+
+    def __contains__(self, task_id: object) -> bool:
+        """Whether a task has, or had, this id."""
+        return task_id in self.tasks or task_id in self.gone
+
+    def find(self, task_id: str) -> TaskState | None:
+        """The task with this id, or the one that has taken its place in a chain of continuations."""
+        return self.tasks.get(self.gone.get(task_id) or task_id)
 
     def dispatch(self, task_id: str, attempt: int) -> None:
         """Note that the present owner has an attempt of ``task_id`` under way."""
@@ -128,13 +137,14 @@ class WorkflowState:
     def _task(self, record: Record) -> None:
         assert record.task_id is not None
         data = record.data
+        parent = data["parent"]
         task = TaskState(
             record.task_id,
             data["name"],
             data["function"],
             StoredValue.from_record(data["args"], record.value),
             tuple(data["upstream"]),
-            data["parent"],
+            self.gone.get(parent) or parent,
             data["options"],
             data["metadata"],
         )
@@ -157,8 +167,9 @@ class WorkflowState:
             self.error = record.data.get("error")
 
     def _started(self, record: Record) -> None:
-        task = self._about(record)
-        task.attempt = max(task.attempt, record.attempt or 0)
+        task = self.tasks.get(record.task_id or "")
+        if task is not None:  # else it said so after it had been dropped from a chain
+            task.attempt = max(task.attempt, record.attempt or 0)
 
     def _succeeded(self, record: Record) -> None:
         task = self._about(record)
@@ -194,6 +205,27 @@ class WorkflowState:
         self._links[task.continued_to] = task.task_id
         self._forget(task.task_id)
         self._read_inputs(task)
+        self._shorten(task)
+
+    def _shorten(self, task: TaskState) -> None:
+        """Drop a link of a chain of continuations, so that a long chain needs no more memory.
+
+        ``task`` has handed over what was handed to it, and its graph is done. If it would do with an
+        error and a checkpoint what the task before it does, that task stands for it from now on.
+        """
+        if task.resolves is None or not _are_alike(task, before := self.tasks[task.resolves]):
+            return
+        graph = list(self.descendants(before.task_id))
+        if any(t is not task and t.status is not TaskStatus.SUCCESSFUL for t in graph):
+            return
+        for dropped in graph:
+            del self.tasks[dropped.task_id]
+            self.gone[dropped.task_id] = None
+        before.children.clear()
+        before.continued_to = task.continued_to
+        assert task.continued_to is not None
+        self._links[task.continued_to] = before.task_id
+        self.gone[task.task_id] = before.task_id
 
     def _task_canceled(self, record: Record) -> None:
         task = self._about(record)
@@ -271,6 +303,13 @@ class WorkflowState:
             upstream.unread -= 1
             if not upstream.unread and upstream.value is not None and upstream_id != self.root:
                 upstream.value = replace(upstream.value, data=None)
+
+
+def _are_alike(task: TaskState, other: TaskState) -> bool:
+    """Whether it makes no difference to which of two tasks of a chain an error or a value goes."""
+    catch = bool(task.options["catch_exceptions"]) == bool(other.options["catch_exceptions"])
+    stored = False not in (task.options["checkpoint"], other.options["checkpoint"])
+    return catch and stored
 
 
 _HANDLERS: dict[str, Callable[[WorkflowState, Record], None]] = {

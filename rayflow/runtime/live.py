@@ -55,7 +55,10 @@ class LiveWorkflow:
             await self.done()  # so that the status is never behind what a waiter has been told
         while runner is not None:
             state = runner.state
-            task = state.tasks.get(state.root if task_id is None else task_id)
+            wanted = state.root if task_id is None else task_id
+            task = state.find(wanted)
+            if task is None and wanted in state:  # long done: its value is in the journal alone
+                return None
             if task is not None and task.status is TaskStatus.SUCCESSFUL:
                 stored, ref = runner.stored(task), runner.live_ref(task)
                 has_value = ref is not None or _is_at_hand(stored)

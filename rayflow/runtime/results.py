@@ -41,9 +41,10 @@ def from_journal(
         if waited:
             raise WorkflowCancellationError(workflow_id)
         raise OutputNotAvailableError(f"Workflow '{workflow_id}' was cancelled; it has no output.")
-    task = state.tasks.get(task_id if task_id is not None else state.root)
-    if task is not None and task.status is TaskStatus.SUCCESSFUL:
-        stored = _stored(state, records, task)
+    wanted = task_id if task_id is not None else state.root
+    task = state.find(wanted)
+    if task is None or task.status is TaskStatus.SUCCESSFUL:
+        stored = _stored(records, wanted if task is None else _source(state, task))
         if stored is not None:
             return Output(storage, stored, None)
     if waited and state.status in (WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE):
@@ -57,14 +58,19 @@ def _interruption(state: WorkflowState) -> dict[str, Any] | None:
     return {"type": "Suspended", "message": "it was suspended before it had a result"}
 
 
-def _stored(state: WorkflowState, records: Sequence[Record], task: TaskState) -> StoredValue | None:
-    """The checkpoint of ``task``, at the end of its continuations."""
+def _source(state: WorkflowState, task: TaskState) -> str:
+    """The task that made the value of ``task``: the end of its continuations."""
     while task.continued_to is not None and (
         state.tasks[task.continued_to].status is TaskStatus.SUCCESSFUL
     ):
         task = state.tasks[task.continued_to]
+    return task.task_id
+
+
+def _stored(records: Sequence[Record], task_id: str) -> StoredValue | None:
+    """The checkpoint of a task."""
     for record in reversed(records):
-        if record.task_id == task.task_id and record.kind == Kind.SUCCEEDED:
+        if record.task_id == task_id and record.kind == Kind.SUCCEEDED:
             described = record.data["value"]
             return None if described is None else StoredValue.from_record(described, record.value)
     return None

@@ -207,10 +207,12 @@ async def run_workflow(
     *,
     window: int = 8,
     suspend_after: int | None = None,
+    ticks: int = TICKS,
 ) -> WorkflowState:
     """Drive a workflow from :mod:`rayflow.runtime.intake` to its end, as the engine does.
 
-    ``suspend_after``: somebody suspends it after so many of its tasks' bodies have run.
+    ``suspend_after``: somebody suspends it after so many of its tasks' bodies have run. ``ticks``: turns
+    of the event loop that it may take.
 
     Raises:
         NeverEndsError: it does not end.
@@ -222,5 +224,5 @@ async def run_workflow(
     await runner.commit([*opened.first, status_fact(WorkflowStatus.RUNNING)])
     if suspend_after is not None:
         submitter.after(suspend_after, runner.request_suspend)
-    await finish(runner.run())
+    await finish(runner.run(), ticks)
     return runner.state

@@ -135,6 +135,26 @@ def test_a_continuation_replaces_the_task() -> None:
     assert workflow.get_output("countdown", task_id="start") == "liftoff"
 
 
+def test_every_link_of_a_chain_of_continuations_has_the_last_value() -> None:
+    @ray.remote
+    def one() -> int:
+        return 1
+
+    @ray.remote
+    def link(left: int, _: int) -> Any:
+        step = workflow.options(task_id="link")
+        return link.options(**step).bind(left - 1, one.bind()) if left else "end"
+
+    dag = link.options(**workflow.options(task_id="link")).bind(100, one.bind())
+    ref = workflow.run_async(dag, workflow_id="links")
+    assert workflow.get_output("links", task_id="link_40") == "end"
+    assert ray.get(ref) == "end"
+    assert workflow.get_output("links", task_id="link_41") == "end"
+    one_id = f"{__name__}.{one._function.__qualname__}_7".replace("<", "").replace(">", "")
+    assert workflow.get_output("links", task_id=one_id) == 1
+    assert workflow.get_metadata("links", "link_41")["name"] == "link"
+
+
 def test_large_arrays_flow_without_a_copy_in_the_journal(engine: str) -> None:
     @ray.remote
     def make() -> Any:

@@ -13,7 +13,7 @@ from rayflow.core.records import WorkflowStatus
 from rayflow.runtime.foresight import plan_resume
 from rayflow.storage import layout
 from rayflow.storage.local import LocalStore
-from tests.unit.test_core import VALUE, Story, node
+from tests.unit.story import VALUE, Story, node
 
 RESUMABLE, FAILED = WorkflowStatus.RESUMABLE, WorkflowStatus.FAILED
 
