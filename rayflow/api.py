@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import uuid
 from collections.abc import Iterable
@@ -9,11 +10,12 @@ from typing import Any
 
 from rayflow import context
 from rayflow.config import Limits
+from rayflow.core.foresight import ResumePlan
 from rayflow.core.ids import validate_workflow_id
 from rayflow.core.records import WorkflowStatus
 from rayflow.dag import translate
 from rayflow.options import check_metadata, check_seconds
-from rayflow.runtime import nodes
+from rayflow.runtime import environment, nodes
 from rayflow.runtime.cluster import Connection, Connector, answered
 from rayflow.runtime.feed import Changes
 from rayflow.runtime.intake import Submission
@@ -155,6 +157,7 @@ def submit(
     connection = _connect_for(dag)
     writer = ValueWriter(connection.store, chosen, connection.code)
     graph = translate(dag, writer, args=args, kwargs=kwargs)
+    graph = environment.keep_tasks(connection.store, graph)
     connection.call(
         "submit",
         Submission(
@@ -168,6 +171,8 @@ def submit(
             created_by,
             must_be_new,
             seconds,
+            connection.environment,
+            _has_old_names(),
         ),
         listener,
     )
@@ -207,6 +212,20 @@ def resume_all(include_failed: bool = False) -> list[tuple[str, Any]]:
     with connection.listener.submitting() as listener:
         resumed: list[str] = connection.call("resume_all", include_failed, listener)
     return [(workflow_id, connection.engine.output.remote(workflow_id)) for workflow_id in resumed]
+
+
+def plan_resume(workflow_id: str) -> ResumePlan:
+    """What :func:`resume` would do now: which tasks it would run, and which results it would keep.
+
+    Nothing runs. For a workflow that is live it is what a resume would do if it were interrupted now.
+
+    Raises:
+        WorkflowNotFoundError: no workflow has this id.
+
+    Source: ``user-demand`` 4.6.
+    """
+    plan: ResumePlan = _connector.connect().call("plan_resume", validate_workflow_id(workflow_id))
+    return plan
 
 
 def cancel(workflow_id: str, *, force: bool = False) -> None:
@@ -410,6 +429,11 @@ def _connect_for(dag: Any) -> Connection:
 
 def _fresh_id() -> str:
     return f"{uuid.uuid4()}.{time.time():.9f}"
+
+
+def _has_old_names() -> bool:
+    """Whether ``ray.workflow`` is RayFlow in this process, see :mod:`rayflow.compat.ray_workflow`."""
+    return getattr(sys.modules.get("ray.workflow"), "__name__", None) == "rayflow.workflow"
 
 
 def _statuses(chosen: object) -> set[str] | None:

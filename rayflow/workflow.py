@@ -17,6 +17,7 @@ from rayflow.api import (
     init,
     last_heartbeat,
     list_all,
+    plan_resume,
     resume,
     resume_all,
     resume_async,
@@ -24,6 +25,7 @@ from rayflow.api import (
     run_async,
     suspend,
 )
+from rayflow.core.foresight import ResumePlan
 from rayflow.core.records import WorkflowStatus
 from rayflow.definitions import definition
 from rayflow.errors import WorkflowCancellationError, WorkflowError, WorkflowExecutionError
@@ -53,6 +55,8 @@ __all__ = [
     "list_all",
     "get_status",
     "get_metadata",
+    "plan_resume",
+    "ResumePlan",
     "get_output",
     "get_output_async",
     # writing workflows

@@ -1,1 +1,1 @@
-"""Help for programs written for ``ray.workflow``; nothing else in RayFlow imports it."""
+"""Help for programs written for ``ray.workflow``; RayFlow itself does not use it."""

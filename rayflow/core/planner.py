@@ -87,11 +87,11 @@ def failed_tasks(state: WorkflowState) -> list[str]:
     return [
         task.task_id
         for task in state.tasks.values()
-        if task.status in again and not _is_abandoned(state, task.parent)
+        if task.status in again and not is_abandoned(state, task.parent)
     ]
 
 
-def _is_abandoned(state: WorkflowState, parent: str | None) -> bool:
+def is_abandoned(state: WorkflowState, parent: str | None) -> bool:
     """Whether an ancestor has its value already (it caught an error), so nobody needs this task."""
     while parent is not None:
         task = state.tasks[parent]

@@ -8,6 +8,7 @@ empty, so whatever had no recorded outcome is ready to run again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -69,6 +70,7 @@ class WorkflowState:
         self.status = WorkflowStatus.NONE
         self.root = ""
         self.accepted: dict[str, Any] = {}
+        self.runtime_env: dict[str, Any] | None = None
         self.tasks: dict[str, TaskState] = {}
         self.names: dict[str, int] = {}
         self.ready: dict[str, None] = {}  # an ordered set
@@ -138,6 +140,7 @@ class WorkflowState:
         self.accepted = record.data
         self.workflow_id = record.data["workflow_id"]
         self.root = record.data["root"]
+        self.runtime_env = json.loads(record.value) if record.value else None
         self._allow_time(record)
 
     def _allow_time(self, record: Record) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import threading
 import uuid
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import ray
@@ -13,12 +16,15 @@ import ray
 from rayflow import context
 from rayflow.config import NAMESPACE, Limits, default_storage
 from rayflow.errors import EngineUnavailableError, RootInUseError, StorageError, WorkflowError
+from rayflow.runtime import apart, environment
 from rayflow.runtime.code import CodeStore
 from rayflow.runtime.engine import Engine
 from rayflow.runtime.far_store import FarStore, is_far
 from rayflow.runtime.listener import Listener
 from rayflow.storage.address import name_of, parse
 from rayflow.storage.root import check_shared, check_writable, open_store
+
+logger = logging.getLogger("rayflow")
 
 _MANY = 1_000_000  # waiting callers hold no thread, so nothing needs to bound them
 _START_SECONDS = 60.0
@@ -32,6 +38,12 @@ class Connection:
         self.store = FarStore(storage) if is_far() else open_store(storage)
         self.code = CodeStore(self.store)
         self.listener = Listener(engine)
+
+    @cached_property
+    def environment(self) -> dict[str, Any] | None:
+        """The ``runtime_env`` of this process with its packages kept in the storage, if it has one."""
+        own = environment.of_process()
+        return environment.keep(self.store, own) if own else None
 
     def call(self, method: str, *args: Any) -> Any:
         """Call the engine and wait.
@@ -173,9 +185,30 @@ def _recorded() -> str | None:
 
 def _engine_of(address: str, limits: Limits, instance: str) -> Any:
     """The engine of a root: found, or made as ``instance``."""
-    name = f"engine-{hashlib.sha256(name_of(address).encode()).hexdigest()[:16]}"
+    in_client: bool = ray.util.client.ray.is_connected()  # type: ignore[no-untyped-call]
+    if in_client or not environment.of_process():
+        return make_engine(address, limits, instance)
+    name = engine_name(address)
+    with suppress(ValueError):  # there is none
+        return ray.get_actor(name, namespace=NAMESPACE)
+    if apart.start(address, limits, instance):
+        return ray.get_actor(name, namespace=NAMESPACE)
+    logger.warning(
+        "The engine inherits the runtime_env of this program, and so do the workflows of programs "
+        "that have none; install RayFlow on every node to keep them apart."
+    )
+    return make_engine(address, limits, instance)
+
+
+def engine_name(address: str) -> str:
+    """The name of the engine's actor."""
+    return f"engine-{hashlib.sha256(name_of(address).encode()).hexdigest()[:16]}"
+
+
+def make_engine(address: str, limits: Limits, instance: str) -> Any:
+    """The engine of a root, which inherits the ``runtime_env`` of this process if it is made now."""
     actor = ray.remote(Engine).options(
-        name=name,
+        name=engine_name(address),
         namespace=NAMESPACE,
         lifetime="detached",
         get_if_exists=True,

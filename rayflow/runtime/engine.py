@@ -12,12 +12,12 @@ import queue
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import ray
 
 from rayflow.config import Limits
+from rayflow.core.foresight import ResumePlan
 from rayflow.core.records import Record, WorkflowStatus
 from rayflow.core.state import fold
 from rayflow.errors import (
@@ -31,8 +31,9 @@ from rayflow.errors import (
     WorkflowRunningError,
     WorkflowStillActiveError,
 )
-from rayflow.runtime import intake
+from rayflow.runtime import foresight, intake
 from rayflow.runtime.answers import Answers
+from rayflow.runtime.environment import Packages
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.feed import Changes, Feed
 from rayflow.runtime.floor import Floor
@@ -81,6 +82,7 @@ class Engine:
             self._io,
         )
         self._answers = Answers(storage, self._floor.live, self._registry, self._load, self._io)
+        self._packages = Packages(self._store)
         # A restarted engine carries on without waiting for anybody to call it.
         self._handle.start.remote()
 
@@ -128,10 +130,9 @@ class Engine:
         elif workflow_id in self._registry.entries:
             await self._submit_again(submission, listener)
         else:
-            create = partial(
-                intake.create, self._store, submission, before_delete=self._registry.require_owned
+            await self._floor.open(
+                workflow_id, submission.token, lambda: self._create(submission), listener
             )
-            await self._floor.open(workflow_id, submission.token, create, listener)
 
     async def resume(self, workflow_id: str, listener: str | None = None) -> None:
         """Continue a workflow from its checkpoints. SUCCESSFUL ones stay as they are.
@@ -242,6 +243,20 @@ class Engine:
         await self.start()
         return await self._answers.metadata(workflow_id, task_id)
 
+    async def plan_resume(self, workflow_id: str) -> ResumePlan:
+        """What a resume would do now, from the committed journal.
+
+        Raises:
+            WorkflowNotFoundError: no workflow has this id.
+        """
+        await self.start()
+        entry = self._registry.entries.get(workflow_id)
+        if entry is None:
+            raise WorkflowNotFoundError(workflow_id)
+        state, status = fold(await self._load(workflow_id)), WorkflowStatus(entry.status)
+        plan: ResumePlan = await self._io(lambda: foresight.plan_resume(self._store, state, status))
+        return plan
+
     async def output(self, workflow_id: str, task_id: str | None = None) -> Output:
         """The output of a workflow or of one of its tasks; see :meth:`Answers.output`."""
         await self.start()
@@ -332,10 +347,20 @@ class Engine:
             await self._registry.put(workflow_id, WorkflowStatus.RESUMABLE)
             self._feed.ring(workflow_id)
 
+    def _create(self, submission: Submission) -> Opened:
+        owned = self._registry.require_owned
+        return self._equipped(intake.create(self._store, submission, before_delete=owned))
+
     def _adopt(self, workflow_id: str, *, resume: bool) -> Opened:
         """Take a workflow; an engine that has lost the root must not take it from the new owner."""
         self._registry.require_owned()
-        return intake.adopt(self._store, workflow_id, resume=resume)
+        return self._equipped(intake.adopt(self._store, workflow_id, resume=resume))
+
+    def _equipped(self, opened: Opened) -> Opened:
+        """Have the packages that its tasks need in the cluster."""
+        if opened.writer is not None:
+            self._packages.restore(opened.environments())
+        return opened
 
     async def _submit_again(self, submission: Submission, listener: str | None) -> None:
         """The id is known: resume what is stored, unless this is a repeated call of ours."""

@@ -20,6 +20,7 @@ from rayflow.core.planner import Finish, StartTask, TimeOut, plan
 from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.core.state import TaskState, TaskStatus, WorkflowState
 from rayflow.errors import FencedError
+from rayflow.runtime import environment
 from rayflow.runtime.stopping import ended
 from rayflow.runtime.submitter import Handle
 from rayflow.runtime.surroundings import Surroundings, Writer, write
@@ -225,9 +226,11 @@ class WorkflowRunner:
             heartbeat_timeout=task.options.get("heartbeat_timeout"),
             is_timed=task.options.get("timeout") is not None,
             listener=self._around.listener,
+            old_names=bool(self.state.accepted.get("old_names")),
         )
         try:
-            handle = self._around.submitter.submit(call, task.options["ray"], refs)
+            options = environment.around(self.state.runtime_env, task.options["ray"])
+            handle = self._around.submitter.submit(call, options, refs)
         except (ValueError, TypeError) as error:
             described = {
                 "type": type(error).__name__,

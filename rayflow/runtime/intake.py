@@ -6,8 +6,9 @@ functions here do storage I/O; the engine calls them in threads.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +27,8 @@ class Submission:
     """A request to run a graph.
 
     ``token`` tells a repeated call from a second submission; with ``must_be_new`` a known id is an
-    error instead of a resume. ``definition``, ``params``, ``tags`` and ``created_by`` are recorded.
+    error instead of a resume. ``definition``, ``params``, ``tags``, ``created_by`` and ``runtime_env``
+    (whose packages the storage has) are recorded. ``old_names``: tasks may use ``ray.workflow``.
     """
 
     workflow_id: str
@@ -39,6 +41,8 @@ class Submission:
     created_by: str | None = None
     must_be_new: bool = False
     workflow_timeout: float | None = None
+    runtime_env: dict[str, Any] | None = None
+    old_names: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,17 @@ class Opened:
     state: WorkflowState
     writer: JournalWriter | None
     first: list[Fact]
+
+    def environments(self) -> Iterator[dict[str, Any] | None]:
+        """The ``runtime_env`` of the workflow and of its tasks, where there are any."""
+        yield self.state.runtime_env
+        for task in self.state.tasks.values():
+            yield task.options["ray"].get("runtime_env")
+        for fact in self.first:
+            if fact.kind is Kind.ACCEPTED and fact.value:
+                yield json.loads(fact.value)
+            elif fact.kind is Kind.TASK:
+                yield fact.data["options"]["ray"].get("runtime_env")
 
 
 def status_fact(status: WorkflowStatus, error: dict[str, Any] | None = None) -> Fact:
@@ -77,12 +92,17 @@ def create(
         "task_count": len(facts),
         "workflow_timeout": submission.workflow_timeout,
     }
+    if submission.old_names:
+        accepted["old_names"] = True
     journal = Journal(store, submission.workflow_id)
     if journal.exists():
         # Left by a submission that was never acknowledged (it is not in the index).
         before_delete()
         store.delete(layout.journal(submission.workflow_id))
-    return Opened(WorkflowState(), journal.create(), [Fact(Kind.ACCEPTED, data=accepted), *facts])
+    # Beside the data, which is shown: it may hold secrets.
+    hidden = json.dumps(submission.runtime_env).encode() if submission.runtime_env else None
+    first = Fact(Kind.ACCEPTED, data=accepted, value=hidden)
+    return Opened(WorkflowState(), journal.create(), [first, *facts])
 
 
 def adopt(store: Store, workflow_id: str, *, resume: bool) -> Opened:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rayflow.core.records import Kind, Record, WorkflowStatus
+from rayflow.runtime import environment
 
 _ENDS = (WorkflowStatus.SUCCESSFUL, WorkflowStatus.FAILED)
 _ENDS_OF_ATTEMPTS: dict[str, str] = {
@@ -67,7 +68,7 @@ def of_task(
             "catch_exceptions": bool(options["catch_exceptions"]),
             "retry_exceptions": options["retry_exceptions"],
             "checkpoint": options["checkpoint"] is not False,
-            "ray_options": options["ray"],
+            "ray_options": environment.without_secrets(options["ray"]),
         },
         "user_metadata": declared["metadata"],
         "workflow_refs": declared["upstream"],

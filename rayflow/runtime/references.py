@@ -7,6 +7,7 @@ sees do not change after a recovery.
 
 from __future__ import annotations
 
+import pickle
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ import ray
 
 from rayflow.core.graph import StoredValue
 from rayflow.errors import DataLoadError, SerializationError
+from rayflow.runtime import code as stored_code
 from rayflow.runtime.code import CodeStore
 from rayflow.storage import layout
 from rayflow.storage.root import open_store
-from rayflow.storage.store import Store
+from rayflow.storage.store import Buffer, Store
 from rayflow.storage.values import Encoded, decode, encode, load_bytes
 
 
@@ -38,6 +40,7 @@ class ValueWriter:
     ) -> None:
         self._store, self._workflow_id, self._code = store, workflow_id, code
         self._known: dict[Any, StoredValue] = {} if known is None else known
+        self.has_code = False  # whether anything encoded so far uses code of the user
 
     def function(self, function: Callable[..., Any]) -> str:
         """Store code; see :meth:`CodeStore.put`."""
@@ -59,7 +62,11 @@ class ValueWriter:
 
     def arguments(self, value: Any, persistent_id: Callable[[Any], Any], task: str) -> StoredValue:
         """Encode the arguments of a task."""
-        encoded = encode(value, persistent_id=persistent_id, what=f"arguments of task '{task}'")
+
+        def any_id(inside: Any) -> Any:
+            return self._code_id(inside) or persistent_id(inside)
+
+        encoded = encode(value, persistent_id=any_id, what=f"arguments of task '{task}'")
         return self.keep(encoded, task)
 
     def result(self, value: Any, task_id: str) -> Encoded:
@@ -80,7 +87,15 @@ class ValueWriter:
                 "Pass the actor's name and call ray.get_actor inside the task."
             )
         stored = self.object_ref(value)
-        return None if stored is None else ("object", stored)
+        return self._code_id(value) if stored is None else ("object", stored)
+
+    def _code_id(self, value: Any) -> Any:
+        """Classes and functions of the user are stored as code, once, and named by their digest."""
+        digest = self._code.reference(value)
+        if digest is None:
+            return None
+        self.has_code = True
+        return ("code", digest)
 
 
 def _is_actor(value: Any) -> bool:
@@ -112,8 +127,20 @@ class ValueReader:
 
         Raises:
             DataLoadError: it is missing or damaged.
+            CodeUnavailableError: it is made of classes that cannot be loaded here.
         """
-        return decode(stored.format, load_bytes(self._store, stored), persistent_load=self.resolve)
+        return self.decode(stored.format, load_bytes(self._store, stored))
+
+    def decode(self, format: str, data: Buffer) -> Any:
+        """The value that ``data`` encodes.
+
+        Raises:
+            CodeUnavailableError: it is made of classes that cannot be loaded here.
+        """
+        try:
+            return decode(format, data, persistent_load=self.resolve)
+        except ImportError as error:
+            raise stored_code.missing_module("A stored value", error) from error
 
     def input(self, position: int) -> Any:
         """The value of an upstream task; from storage when the live object is gone."""
@@ -136,6 +163,8 @@ class ValueReader:
         kind, which = pid
         if kind == "input":  # an argument of workflow.run
             return self.read(which)
+        if kind == "code":
+            return stored_code.load(self._store, which)
         if pid not in self._refs:  # what was one reference stays one
             self._refs[pid] = self._upstream(which) if kind == "task" else self._object(which)
         return self._refs[pid]
@@ -167,6 +196,25 @@ def _itself(value: Any) -> Any:
 def _reference(value: Any) -> Any:
     """A reference to ``value``, which may be one itself."""
     return ray.put(_Contents(value) if isinstance(value, ray.ObjectRef) else value)
+
+
+class Carried:
+    """A live value that uses code of the user: it unpickles as the value itself, like a stored one.
+
+    Ray would pickle classes that no worker can import once more, with all that their methods use.
+    """
+
+    def __init__(self, storage: str, encoded: Encoded) -> None:
+        self._storage, self._encoded = storage, encoded
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        data = pickle.PickleBuffer(b"".join(self._encoded.parts))
+        return decoded, (self._storage, self._encoded.format, data)
+
+
+def decoded(storage: str, format: str, data: Any) -> Any:
+    """The value of a :class:`Carried`, in the process that unpickles it."""
+    return ValueReader(open_store(storage)).decode(format, memoryview(data))
 
 
 class Output:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
 import traceback
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -19,12 +21,12 @@ from rayflow.errors import (
     StorageError,
     TaskLostError,
 )
-from rayflow.runtime import code, nodes
+from rayflow.runtime import code, environment, nodes
 from rayflow.runtime.interruption import interruptible
 from rayflow.runtime.lifeline import Lifeline
 from rayflow.runtime.prints import printing_for
 from rayflow.runtime.processes import node_address
-from rayflow.runtime.references import Input, ValueReader, ValueWriter
+from rayflow.runtime.references import Carried, Input, ValueReader, ValueWriter
 from rayflow.storage import layout
 from rayflow.storage.preview import describe
 from rayflow.storage.root import open_store
@@ -53,6 +55,7 @@ class TaskCall:
     heartbeat_timeout: float | None = None
     is_timed: bool = False
     listener: str | None = None
+    old_names: bool = False
 
     @property
     def is_watched(self) -> bool:
@@ -71,6 +74,7 @@ def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[
     try:
         with (
             printing_for(call.listener, call.task_id),
+            _old_names() if call.old_names else nullcontext(),
             interruptible(lifeline.interruption),
             lifeline.held(),
         ):
@@ -93,9 +97,8 @@ class _Attempt:
     ) -> None:
         self._call, self._detail, self._lifeline = call, detail, lifeline
         store, code_store = _storage(call.storage)
-        live = dict(refs)
+        self._store, live = store, dict(refs)
         inputs = [Input(stored, live.get(i)) for i, stored in enumerate(call.inputs)]
-        self._store = store
         self._reader = ValueReader(store, inputs)
         self._writer = ValueWriter(store, call.workflow_id, code_store, self._reader.known)
 
@@ -103,8 +106,8 @@ class _Attempt:
         """Load, call, store; each with the kind of error that belongs to it."""
         call = self._call
         try:
-            function = code.load(call.storage, call.function)
-            judge = code.load(call.storage, call.judge) if call.judge else None
+            function = code.load(self._store, call.function)
+            judge = code.load(self._store, call.judge) if call.judge else None
             args, kwargs = self._arguments()
         except Exception as error:
             return self._lost(self._why(error))
@@ -142,9 +145,10 @@ class _Attempt:
 
     def _returned(self, value: Any) -> tuple[Outcome, Any]:
         if nodes.is_node(value):
-            graph = translate(value, self._writer)
+            graph = environment.keep_tasks(self._store, translate(value, self._writer))
             return Outcome("graph", graph=graph, detail=self._finished()), None
-        if self._call.catches:
+        call = self._call
+        if call.catches:
             value = (value, None)
         encoded = self._writer.result(value, self._call.task_id)
         preview = describe(value, encoded.size)
@@ -159,7 +163,9 @@ class _Attempt:
             preview=preview,
             detail=self._finished(),
         )
-        return outcome, (value if stored.data is None else None)
+        if stored.data is not None:
+            return outcome, None
+        return outcome, (Carried(call.storage, encoded) if self._writer.has_code else value)
 
     def _raised(self, error: BaseException, *, retryable: bool) -> tuple[Outcome, Any]:
         described = _describe_error(error)
@@ -213,6 +219,13 @@ class _Attempt:
 
     def _finished(self) -> dict[str, Any]:
         return {**self._detail, "finished_at": time.time()}
+
+
+def _old_names() -> AbstractContextManager[None]:
+    """``ray.workflow`` for the bodies of a program that has it (the library is above this module)."""
+    names: Any = importlib.import_module("rayflow.compat.names")
+    found: AbstractContextManager[None] = names.installed()
+    return found
 
 
 @lru_cache(maxsize=8)

@@ -33,3 +33,8 @@ def artifact(workflow_id: str, name: str) -> str:
 def function(digest: str) -> str:
     """The code of a task, stored once per content."""
     return f"functions/{digest[:2]}/{digest}"
+
+
+def package(name: str) -> str:
+    """A package of a ``runtime_env``: a ``working_dir`` or one of the ``py_modules``."""
+    return f"packages/{key_segment(name)}"

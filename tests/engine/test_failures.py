@@ -217,8 +217,10 @@ def test_checkpoint_false_recomputes_only_what_is_needed(tmp_path: Path) -> None
 def test_an_argument_whose_module_no_worker_has_is_a_failure_of_the_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "only_here.py").write_text("class Thing:\n    pass\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    installed = tmp_path / "site-packages"  # what is installed is named, not taken along
+    installed.mkdir()
+    (installed / "only_here.py").write_text("class Thing:\n    pass\n")
+    monkeypatch.syspath_prepend(str(installed))
     module = importlib.import_module("only_here")
 
     @ray.remote(max_retries=1)
