@@ -124,7 +124,7 @@ def run_async(
             workflow_timeout=workflow_timeout,
             listener=listener,
         )
-    return connection.engine.output.remote(checked)
+    return connection.engine.output.remote(checked, has_started=True)
 
 
 def submit(
@@ -198,7 +198,7 @@ def resume_async(workflow_id: str) -> Any:
     connection = _connector.connect()
     with connection.listener.submitting() as listener:
         connection.call("resume", checked, listener)
-    return connection.engine.output.remote(checked)
+    return connection.engine.output.remote(checked, has_started=True)
 
 
 def resume_all(include_failed: bool = False) -> list[tuple[str, Any]]:
@@ -211,7 +211,10 @@ def resume_all(include_failed: bool = False) -> list[tuple[str, Any]]:
     connection = _connector.connect()
     with connection.listener.submitting() as listener:
         resumed: list[str] = connection.call("resume_all", include_failed, listener)
-    return [(workflow_id, connection.engine.output.remote(workflow_id)) for workflow_id in resumed]
+    return [
+        (workflow_id, connection.engine.output.remote(workflow_id, has_started=True))
+        for workflow_id in resumed
+    ]
 
 
 def plan_resume(workflow_id: str) -> ResumePlan:

@@ -38,24 +38,28 @@ class Answers:
             return metadata.of_workflow(records, entry.status)
         return metadata.of_task(records, workflow_id, task_id, entry.status)
 
-    async def output(self, workflow_id: str, task_id: str | None) -> Output:
+    async def output(self, workflow_id: str, task_id: str | None, has_started: bool) -> Output:
         """The output of a workflow or of one of its tasks; waits while the workflow is live.
+
+        ``has_started``: who asks has just started it, so how it ended is the answer even if it has
+        ended already.
 
         Raises:
             WorkflowExecutionError, WorkflowCancellationError: a live workflow ended so.
             OutputNotAvailableError: there is no such output.
         """
         live = self._live.get(workflow_id)
+        waited = has_started or live is not None
         if live is not None:
             found = await live.output(self._storage, task_id)
             if found is not None:
                 return found
         entry = self._registry.entries.get(workflow_id)
         if entry is None:
-            if live is not None:
+            if waited:
                 raise WorkflowCancellationError(workflow_id, "It was deleted meanwhile.")
             raise results.unknown(workflow_id)
-        records, waited = await self._load(workflow_id), live is not None
+        records = await self._load(workflow_id)
         output: Output = await self._io(
             lambda: results.from_journal(
                 self._storage, records, workflow_id, task_id, waited=waited, status=entry.status

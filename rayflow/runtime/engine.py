@@ -257,11 +257,13 @@ class Engine:
         plan: ResumePlan = await self._io(lambda: foresight.plan_resume(self._store, state, status))
         return plan
 
-    async def output(self, workflow_id: str, task_id: str | None = None) -> Output:
+    async def output(
+        self, workflow_id: str, task_id: str | None = None, has_started: bool = False
+    ) -> Output:
         """The output of a workflow or of one of its tasks; see :meth:`Answers.output`."""
         await self.start()
         try:
-            return await self._answers.output(workflow_id, task_id)
+            return await self._answers.output(workflow_id, task_id, has_started)
         except WorkflowError:
             await self.start()  # if the root was lost meanwhile, that is the answer
             raise

@@ -47,7 +47,16 @@ class ValueWriter:
         return self._code.put(function)
 
     def object_ref(self, value: Any) -> StoredValue | None:
-        """Store what an ObjectRef refers to; None if ``value`` is no ObjectRef."""
+        """Store what an ObjectRef refers to; None if ``value`` is no ObjectRef.
+
+        Raises:
+            SerializationError: ``value`` is an actor, which cannot be stored.
+        """
+        if _is_actor(value):
+            raise SerializationError(
+                "An actor handle cannot be stored: the actor does not outlive its cluster. "
+                "Pass the actor's name and call ray.get_actor inside the task."
+            )
         if not isinstance(value, ray.ObjectRef):
             return None
         if value not in self._known:
@@ -81,11 +90,6 @@ class ValueWriter:
 
     def persistent_id(self, value: Any) -> Any:
         """For :class:`pickle.Pickler`: ObjectRefs become ids of stored objects."""
-        if _is_actor(value):
-            raise SerializationError(
-                "An actor handle cannot be stored: the actor does not outlive its cluster. "
-                "Pass the actor's name and call ray.get_actor inside the task."
-            )
         stored = self.object_ref(value)
         return self._code_id(value) if stored is None else ("object", stored)
 

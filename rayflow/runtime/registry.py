@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import time
@@ -13,14 +14,24 @@ from typing import Any
 import psutil
 
 from rayflow.core.records import WorkflowStatus
-from rayflow.errors import FencedError, RootInUseError, StorageError
+from rayflow.errors import (
+    DataLoadError,
+    DataSaveError,
+    FencedError,
+    RootInUseError,
+    StorageError,
+)
 from rayflow.storage.index import DELETED, SUSPENDED, Index, IndexEntry, Owner
 from rayflow.storage.rebuild import entries_from_journals
 from rayflow.storage.root import check_writable, mark
 from rayflow.storage.store import Store
 
+logger = logging.getLogger("rayflow.engine")
+
 BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 5.0
+TRIES = 3
+TRY_AGAIN_SECONDS = 0.2
 
 Io = Callable[[Callable[[], Any]], Awaitable[Any]]
 
@@ -45,17 +56,17 @@ class Registry:
             RootInUseError: another engine gives signs of life.
             StorageError: the root cannot be used.
         """
-        await self._io(lambda: check_writable(self._store))
-        last: Owner | None = await self._io(self._index.owner)
+        await self._insist(lambda: check_writable(self._store))
+        last: Owner | None = await self._insist(self._index.owner)
         is_restart = last is not None and last.instance == self._instance
         if last is not None and not is_restart:
             await self._await_silence(last)
         was_live = None if is_restart else WorkflowStatus.RESUMABLE
-        self.entries = await self._io(
+        self.entries = await self._insist(
             lambda: self._index.take_over(was_live, entries_from_journals)
         )
-        await self._beat()
-        await self._io(lambda: mark(self._store, self._instance))
+        await self._insist(self._beat)
+        await self._insist(lambda: mark(self._store, self._instance))
         return is_restart
 
     async def beat_for_ever(self) -> None:
@@ -71,7 +82,7 @@ class Registry:
                 if seen is not None and seen.instance != self._instance:
                     # The epoch decides: a late heartbeat of an engine that was overtaken says nothing.
                     await self._io(self._index.require_owned)
-                await self._beat()
+                await self._io(self._beat)
             except FencedError:
                 raise
             except StorageError:
@@ -163,9 +174,18 @@ class Registry:
         for _, future in batch:
             future.set_result(None)
 
-    async def _beat(self) -> None:
-        owner = Owner(self._instance, _here(), time.time())
-        await self._io(lambda: self._index.beat(owner))
+    async def _insist(self, work: Callable[[], Any]) -> Any:
+        """Storage I/O of a start. One failure is no reason to refuse everybody; several are."""
+        for _ in range(TRIES - 1):
+            try:
+                return await self._io(work)
+            except (DataSaveError, DataLoadError) as error:
+                logger.warning("%s Trying again.", error)
+                await asyncio.sleep(TRY_AGAIN_SECONDS)
+        return await self._io(work)
+
+    def _beat(self) -> None:
+        self._index.beat(Owner(self._instance, _here(), time.time()))
 
     async def _await_silence(self, seen: Owner) -> None:
         """A fresh heartbeat that stays still is that of a dead engine; one that moves is not."""

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import ray
 
-from rayflow import workflow
+from rayflow import api, workflow
 from rayflow.errors import TaskLostError
+from tests.engine.conftest import wait_until
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -56,6 +57,14 @@ def test_an_exception_fails_the_workflow_and_names_the_task() -> None:
     assert "ValueError: broken on purpose" in text
     assert isinstance(caught.value, ray.exceptions.RayTaskError)
     assert workflow.get_status("fails") == workflow.FAILED
+
+
+def test_whoever_started_a_workflow_hears_how_it_ended_even_if_it_was_quicker() -> None:
+    workflow_id = api.submit(broken.bind(), workflow_id="quick")
+    wait_until(lambda: workflow.get_status(workflow_id) == workflow.FAILED)
+    ref = api._connector.connect().engine.output.remote(workflow_id, has_started=True)
+    with pytest.raises(workflow.WorkflowExecutionError, match="broken on purpose"):
+        ray.get(ref)
 
 
 def test_exceptions_are_not_retried_unless_asked(tmp_path: Path) -> None:
