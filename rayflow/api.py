@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 import time
 import uuid
-from collections.abc import Iterable
 from typing import Any
 
-from rayflow import context
 from rayflow.config import Limits
 from rayflow.core.foresight import ResumePlan
 from rayflow.core.ids import validate_workflow_id
@@ -20,9 +18,8 @@ from rayflow.runtime.cluster import Connection, Connector, answered
 from rayflow.runtime.feed import Changes
 from rayflow.runtime.intake import Submission
 from rayflow.runtime.references import ValueWriter
-from rayflow.storage import layout
+from rayflow.statuses import statuses_of
 from rayflow.storage.address import Storage
-from rayflow.storage.root import open_store
 
 _connector = Connector()  # what "initialise on first use" needs to remember; see style principle 10
 
@@ -329,7 +326,7 @@ def list_all(
         TypeError: another type of filter, or a set with something else in it.
         ValueError: a name that is no status, or NONE.
     """
-    wanted = _statuses(status_filter)
+    wanted = statuses_of(status_filter)
     found = _connector.connect().call("list_workflows")
     return [(i, WorkflowStatus(s)) for i, s in found if wanted is None or s in wanted]
 
@@ -347,75 +344,6 @@ def changes(cursor: str | None, timeout: float) -> Changes:
     """
     found: Changes = _connector.connect().call("changes", cursor, timeout)
     return found
-
-
-def continuation(dag: Any) -> Any:
-    """Hand over to a DAG: returned from a task, its value replaces the task's.
-
-    Outside a workflow the DAG is executed at once and its value returned.
-
-    Raises:
-        TypeError: ``dag`` is no DAG node.
-    """
-    if not nodes.is_node(dag):
-        raise TypeError(f"continuation takes a DAG made with .bind(); got {type(dag).__name__}.")
-    return dag if context.current.get() is not None else nodes.execute(dag)
-
-
-def artifact(name: str, data: bytes) -> str:
-    """Store a file beside the running workflow and return its key in the storage.
-
-    The same name is replaced as a whole, so a repeated attempt leaves one complete file.
-
-    Raises:
-        RuntimeError: not called inside a task of a workflow.
-        DataSaveError: the storage failed.
-    """
-    task = context.current.get()
-    if task is None:
-        raise RuntimeError("workflow.artifact works inside a task of a workflow.")
-    key = layout.artifact(task.workflow_id, name)
-    open_store(task.storage).write(key, [data])
-    return key
-
-
-def cancelled() -> bool:
-    """Whether the task that calls this was asked to stop; False outside a task.
-
-    For code in threads, and for code that catches KeyboardInterrupt. It costs next to nothing.
-    """
-    lifeline = context.lifeline()
-    return lifeline is not None and lifeline.is_cancelled()
-
-
-def heartbeat(details: Any = None) -> None:
-    """Say that the running task is alive, and how far it has come. Cheap: call it often.
-
-    Args:
-        details: plain JSON values, at most 16 KiB; the next attempt gets the last ones of an attempt
-            that had no value from :func:`last_heartbeat`. None leaves those that were given before.
-
-    Raises:
-        RuntimeError: not called inside a task of a workflow.
-        ValueError: JSON cannot hold ``details``, or they are too large.
-    """
-    _lifeline("heartbeat").beat(details)
-
-
-def last_heartbeat() -> Any:
-    """The last details that an earlier attempt of the running task gave; None if there are none.
-
-    Raises:
-        RuntimeError: not called inside a task of a workflow.
-    """
-    return _lifeline("last_heartbeat").last_heartbeat
-
-
-def _lifeline(name: str) -> context.Lifeline:
-    lifeline = context.lifeline()
-    if lifeline is None:
-        raise RuntimeError(f"workflow.{name} works inside a task of a workflow.")
-    return lifeline
 
 
 def _get(ref: Any) -> Any:
@@ -437,27 +365,3 @@ def _fresh_id() -> str:
 def _has_old_names() -> bool:
     """Whether ``ray.workflow`` is RayFlow in this process, see :mod:`rayflow.compat.ray_workflow`."""
     return getattr(sys.modules.get("ray.workflow"), "__name__", None) == "rayflow.workflow"
-
-
-def _statuses(chosen: object) -> set[str] | None:
-    if chosen is None:
-        return None
-    if isinstance(chosen, str):
-        chosen = {chosen}
-    if not isinstance(chosen, set) or not all(isinstance(s, str) for s in chosen):
-        raise TypeError(
-            "status_filter is a status, its name, or a set of them, not "
-            f"{type(chosen).__name__}: {chosen!r}."
-        )
-    return {_status(name) for name in _strings(chosen)}
-
-
-def _strings(chosen: Iterable[Any]) -> list[str]:
-    return [str(name) for name in chosen]
-
-
-def _status(name: str) -> str:
-    known = [s.value for s in WorkflowStatus if s is not WorkflowStatus.NONE]
-    if name not in known:
-        raise ValueError(f"'{name}' is no workflow status; those are {', '.join(known)}.")
-    return name

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from rayflow import errors as exceptions
 from rayflow.api import (
-    artifact,
     cancel,
-    cancelled,
-    continuation,
     delete,
     get_metadata,
     get_output,
     get_output_async,
     get_status,
-    heartbeat,
     init,
-    last_heartbeat,
     list_all,
     plan_resume,
     resume,
@@ -29,6 +24,7 @@ from rayflow.core.foresight import ResumePlan
 from rayflow.core.records import WorkflowStatus
 from rayflow.definitions import definition
 from rayflow.errors import WorkflowCancellationError, WorkflowError, WorkflowExecutionError
+from rayflow.in_tasks import artifact, cancelled, continuation, heartbeat, last_heartbeat
 from rayflow.options import options
 from rayflow.retry import Retry
 

@@ -1,0 +1,79 @@
+"""What the body of a task may ask of RayFlow: hand over, keep files, give signs of life."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rayflow import context
+from rayflow.runtime import nodes
+from rayflow.storage import layout
+from rayflow.storage.root import open_store
+
+
+def continuation(dag: Any) -> Any:
+    """Hand over to a DAG: returned from a task, its value replaces the task's.
+
+    Outside a workflow the DAG is executed at once and its value returned.
+
+    Raises:
+        TypeError: ``dag`` is no DAG node.
+    """
+    if not nodes.is_node(dag):
+        raise TypeError(f"continuation takes a DAG made with .bind(); got {type(dag).__name__}.")
+    return dag if context.current.get() is not None else nodes.execute(dag)
+
+
+def artifact(name: str, data: bytes) -> str:
+    """Store a file beside the running workflow and return its key in the storage.
+
+    The same name is replaced as a whole, so a repeated attempt leaves one complete file.
+
+    Raises:
+        RuntimeError: not called inside a task of a workflow.
+        DataSaveError: the storage failed.
+    """
+    task = context.current.get()
+    if task is None:
+        raise RuntimeError("workflow.artifact works inside a task of a workflow.")
+    key = layout.artifact(task.workflow_id, name)
+    open_store(task.storage).write(key, [data])
+    return key
+
+
+def cancelled() -> bool:
+    """Whether the task that calls this was asked to stop; False outside a task.
+
+    For code in threads, and for code that catches KeyboardInterrupt. It costs next to nothing.
+    """
+    lifeline = context.lifeline()
+    return lifeline is not None and lifeline.is_cancelled()
+
+
+def heartbeat(details: Any = None) -> None:
+    """Say that the running task is alive, and how far it has come. Cheap: call it often.
+
+    Args:
+        details: plain JSON values, at most 16 KiB; the next attempt gets the last ones of an attempt
+            that had no value from :func:`last_heartbeat`. None leaves those that were given before.
+
+    Raises:
+        RuntimeError: not called inside a task of a workflow.
+        ValueError: JSON cannot hold ``details``, or they are too large.
+    """
+    _lifeline("heartbeat").beat(details)
+
+
+def last_heartbeat() -> Any:
+    """The last details that an earlier attempt of the running task gave; None if there are none.
+
+    Raises:
+        RuntimeError: not called inside a task of a workflow.
+    """
+    return _lifeline("last_heartbeat").last_heartbeat
+
+
+def _lifeline(name: str) -> context.Lifeline:
+    lifeline = context.lifeline()
+    if lifeline is None:
+        raise RuntimeError(f"workflow.{name} works inside a task of a workflow.")
+    return lifeline
