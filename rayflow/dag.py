@@ -161,6 +161,7 @@ class _Translation:
             checkpoint=call.options.get("checkpoint"),
             ray=ray_options,
             retry=retry.describe() if retry else None,
+            effect=bool(call.options.get("effect")),
             judge=None if judge is None else self._encoder.function(judge),
         )
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from rayflow.retry import Retry
 from rayflow.runtime import nodes
 
-_NAMES = ("task_id", "metadata", "catch_exceptions", "checkpoint", "retry")
+_NAMES = ("task_id", "metadata", "catch_exceptions", "checkpoint", "retry", "effect")
 F = TypeVar("F")
 
 
@@ -40,7 +40,11 @@ class options(Mapping[str, Any]):
         task_id: the id of the task; a second task with the same id gets a suffix ``_1``.
         metadata: a JSON-serialisable dict, returned by ``get_metadata``.
         catch_exceptions: the task's value becomes ``(value, None)`` or ``(None, exception)``.
-        checkpoint: False keeps the result out of the storage; it is computed again if needed.
+        checkpoint: True stores the result before anything starts that uses it; ``"async"`` lets those
+            start meanwhile, but records nothing of them before it; False keeps the result out of the
+            storage, and it is computed again if needed.
+        effect: True if the task does more than compute (it publishes, pays, sends). It starts only
+            when everything that its inputs rest on is durable, so they cannot change later.
         retry: a :class:`Retry`; it takes the place of Ray's ``max_retries`` and ``retry_exceptions``.
 
     Raises:
@@ -77,9 +81,12 @@ class options(Mapping[str, Any]):
 def _check_types(chosen: dict[str, Any]) -> None:
     if "metadata" in chosen:
         chosen["metadata"] = check_metadata(chosen["metadata"])
-    for name in ("catch_exceptions", "checkpoint"):
+    for name in ("catch_exceptions", "effect"):
         if chosen.get(name) is not None and not isinstance(chosen[name], bool):
             raise ValueError(f"{name} must be True or False, not {chosen[name]!r}.")
+    checkpoint = chosen.get("checkpoint")
+    if checkpoint not in (None, "async") and not isinstance(checkpoint, bool):
+        raise ValueError(f"checkpoint must be True, 'async' or False, not {checkpoint!r}.")
     retry = chosen.get("retry")
     if retry is not None and not isinstance(retry, Retry):
         raise TypeError(f"retry takes a workflow.Retry(...), not {retry!r}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from rayflow.core.ids import unused_id
 from rayflow.core.records import Fact, Kind
@@ -46,15 +46,18 @@ class TaskOptions:
 
     ``retry`` holds the numbers of a :class:`rayflow.retry.Retry`; ``judge`` is the digest of the stored
     code that says in the worker whether an exception is worth another attempt (None: every one).
+    ``checkpoint``: whether the outcome is stored, and before (True) or while (``"async"``) consumers
+    run. ``effect``: it does more than compute, so it never starts before its inputs are durable.
     """
 
     max_retries: int = 3
     retry_exceptions: bool = False
     catch_exceptions: bool | None = None
-    checkpoint: bool | None = None
+    checkpoint: bool | Literal["async"] | None = None
     ray: dict[str, Any] = field(default_factory=dict)
     retry: dict[str, Any] | None = None
     judge: str | None = None
+    effect: bool = False
 
     def describe(self) -> dict[str, Any]:
         """The JSON form that goes into a record."""
@@ -66,6 +69,7 @@ class TaskOptions:
             "ray": self.ray,
             "retry": self.retry,
             "judge": self.judge,
+            "effect": self.effect,
         }
 
 
@@ -95,7 +99,7 @@ def task_facts(
     *,
     parent: str | None = None,
     catch: bool | None = None,
-    checkpoint: bool | None = None,
+    checkpoint: bool | Literal["async"] | None = None,
 ) -> tuple[list[Fact], str]:
     """Give every node of ``graph`` an id and return its ``task`` facts and the root's id.
 

@@ -45,6 +45,8 @@ def facts_of(
     task = state.tasks[task_id]
     if task.status is not TaskStatus.PENDING or state.in_flight.get(task_id) != attempt:
         return []
+    if task_id in state.outdated:
+        return []  # it has used a value that did not become durable, and runs again
     if outcome.kind == "value":
         return [_succeeded(task, attempt, outcome)]
     if outcome.kind == "graph":

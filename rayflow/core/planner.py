@@ -13,7 +13,10 @@ from rayflow.core.state import TaskStatus, WorkflowState
 
 @dataclass(frozen=True, slots=True)
 class StartTask:
-    """Start attempt number ``attempt`` of a task whose ancestors are all durable."""
+    """Start attempt number ``attempt`` of a task whose inputs are all there.
+
+    They are durable, unless they come from tasks with ``checkpoint="async"``.
+    """
 
     task_id: str
     attempt: int
@@ -131,7 +134,7 @@ def _stops_of_canceled(state: WorkflowState) -> list[Command]:
     return [
         StopTask(task_id)
         for task_id in state.in_flight
-        if state.tasks[task_id].status is TaskStatus.CANCELED
+        if state.tasks[task_id].status is TaskStatus.CANCELED or task_id in state.outdated
     ]
 
 

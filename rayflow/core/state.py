@@ -1,9 +1,9 @@
 """The state of one workflow: ``fold(records)``.
 
 Starting, resuming and recovering are one path: fold what the journal holds (nothing for a new
-workflow), then continue. The only part of a state that is not in the journal is ``in_flight``: the
-attempts that the present owner has under way. After a crash it is empty, so whatever had no recorded
-outcome is ready to run again.
+workflow), then continue. The only part of a state that is not in the journal is what the present owner
+has under way: ``in_flight`` with its attempts, ``provisional`` and ``outdated`` with what is known of
+them. After a crash these are empty, so whatever had no recorded outcome is ready to run again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from rayflow.core import provisional
 from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record, WorkflowStatus
 
@@ -31,8 +32,9 @@ class TaskStatus(StrEnum):
 class TaskState:
     """One task of a workflow.
 
-    ``missing`` counts upstream tasks without an outcome; ``unread`` counts consumers that have no
-    outcome yet, so that an inline value can be forgotten when nobody will ask for it again.
+    ``missing`` counts upstream tasks without a recorded value, ``lent`` those among them whose value is
+    there already (:mod:`rayflow.core.provisional`); ``unread`` counts consumers that have no outcome
+    yet, so that an inline value can be forgotten when nobody will ask for it again.
     """
 
     task_id: str
@@ -45,6 +47,7 @@ class TaskState:
     metadata: dict[str, Any]
     status: TaskStatus = TaskStatus.PENDING
     missing: int = 0
+    lent: int = 0
     unread: int = 0
     attempt: int = 0
     failures: int = 0  # since the last resume, for whatever cause
@@ -72,6 +75,8 @@ class WorkflowState:
         self.ready: dict[str, None] = {}  # an ordered set
         self.delayed: dict[str, float] = {}
         self.in_flight: dict[str, int] = {}
+        self.provisional: dict[str, None] = {}  # tasks whose values are lent
+        self.outdated: set[str] = set()  # attempts under way that used a value which is no more
         self.error: dict[str, Any] | None = None
         self.cancel_requested = False
         self.suspend_requested = False
@@ -106,8 +111,15 @@ class WorkflowState:
         self.in_flight[task_id] = attempt
 
     def settle(self, task_id: str) -> None:
-        """Note that no attempt of ``task_id`` is under way any more."""
-        self.in_flight.pop(task_id, None)
+        """Note that no attempt of ``task_id`` is under way any more, and that nothing came of it."""
+        self._forget(task_id)
+        self._schedule(self.tasks[task_id])
+
+    def lend(self, task_id: str) -> None:
+        """Note that an attempt under way has a value, so consumers may start; it is not durable yet."""
+        if self.tasks[task_id].status is TaskStatus.PENDING:
+            for consumer in provisional.lend(self, task_id):
+                self._schedule(consumer)
 
     def descendants(self, task_id: str) -> Iterator[TaskState]:
         """All tasks that exist because ``task_id`` continued as a graph, at any depth."""
@@ -146,6 +158,7 @@ class WorkflowState:
             upstream.dependents.append(task.task_id)
             if upstream.status is not TaskStatus.SUCCESSFUL:
                 task.missing += 1
+                task.lent += upstream_id in self.provisional
         self._schedule(task)
 
     def _status(self, record: Record) -> None:
@@ -163,8 +176,8 @@ class WorkflowState:
         value = None if stored is None else StoredValue.from_record(stored, record.value)
         if not task.dependents:  # it may be the workflow's output
             task.preview = record.data.get("preview")
-        self._forget(task.task_id)
         self._resolve(task, value, volatile=stored is None)
+        self._forget(task.task_id)
 
     def _failed(self, record: Record) -> None:
         task = self._about(record)
@@ -197,6 +210,7 @@ class WorkflowState:
         task.status = TaskStatus.CANCELED
         self.ready.pop(task.task_id, None)
         self.delayed.pop(task.task_id, None)
+        provisional.withdraw(self, task.task_id)
         if record.attempt is not None:  # the attempt itself is gone, not only unwanted
             self.settle(task.task_id)
 
@@ -232,6 +246,8 @@ class WorkflowState:
         self.ready.pop(task_id, None)
         self.delayed.pop(task_id, None)
         self.in_flight.pop(task_id, None)
+        self.outdated.discard(task_id)
+        provisional.withdraw(self, task_id)
 
     def _unready(self, task: TaskState) -> None:
         task.missing += 1
@@ -240,7 +256,9 @@ class WorkflowState:
 
     def _schedule(self, task: TaskState) -> None:
         """Have a task that waits for nothing but its time, if it waits at all, run again."""
-        if task.missing or task.status is not TaskStatus.PENDING:
+        if task.status is not TaskStatus.PENDING or task.task_id in self.in_flight:
+            return
+        if not provisional.may_start(task):
             return
         if task.retry_at is None:
             self.ready[task.task_id] = None
@@ -255,9 +273,12 @@ class WorkflowState:
                 self._read_inputs(current)
             current.status = TaskStatus.SUCCESSFUL
             current.value, current.volatile = value, volatile
+            was_lent = current.task_id in self.provisional
+            self.provisional.pop(current.task_id, None)
             for dependent_id in current.dependents:
                 dependent = self.tasks[dependent_id]
                 dependent.missing -= 1
+                dependent.lent -= was_lent
                 self._schedule(dependent)
             current = self.tasks[current.resolves] if current.resolves is not None else None
 

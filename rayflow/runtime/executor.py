@@ -2,7 +2,9 @@
 
 Everything that happens to a workflow goes through one inbox and one loop, so the journal and the state
 have one order. What arrives while a commit is under way goes into the next one (group commit). No
-command is carried out before the records it rests on are durable.
+command is carried out before the records it rests on are durable, with one exception: consumers of a
+task with ``checkpoint="async"`` start as soon as its value is there. What becomes of them is held back
+until everything it rests on is recorded, so records come in the order of the graph.
 """
 
 from __future__ import annotations
@@ -12,14 +14,14 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
-from rayflow.core.graph import StoredValue
 from rayflow.core.outcomes import Outcome, facts_of
 from rayflow.core.planner import Finish, StartTask, StopTask, WakeAt, plan
 from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
-from rayflow.core.state import TaskState, TaskStatus, WorkflowState
+from rayflow.core.state import WorkflowState
 from rayflow.errors import DataSaveError
+from rayflow.runtime.live_values import LiveValues
 from rayflow.runtime.submitter import Handle, Submitter
 from rayflow.runtime.worker import TaskCall
 
@@ -64,10 +66,12 @@ class _Happening:
 
     Starts and plain successes do not depend on each other. Whatever else follows from an outcome
     depends on the state (names in use, who is still without a value), so it is alone in its commit.
+    What happens to a task ``about`` which it is has its turn when the task's inputs are recorded.
     """
 
     facts: Callable[[], list[Fact]]
     is_alone: bool = True
+    about: str | None = None
 
 
 class WorkflowRunner:
@@ -78,12 +82,12 @@ class WorkflowRunner:
     ) -> None:
         self.state = state
         self._writer, self._around, self._token = writer, around, token
+        self.values = LiveValues(state)
         self._inbox: list[_Happening] = []
+        self._held: list[_Happening] = []
         self._wake = asyncio.Event()
         self._handles: dict[str, Handle] = {}
         self._stopped: set[str] = set()
-        self._refs: dict[str, Any] = {}
-        self._memory: dict[str, StoredValue] = {}  # values of tasks with checkpoint=False
         self._watchers: set[asyncio.Task[None]] = set()
 
     async def run(self, first: Sequence[Fact] = ()) -> None:
@@ -119,6 +123,7 @@ class WorkflowRunner:
         await self._write(records, COMMIT_PATIENCE_SECONDS if patiently else 0.0)
         for record in records:
             self.state.apply(record)
+            self.values.recorded(record)
         self._around.committed(self.state)
 
     def started(self, task_id: str, attempt: int, token: str) -> None:
@@ -128,6 +133,7 @@ class WorkflowRunner:
             self._put(
                 lambda: [fact] if task_id in self._handles else [],  # else its outcome came first
                 is_alone=False,
+                about=task_id,
             )
 
     def request_cancel(self) -> None:
@@ -142,29 +148,23 @@ class WorkflowRunner:
         """A pending workflow may run now."""
         self._put(lambda: [fact])
 
-    def live_ref(self, task: TaskState) -> Any:
-        """A reference to the value of ``task`` in Ray's object store, if it is there."""
-        return self._refs.get(self._source(task))
-
-    def stored(self, task: TaskState) -> StoredValue | None:
-        """Where the value of ``task`` is stored, checkpointed or only in memory."""
-        return task.value or self._memory.get(self._source(task))
-
-    def _source(self, task: TaskState) -> str:
-        """The task that really made the value: the end of a chain of continuations."""
-        while (
-            task.continued_to is not None
-            and self.state.tasks[task.continued_to].status is TaskStatus.SUCCESSFUL
-        ):
-            task = self.state.tasks[task.continued_to]
-        return task.task_id
-
-    def _put(self, facts: Callable[[], list[Fact]], *, is_alone: bool = True) -> None:
-        self._inbox.append(_Happening(facts, is_alone))
+    def _put(
+        self, facts: Callable[[], list[Fact]], *, is_alone: bool = True, about: str | None = None
+    ) -> None:
+        self._inbox.append(_Happening(facts, is_alone, about))
         self._wake.set()
+
+    def _must_wait(self, happening: _Happening) -> bool:
+        """Whether it rests on values that are not recorded yet, but may still be."""
+        task_id = happening.about
+        if task_id is None or task_id in self.state.outdated:
+            return False
+        return self.state.tasks[task_id].missing > 0
 
     async def _happened(self, wake_at: float | None) -> list[Fact]:
         """Wait until something has happened; the facts of all that has."""
+        self._inbox = [h for h in self._held if not self._must_wait(h)] + self._inbox
+        self._held = [h for h in self._held if self._must_wait(h)]
         if not self._inbox:
             if wake_at is None:
                 await self._wake.wait()
@@ -178,6 +178,9 @@ class WorkflowRunner:
             if facts and happenings[0].is_alone:
                 break
             happening = happenings.popleft()
+            if self._must_wait(happening):
+                self._held.append(happening)
+                continue
             facts += happening.facts()
             if facts and happening.is_alone:
                 break
@@ -206,7 +209,8 @@ class WorkflowRunner:
         self.state.dispatch(task_id, attempt)
         options = {k: v for k, v in task.options["ray"].items() if k != "_labels"}
         inputs = [self.state.tasks[u] for u in task.upstream]
-        refs = [(i, ref) for i, t in enumerate(inputs) if (ref := self.live_ref(t)) is not None]
+        refs = [(i, ref) for i, t in enumerate(inputs) if (ref := self.values.ref(t)) is not None]
+        checkpoint = task.options["checkpoint"]
         call = TaskCall(
             self._around.storage,
             self.state.workflow_id,
@@ -214,9 +218,9 @@ class WorkflowRunner:
             attempt,
             task.function,
             task.args,
-            tuple(self.stored(t) for t in inputs),
+            tuple(self.values.stored(t) for t in inputs),
             bool(task.options["catch_exceptions"]),
-            task.options["checkpoint"] is not False,
+            True if checkpoint is None else checkpoint,
             self._token,
             task.options.get("judge"),
         )
@@ -229,10 +233,10 @@ class WorkflowRunner:
                 "message": f"Ray refused the options of the task: {error}",
             }
             outcome = Outcome("error", error=described, retryable=False)
-            self._put(lambda: self._settle(task_id, attempt, outcome, None))
+            self._put(lambda: self._settle(task_id, attempt, outcome, None), about=task_id)
             return
         self._handles[task_id] = handle
-        watcher = asyncio.ensure_future(self._watch(task_id, attempt, handle))
+        watcher = asyncio.ensure_future(self._watch(call, handle))
         self._watchers.add(watcher)
         watcher.add_done_callback(self._watchers.discard)
 
@@ -241,12 +245,37 @@ class WorkflowRunner:
             self._stopped.add(task_id)
             self._around.submitter.stop(self._handles[task_id])
 
-    async def _watch(self, task_id: str, attempt: int, handle: Handle) -> None:
+    async def _watch(self, call: TaskCall, handle: Handle) -> None:
         outcome = await self._around.submitter.outcome(handle)
+        if outcome.kind == "value" and call.checkpoint == "async":
+            outcome = await self._lent(call, handle, outcome)
         self._put(
-            lambda: self._settle(task_id, attempt, outcome, handle),
+            lambda: self._settle(call.task_id, call.attempt, outcome, handle),
             is_alone=outcome.kind != "value",
+            about=call.task_id,
         )
+
+    async def _lent(self, call: TaskCall, handle: Handle, outcome: Outcome) -> Outcome:
+        """Let consumers start from a value, and have it stored meanwhile if its worker did not."""
+        task_id, value = call.task_id, outcome.value
+        assert value is not None
+        is_stored = value.data is not None or value.key is not None
+        if task_id in self._stopped or task_id in self.state.outdated:
+            return outcome if is_stored else Outcome("stopped")
+        self.values.keep(task_id, value, handle.value, in_memory=True)
+        self.state.lend(task_id)
+        self._start_ready()
+        if is_stored:
+            return outcome
+        storing = self._around.submitter.store(call, outcome, handle)
+        self._handles[task_id] = storing
+        return await self._around.submitter.outcome(storing)
+
+    def _start_ready(self) -> None:
+        """Start what can start at once, also while a commit is under way."""
+        for command in plan(self.state, self._around.clock.now(), window=self._around.window()):
+            if isinstance(command, StartTask):
+                self._start(command.task_id, command.attempt)
 
     def _settle(
         self, task_id: str, attempt: int, outcome: Outcome, handle: Handle | None
@@ -258,27 +287,20 @@ class WorkflowRunner:
             if outcome.kind == "lost":
                 outcome = replace(outcome, kind="stopped")
         facts = facts_of(self.state, task_id, attempt, outcome, self._around.clock.now())
+        if outcome.kind != "value" or not facts:
+            self.values.drop(task_id)
+        elif handle is not None and outcome.value is not None:
+            in_memory = not outcome.checkpoint
+            self.values.keep(task_id, outcome.value, handle.value, in_memory=in_memory)
         if not facts:
             self.state.settle(task_id)
             return []
-        if outcome.kind == "value" and outcome.value is not None:
-            if handle is not None and outcome.value.data is None:
-                self._refs[task_id] = handle.value
-            if not outcome.checkpoint:
-                self._memory[task_id] = outcome.value
-        self._release_inputs(self.state.tasks[task_id])
+        self.values.release_inputs(self.state.tasks[task_id])
         return facts
-
-    def _release_inputs(self, task: TaskState) -> None:
-        """Let go of live values that no other consumer waits for: they are in the storage."""
-        for upstream_id in task.upstream:
-            upstream = self.state.tasks[upstream_id]
-            if upstream.unread <= 1 and upstream_id != self.state.root and not upstream.volatile:
-                self._refs.pop(self._source(upstream), None)
 
     def _status(self, finish: Finish) -> Fact:
         successful = finish.status is WorkflowStatus.SUCCESSFUL
-        output = self.state.tasks[self._source(self.state.output)] if successful else None
+        output = self.state.tasks[self.values.source(self.state.output)] if successful else None
         return Fact(
             Kind.STATUS,
             data={

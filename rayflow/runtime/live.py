@@ -57,7 +57,7 @@ class LiveWorkflow:
             state = runner.state
             task = state.tasks.get(state.root if task_id is None else task_id)
             if task is not None and task.status is TaskStatus.SUCCESSFUL:
-                stored, ref = runner.stored(task), runner.live_ref(task)
+                stored, ref = runner.values.stored(task), runner.values.ref(task)
                 has_value = ref is not None or _is_at_hand(stored)
                 return Output(storage, stored, ref) if has_value else None
             if self.is_done:

@@ -54,7 +54,7 @@ def of_task(records: Sequence[Record], workflow_id: str, task_id: str) -> dict[s
             "max_retries": options["max_retries"],
             "catch_exceptions": bool(options["catch_exceptions"]),
             "retry_exceptions": options["retry_exceptions"],
-            "checkpoint": options["checkpoint"] is not False,
+            "checkpoint": True if options["checkpoint"] is None else options["checkpoint"],
             "ray_options": options["ray"],
         },
         "user_metadata": declared["metadata"],

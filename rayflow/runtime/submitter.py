@@ -10,15 +10,19 @@ import ray
 from ray import exceptions
 
 from rayflow.core.outcomes import Outcome
-from rayflow.runtime.worker import TaskCall, run_task
+from rayflow.runtime.worker import TaskCall, run_task, store_value
 
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """An attempt under way: references to its outcome and to its (large) value."""
+    """An attempt under way: references to its outcome and to its (large) value.
+
+    ``runtime_env`` is where the value can be read, if not everywhere.
+    """
 
     outcome: Any
     value: Any
+    runtime_env: Any = None
 
 
 class Submitter(Protocol):
@@ -28,6 +32,9 @@ class Submitter(Protocol):
         self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
     ) -> Handle:
         """Start an attempt. Raises ValueError or TypeError if ``options`` make no sense."""
+
+    def store(self, call: TaskCall, outcome: Outcome, handle: Handle) -> Handle:
+        """Start storing the value that an attempt has left in memory; its outcome says where it is."""
 
     async def outcome(self, handle: Handle) -> Outcome:
         """What became of it. Never raises."""
@@ -44,6 +51,7 @@ class RaySubmitter:
         # RayFlow counts attempts: Ray neither retries nor reconstructs. Two returns: the outcome is
         # small and comes back inline; a large value stays in the object store for its consumers.
         self._task: Any = ray.remote(num_returns=2, max_retries=0)(run_task)
+        self._store: Any = ray.remote(num_cpus=0, max_retries=0)(store_value)
 
     def submit(
         self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
@@ -51,7 +59,13 @@ class RaySubmitter:
         """Start an attempt. Raises ValueError or TypeError if ``options`` make no sense."""
         chosen = {"name": call.task_id, **options, "num_returns": 2, "max_retries": 0}
         outcome, value = self._task.options(**chosen).remote(call, self._engine, refs)
-        return Handle(outcome, value)
+        return Handle(outcome, value, options.get("runtime_env"))
+
+    def store(self, call: TaskCall, outcome: Outcome, handle: Handle) -> Handle:
+        """Start storing the value that an attempt has left in memory; its outcome says where it is."""
+        named = {"name": f"{call.task_id}: checkpoint", "runtime_env": handle.runtime_env}
+        # No second value: the one that there is belongs to the attempt.
+        return Handle(self._store.options(**named).remote(call, outcome, handle.value), None)
 
     async def outcome(self, handle: Handle) -> Outcome:
         """What became of it. Never raises."""
@@ -61,7 +75,8 @@ class RaySubmitter:
             return Outcome("stopped")
         except Exception as error:
             # The value failed alike; Ray logs errors that nobody asked for, so ask.
-            await asyncio.gather(handle.value, return_exceptions=True)
+            if handle.value is not None:
+                await asyncio.gather(handle.value, return_exceptions=True)
             return Outcome("lost", error=_describe(error))
         return result
 

@@ -102,6 +102,31 @@ WORKFLOWS: dict[str, tuple[tuple[Any, ...], int]] = {
         (node("add", arguments=1), node("add", 0, checkpoint=False), node("add", 1)),
         1,
     ),
+    "async chain": (
+        (
+            node("add", arguments=1, checkpoint="async"),
+            node("add", 0, checkpoint="async"),
+            node("add", 1, checkpoint=False),
+            node("add", 2, effect=True),
+        ),
+        1,
+    ),
+    "async fan": (
+        (
+            node("flaky", arguments=1, checkpoint="async", max_retries=3, retry_exceptions=True),
+            *(node("add", 0, arguments=n, checkpoint="async") for n in (1, 2, 3)),
+            node("add", 1, 2, 3, effect=True),
+        ),
+        9,
+    ),
+    "async continuation": (
+        (node("spread", checkpoint="async"), node("add", 0, checkpoint="async"), node("add", 1)),
+        3,
+    ),
+    "async caught": (
+        (node("hope", catch_exceptions=True, checkpoint="async"), node("count_errors", 0)),
+        1,
+    ),
     "volatile continuation": ((node("spread", checkpoint=False), node("add", 0)), 3),
 }
 

@@ -69,6 +69,11 @@ def flaky(attempt: Attempt) -> int:
     return add(attempt)
 
 
+def roll(attempt: Attempt) -> int:
+    """Another value every time: a recorded outcome must not rest on one that changes later."""
+    return add(attempt) + 10_000 * next(ROLLS)
+
+
 def broken(attempt: Attempt) -> int:
     raise ValueError("never")
 
@@ -81,11 +86,14 @@ def deepen(attempt: Attempt) -> Graph:
     return random_graph(Random(attempt.arguments), depth=2)
 
 
-BODIES = {body.__name__: body for body in (add, flaky, broken, expand, deepen)}
+BODIES = {body.__name__: body for body in (add, flaky, roll, broken, expand, deepen)}
+ROLLS = itertools.count(1)
 
 
 def random_node(random: Random, upstream: Sequence[int], depth: int) -> Node:
-    bodies = ["add"] * 5 + ["flaky"] * 2 + ["broken"] + [["expand"] * 2, ["deepen"], []][depth]
+    bodies = (
+        ["add"] * 5 + ["flaky", "roll"] * 2 + ["broken"] + [["expand"] * 2, ["deepen"], []][depth]
+    )
     return node(
         random.choice(bodies),
         *upstream,
@@ -93,7 +101,8 @@ def random_node(random: Random, upstream: Sequence[int], depth: int) -> Node:
         max_retries=random.choice((0, 1, 3, 3, -1)),
         retry_exceptions=random.random() < 0.7,
         catch_exceptions=random.choice((None, None, True, False)),
-        checkpoint=random.choice((None, None, None, None, True, False)),
+        checkpoint=random.choice((None, None, None, "async", "async", True, False)),
+        effect=random.random() < 0.2,
         retry=random_retry(random),
         judge=random.choice((None, None, "ValueError", "KeyError")),
     )
@@ -156,17 +165,26 @@ class Witness:
     def acknowledge(self, records: Sequence[Record]) -> None:
         self.last_seq = records[-1].seq
         for record in records:
+            self._check_order(record)
             self.durable.apply(record)
             if record.kind in OUTCOMES:
                 self._world.acknowledged.append(record)
+
+    def _check_order(self, record: Record) -> None:
+        """Nothing is recorded of a task before the values that it rests on are."""
+        if record.kind in (Kind.STARTED, Kind.SUCCEEDED, Kind.FAILED, Kind.CONTINUED):
+            missing = self.durable.tasks[record.task_id or ""].missing
+            require(not missing, f"recorded before {missing} of its inputs: {record}")
 
 
 class WatchedSubmitter(FakeSubmitter):
     """Checks every start against what is durable."""
 
-    def __init__(self, witness: Witness, clock: FakeClock, seed: int, loses: float) -> None:
+    def __init__(
+        self, world: World, witness: Witness, clock: FakeClock, seed: int, loses: float
+    ) -> None:
         super().__init__(BODIES, seed=seed, loses=loses)
-        self._witness, self._clock = witness, clock
+        self._world, self._witness, self._clock = world, witness, clock
 
     def submit(
         self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
@@ -174,13 +192,24 @@ class WatchedSubmitter(FakeSubmitter):
         task = self._witness.durable.tasks.get(call.task_id)
         if task is None:
             raise Violation(f"{call.task_id} was started before it was durable")
-        if task.missing or task.status is not TaskStatus.PENDING:
+        missing = [u for u in task.upstream if not self._may_be_used(u)]
+        effect = bool(task.missing and task.options["effect"])
+        if missing or effect or task.status is not TaskStatus.PENDING:
             raise Violation(
-                f"{call.task_id} was started while {task.status} with {task.missing} inputs missing"
+                f"{call.task_id} was started while {task.status} with {missing} missing, {effect=}"
             )
         if task.retry_at is not None and self._clock.now() < task.retry_at:
             raise Violation(f"{call.task_id} was started before its wait was over")
+        self._world.early += bool(task.missing)
         return super().submit(call, options, refs)
+
+    def _may_be_used(self, task_id: str) -> bool:
+        """Whether the value of a task is durable, or that of one that does not wait for that."""
+        tasks = self._witness.durable.tasks
+        task = tasks[task_id]
+        while task.status is TaskStatus.CONTINUED and task.continued_to is not None:
+            task = tasks[task.continued_to]
+        return task.status is TaskStatus.SUCCESSFUL or task.options["checkpoint"] == "async"
 
 
 RunnerType = Callable[[WorkflowState, Writer, Surroundings, str], WorkflowRunner]
@@ -200,6 +229,7 @@ class World:
         self.graph = random_graph(self.random)
         self.acknowledged: list[Record] = []
         self.problems: list[str] = []
+        self.early = 0  # attempts that were started before their inputs were durable
         self._runner_type, self._witness_type = runner_type, witness_type
         self._resumes = 0
         self._last = WorkflowState()
@@ -248,8 +278,13 @@ class World:
         witness = self._witness_type(writer, known, self)
         loses = 0.0 if calm else self.random.choice((0.0, 0.1, 0.3))
         clock = FakeClock()
-        submitter = WatchedSubmitter(witness, clock, self.random.randrange(2**32), loses)
-        around = surroundings(submitter, clock, window=self.random.choice((1, 2, 8)))
+        submitter = WatchedSubmitter(self, witness, clock, self.random.randrange(2**32), loses)
+        around = surroundings(
+            submitter,
+            clock,
+            window=self.random.choice((1, 2, 8)),
+            slow=self.random.choice((1, 1, 12)),
+        )
         runner = self._runner_type(opened.state, witness, around, "token")
         try:
             await runner.commit([*opened.first, status_fact(WorkflowStatus.RUNNING)])
@@ -392,6 +427,13 @@ class HastyRunner(WorkflowRunner):
             await self._write(records)
 
 
+class CarelessRunner(WorkflowRunner):
+    """An engine that records outcomes although what they rest on is not recorded yet."""
+
+    def _must_wait(self, happening: Any) -> bool:
+        return False
+
+
 def first_violation(**variant: Any) -> str:
     for seed in range(200):
         try:
@@ -407,3 +449,16 @@ def test_the_simulation_notices_an_engine_that_is_not_fenced() -> None:
 
 def test_the_simulation_notices_an_engine_that_starts_tasks_before_the_commit() -> None:
     assert "was started" in first_violation(runner_type=HastyRunner)
+
+
+def test_the_simulation_notices_an_engine_that_records_what_rests_on_a_value_without_a_record() -> (
+    None
+):
+    assert "recorded before" in first_violation(runner_type=CarelessRunner)
+
+
+def test_tasks_of_the_simulation_do_start_early() -> None:
+    worlds = [World(seed) for seed in range(60)]
+    for world in worlds:
+        asyncio.run(world.live())
+    assert sum(world.early for world in worlds) > 20
