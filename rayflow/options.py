@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from rayflow.retry import Retry
 from rayflow.runtime import nodes
 
-_NAMES = ("task_id", "metadata", "catch_exceptions", "checkpoint", "retry", "effect")
+_NAMES = ("task_id", "metadata", "catch_exceptions", "checkpoint", "retry", "effect", "finally_")
 F = TypeVar("F")
 
 
@@ -45,6 +45,8 @@ class options(Mapping[str, Any]):
             storage, and it is computed again if needed.
         effect: True if the task does more than compute (it publishes, pays, sends). It starts only
             when everything that its inputs rest on is durable, so they cannot change later.
+        finally_: a DAG made with ``.bind()`` that runs when the workflow has come to its end, well or
+            badly, if this task could have started. It may use other tasks of the workflow as inputs.
         retry: a :class:`Retry`; it takes the place of Ray's ``max_retries`` and ``retry_exceptions``.
 
     Raises:
@@ -90,6 +92,9 @@ def _check_types(chosen: dict[str, Any]) -> None:
     retry = chosen.get("retry")
     if retry is not None and not isinstance(retry, Retry):
         raise TypeError(f"retry takes a workflow.Retry(...), not {retry!r}.")
+    final = chosen.get("finally_")
+    if final is not None and not nodes.is_node(final):
+        raise ValueError(f"finally_ takes a DAG made with .bind(), not {final!r:.100}.")
     task_id = chosen.get("task_id")
     if task_id is not None and (not isinstance(task_id, str) or not task_id):
         raise ValueError(f"task_id must be a non-empty string, not {task_id!r}.")

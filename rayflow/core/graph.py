@@ -75,7 +75,10 @@ class TaskOptions:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One task of a graph that has no id yet. ``upstream`` are positions in the same graph."""
+    """One task of a graph that has no id yet. ``upstream`` are positions in the same graph.
+
+    ``finally_of`` is the position of the task after whose workflow's end this one runs.
+    """
 
     name: str
     function: str
@@ -83,13 +86,18 @@ class Node:
     upstream: tuple[int, ...] = ()
     options: TaskOptions = field(default_factory=TaskOptions)
     metadata: dict[str, Any] = field(default_factory=dict)
+    finally_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A DAG in dependency order: a node's upstream nodes come before it, the root comes last."""
+    """A DAG in dependency order: a node's upstream nodes come before it.
+
+    The root comes last but for ``finals`` nodes at the end, which are those with a ``finally_of``.
+    """
 
     nodes: tuple[Node, ...]
+    finals: int = 0
 
 
 def task_facts(
@@ -100,18 +108,25 @@ def task_facts(
     parent: str | None = None,
     catch: bool | None = None,
     checkpoint: bool | Literal["async"] | None = None,
+    finally_of: str | None = None,
+    is_kept: bool = False,
 ) -> tuple[list[Fact], str]:
     """Give every node of ``graph`` an id and return its ``task`` facts and the root's id.
 
     Ids continue the workflow's numbering: dependencies get the smaller suffix. The root inherits
     ``catch`` and every node inherits ``checkpoint`` where it does not say otherwise
-    (``ray-workflows`` 1.7 and 1.8).
+    (``ray-workflows`` 1.7 and 1.8). ``finally_of``: whose ``finally_`` task continues as this graph.
+
+    ``finally_`` tasks and their inputs are stored in any case, since the end may come after a crash;
+    with ``is_kept`` the root is such an input.
     """
+    kept = {u for n in graph.nodes if n.finally_of is not None for u in n.upstream}
     ids: list[str] = []
     fresh: set[str] = set()
     counts: dict[str, int] = {}
     facts: list[Fact] = []
-    last = len(graph.nodes) - 1
+    last = len(graph.nodes) - graph.finals - 1
+    kept |= {last} if is_kept else set()
     for position, node in enumerate(graph.nodes):
         used = counts.get(node.name, names.get(node.name, 0))
         task_id = unused_id(node.name, used, lambda c: c in fresh or c in tasks)
@@ -123,14 +138,18 @@ def task_facts(
             options["catch_exceptions"] = catch
         if options["checkpoint"] is None:
             options["checkpoint"] = checkpoint
+        owner = finally_of if node.finally_of is None else ids[node.finally_of]
+        if options["checkpoint"] is False and (owner is not None or position in kept):
+            options["checkpoint"] = True
         data = {
             "name": node.name,
             "function": node.function,
             "upstream": [ids[u] for u in node.upstream],
             "parent": parent,
+            "finally_of": owner,
             "metadata": node.metadata,
             "options": options,
             "args": node.args.describe(),
         }
         facts.append(Fact(Kind.TASK, task_id, None, data, node.args.data))
-    return facts, ids[-1]
+    return facts, ids[last]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from rayflow.core import finals
 from rayflow.core.records import WorkflowStatus
 from rayflow.core.state import TaskStatus, WorkflowState
 
@@ -61,11 +62,12 @@ def plan(state: WorkflowState, now: float, *, window: int) -> list[Command]:
     if state.status is not WorkflowStatus.RUNNING:
         return _plan_pending(state)
     if state.cancel_requested:
-        return _stop_or(state, Finish(WorkflowStatus.CANCELED))
+        return _wind_up(state, now, window, Finish(WorkflowStatus.CANCELED))
     if state.error is not None:
-        return _stop_or(state, Finish(_failure_status(state.error), state.error))
+        end = Finish(_failure_status(state.error), state.error)
+        return _wind_up(state, now, window, end)
     if state.output.status is TaskStatus.SUCCESSFUL:
-        return _stop_or(state, Finish(WorkflowStatus.SUCCESSFUL))
+        return _wind_up(state, now, window, Finish(WorkflowStatus.SUCCESSFUL))
     if state.suspend_requested:
         return _stop_or(state, SUSPENDED)
     return [*_stops_of_canceled(state), *_starts(state, now, window)]
@@ -77,7 +79,8 @@ def lost_values(state: WorkflowState, again: Iterable[str] = ()) -> list[str]:
     Such are results of ``checkpoint=False`` tasks whose owner is gone (``ray-workflows`` 1.8).
     ``again``: tasks that have ended badly and will have another chance, so they are consumers too.
     """
-    needed = [t for t in state.tasks.values() if t.status is TaskStatus.PENDING]
+    pending = (t for t in state.tasks.values() if t.status is TaskStatus.PENDING)
+    needed = [t for t in pending if t.finally_of is None]
     needed += [state.tasks[task_id] for task_id in again]
     stack = [u for task in needed for u in task.upstream] + ([state.root] if state.root else [])
     lost: dict[str, None] = {}
@@ -128,6 +131,21 @@ def _stop_or(state: WorkflowState, finish: Finish) -> list[Command]:
     if state.in_flight:
         return [StopTask(task_id) for task_id in state.in_flight]
     return [finish]
+
+
+def _wind_up(state: WorkflowState, now: float, window: int, end: Finish) -> list[Command]:
+    """Stop what is under way, then run the ``finally_`` tasks, then end."""
+    if any(state.tasks[task_id].finally_of is None for task_id in state.in_flight):
+        return [StopTask(t) for t in state.in_flight if state.tasks[t].finally_of is None]
+    waiting = [t for t in finals.due(state) if t.task_id not in state.in_flight]
+    if not waiting and not state.in_flight:
+        return [end]
+    later = [t.retry_at for t in waiting if t.retry_at is not None and t.retry_at > now]
+    ready = [t for t in waiting if t.retry_at is None or t.retry_at <= now]
+    room = max(0, window - len(state.in_flight))
+    commands = _stops_of_canceled(state)
+    commands += [StartTask(t.task_id, t.attempt + 1) for t in ready[:room]]
+    return [*commands, WakeAt(min(later))] if later else commands
 
 
 def _stops_of_canceled(state: WorkflowState) -> list[Command]:

@@ -60,6 +60,7 @@ class TaskState:
     resolves: str | None = None
     dependents: list[str] = field(default_factory=list)
     children: list[str] = field(default_factory=list)
+    finally_of: str | None = None
 
 
 class WorkflowState:
@@ -77,6 +78,7 @@ class WorkflowState:
         self.in_flight: dict[str, int] = {}
         self.provisional: dict[str, None] = {}  # tasks whose values are lent
         self.outdated: set[str] = set()  # attempts under way that used a value which is no more
+        self.finals: dict[str, list[str]] = {}  # finally_ tasks by their owners, in order
         self.error: dict[str, Any] | None = None
         self.cancel_requested = False
         self.suspend_requested = False
@@ -146,7 +148,10 @@ class WorkflowState:
             data["parent"],
             data["options"],
             data["metadata"],
+            finally_of=data.get("finally_of"),
         )
+        if task.finally_of is not None:
+            self.finals.setdefault(task.finally_of, []).append(task.task_id)
         self.tasks[task.task_id] = task
         self.names[task.name] = self.names.get(task.name, 0) + 1
         task.resolves = self._links.pop(task.task_id, None)
@@ -255,7 +260,12 @@ class WorkflowState:
         self.delayed.pop(task.task_id, None)
 
     def _schedule(self, task: TaskState) -> None:
-        """Have a task that waits for nothing but its time, if it waits at all, run again."""
+        """Have a task that waits for nothing but its time, if it waits at all, run again.
+
+        A ``finally_`` task waits for the end of all others (:mod:`rayflow.core.finals`).
+        """
+        if task.finally_of is not None:
+            return
         if task.status is not TaskStatus.PENDING or task.task_id in self.in_flight:
             return
         if not provisional.may_start(task):
@@ -269,7 +279,9 @@ class WorkflowState:
         """Give ``task`` its value, and every task that waited to be replaced by it, iteratively."""
         current: TaskState | None = task
         while current is not None and current.status is not TaskStatus.SUCCESSFUL:
-            if current.status is not TaskStatus.CONTINUED and not volatile:
+            # A finally_ task may run again for another end, and needs its inputs then.
+            keeps = volatile or current.finally_of is not None
+            if current.status is not TaskStatus.CONTINUED and not keeps:
                 self._read_inputs(current)
             current.status = TaskStatus.SUCCESSFUL
             current.value, current.volatile = value, volatile

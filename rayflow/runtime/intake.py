@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from rayflow.core import finals
 from rayflow.core.graph import Graph, task_facts
 from rayflow.core.planner import failed_tasks, lost_values
 from rayflow.core.records import Fact, Kind, WorkflowStatus
@@ -97,6 +98,8 @@ def adopt(store: Store, workflow_id: str, *, resume: bool) -> Opened:
         return Opened(state, writer, [])  # it had failed or been suspended, and is to end so
     again = failed_tasks(state) if asked else []
     reset = lost_values(state, again) + again
+    if asked:
+        reset += finals.again(state, reset)
     facts = [Fact(Kind.RESUMED, data={"reset": reset})] if reset or resume else []
     return Opened(state, writer, facts)
 

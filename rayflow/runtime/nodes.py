@@ -59,7 +59,7 @@ def call_of(node: DAGNode) -> Call:
     options = dict(node._bound_options or {})
     _check_returns(function, options)
     labels = dict(options.pop("_labels", None) or {})
-    ours = {**getattr(function, _ATTRIBUTE, {}), **_unpacked(labels.pop(_LABEL, "{}"))}
+    ours = {**getattr(function, _ATTRIBUTE, {}), **_unpacked(labels.pop(_LABEL, _Label("{}")))}
     if labels:
         options["_labels"] = labels
     _check_signature(function, node._bound_args, node._bound_kwargs)
@@ -111,7 +111,16 @@ def attach_options(remote_function: Any, chosen: dict[str, Any]) -> None:
 
 def as_ray_options(chosen: dict[str, Any]) -> dict[str, Any]:
     """The options as keywords that Ray's ``.options()`` accepts."""
-    return {"_labels": {_LABEL: json.dumps(chosen, default=_packed)}}
+    plain = {name: value for name, value in chosen.items() if name != "finally_"}
+    label = _Label(json.dumps(plain, default=_packed))
+    label.finally_ = chosen.get("finally_")
+    return {"_labels": {_LABEL: label}}
+
+
+class _Label(str):
+    """Options as text, and beside it a DAG, which is no text."""
+
+    finally_: DAGNode | None = None
 
 
 def _packed(retry: Retry) -> str:
@@ -119,8 +128,10 @@ def _packed(retry: Retry) -> str:
     return base64.b64encode(code.dump(retry)).decode()
 
 
-def _unpacked(text: str) -> dict[str, Any]:
+def _unpacked(text: _Label) -> dict[str, Any]:
     chosen: dict[str, Any] = json.loads(text)
+    if text.finally_ is not None:
+        chosen["finally_"] = text.finally_
     if chosen.get("retry") is not None:
         chosen["retry"] = pickle.loads(base64.b64decode(chosen["retry"]))
     return chosen

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
 
 from rayflow.core.graph import Graph, Node, StoredValue
-from rayflow.core.planner import lost_values
+from rayflow.core.outcomes import Outcome
+from rayflow.core.planner import Finish, lost_values
 from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
 from rayflow.core.state import TaskStatus, WorkflowState, fold
 from rayflow.errors import FencedError, WorkflowNotResumableError
@@ -144,7 +146,22 @@ def random_graph(random: Random, depth: int = 0) -> Graph:
         unused -= set(upstream)
         unused.add(position)
     nodes.append(node("add", *sorted(unused), arguments=random.randrange(1_000)))
-    return Graph(tuple(nodes))
+    finals = random_finals(random, len(nodes) - 1, depth)
+    return Graph((*nodes, *finals), len(finals))
+
+
+def random_finals(random: Random, root: int, depth: int) -> list[Node]:
+    """Some chains of ``finally_`` nodes, which use nodes of the graph and each other."""
+    finals: list[Node] = []
+    for owner in sorted(random.sample(range(root + 1), random.choice((0, 0, 0, min(2, root))))):
+        upstream = random.sample(range(root), random.randint(0, min(root, 2)))
+        for _ in range(random.randint(1, 2)):
+            made = random_node(random, upstream, depth)
+            while endless(made):
+                made = random_node(random, upstream, depth)
+            finals.append(replace(made, finally_of=owner))
+            upstream = [root + len(finals)]
+    return finals
 
 
 # --- what is watched while it runs ---------------------------------------------------------------------
@@ -185,6 +202,7 @@ class WatchedSubmitter(FakeSubmitter):
     ) -> None:
         super().__init__(BODIES, seed=seed, loses=loses)
         self._world, self._witness, self._clock = world, witness, clock
+        self._running: set[str] = set()
 
     def submit(
         self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
@@ -200,8 +218,27 @@ class WatchedSubmitter(FakeSubmitter):
             )
         if task.retry_at is not None and self._clock.now() < task.retry_at:
             raise Violation(f"{call.task_id} was started before its wait was over")
+        if task.finally_of is not None:
+            self._check_end(call.task_id)
+        self._running.add(call.task_id)
         self._world.early += bool(task.missing)
         return super().submit(call, options, refs)
+
+    async def outcome(self, handle: Handle) -> Outcome:
+        outcome = await super().outcome(handle)
+        self._running.discard(handle.outcome.call.task_id)
+        return outcome
+
+    def _check_end(self, task_id: str) -> None:
+        """A finally_ task starts when the workflow has its end, and runs with none but its own kind."""
+        durable = self._witness.durable
+        is_over = durable.output.status is TaskStatus.SUCCESSFUL
+        if not (is_over or durable.error or durable.cancel_requested):
+            raise Violation(f"{task_id} was started before the end")
+        others = [t for t in self._running if durable.tasks[t].finally_of is None]
+        if others:
+            raise Violation(f"{task_id} was started beside {others}")
+        self._world.finals += 1
 
     def _may_be_used(self, task_id: str) -> bool:
         """Whether the value of a task is durable, or that of one that does not wait for that."""
@@ -230,6 +267,7 @@ class World:
         self.acknowledged: list[Record] = []
         self.problems: list[str] = []
         self.early = 0  # attempts that were started before their inputs were durable
+        self.finals = 0  # attempts of finally_ tasks
         self._runner_type, self._witness_type = runner_type, witness_type
         self._resumes = 0
         self._last = WorkflowState()
@@ -317,6 +355,7 @@ class World:
         check_values(journal)
         errors = [r.data["error"] or {} for r in journal if r.kind == Kind.STATUS]
         require(all(e.get("type") != "WorkflowStuck" for e in errors), "it was stuck")
+        check_finals(fold(journal))
         final = fold(journal).status
         ends = (WorkflowStatus.SUCCESSFUL, WorkflowStatus.FAILED, WorkflowStatus.CANCELED)
         require(final in ends, f"it ended {final}")
@@ -335,11 +374,13 @@ def require(promise: bool, otherwise: str) -> None:
 def check_one_outcome_per_task(journal: Sequence[Record]) -> None:
     """An outcome is final unless a resume says that the task runs again."""
     ended: dict[str, str] = {}
+    continued: set[str] = set()
     for record in journal:
         task_id = record.task_id or ""
         if record.kind == Kind.RESUMED:
             for reset in record.data["reset"]:
-                if ended.pop(reset, None) == Kind.CONTINUED:
+                ended.pop(reset, None)
+                if reset in continued:
                     ended[reset] = Kind.CONTINUED
         elif record.kind == Kind.SUCCEEDED and record.data["caught"]:
             # A catcher has failed itself, or has continued as a graph in which something failed.
@@ -351,6 +392,17 @@ def check_one_outcome_per_task(journal: Sequence[Record]) -> None:
         elif record.kind in OUTCOMES and record.data.get("next") != "retry":
             require(task_id not in ended, f"a second outcome after {ended.get(task_id)}: {record}")
             ended[task_id] = record.data.get("next", record.kind)
+            if record.kind == Kind.CONTINUED:
+                continued.add(task_id)
+
+
+def check_finals(state: WorkflowState) -> None:
+    """Every finally_ task that could run has run: its owner could have started, its inputs are there."""
+    for task in state.tasks.values():
+        if task.finally_of is None or task.status is not TaskStatus.PENDING:
+            continue
+        owner = state.tasks[task.finally_of]
+        require(bool(task.missing or owner.missing), f"{task.task_id} has not run at the end")
 
 
 def check_values(journal: Sequence[Record]) -> None:
@@ -434,6 +486,15 @@ class CarelessRunner(WorkflowRunner):
         return False
 
 
+class ForgetfulRunner(WorkflowRunner):
+    """An engine that ends workflows without their finally_ tasks."""
+
+    def _execute(self) -> tuple[Finish | None, float | None]:
+        if not self.state.in_flight and self.state.output.status is TaskStatus.SUCCESSFUL:
+            return Finish(WorkflowStatus.SUCCESSFUL), None
+        return super()._execute()
+
+
 def first_violation(**variant: Any) -> str:
     for seed in range(200):
         try:
@@ -457,8 +518,13 @@ def test_the_simulation_notices_an_engine_that_records_what_rests_on_a_value_wit
     assert "recorded before" in first_violation(runner_type=CarelessRunner)
 
 
+def test_the_simulation_notices_an_engine_that_forgets_finally_tasks() -> None:
+    assert "has not run at the end" in first_violation(runner_type=ForgetfulRunner)
+
+
 def test_tasks_of_the_simulation_do_start_early() -> None:
     worlds = [World(seed) for seed in range(60)]
     for world in worlds:
         asyncio.run(world.live())
     assert sum(world.early for world in worlds) > 20
+    assert sum(world.finals for world in worlds) > 20
