@@ -14,18 +14,14 @@ from rayflow.core import provisional
 if TYPE_CHECKING:
     from rayflow.core.state import TaskState, WorkflowState
 
-_OPEN = ("PENDING", "CONTINUED")
-
 
 def due(state: WorkflowState) -> list[TaskState]:
     """The ``finally_`` tasks of the owner whose turn it is. Empty when there is nothing left to do."""
     for owner_id in reversed(state.finals):
         owner = state.tasks[owner_id]
-        if owner.missing or (owner.finally_of is not None and owner.status in _OPEN):
-            continue
-        members = (state.tasks[task_id] for task_id in state.finals[owner_id])
-        waiting = [t for t in members if t.task_id in state.in_flight or _can_run(t)]
-        if waiting:
+        if owner.missing or (owner.finally_of is not None and _waiting(state, owner.finally_of)):
+            continue  # it could not start, or is such a task itself and first among its own
+        if waiting := _waiting(state, owner_id):
             return waiting
     return []
 
@@ -51,6 +47,12 @@ def need(state: WorkflowState, task: TaskState) -> bool:
             return True
         current = state.tasks[current.resolves] if current.resolves is not None else None
     return False
+
+
+def _waiting(state: WorkflowState, owner_id: str) -> list[TaskState]:
+    """Those of one owner that are under way or can be."""
+    members = (state.tasks[task_id] for task_id in state.finals[owner_id])
+    return [t for t in members if t.task_id in state.in_flight or _can_run(t)]
 
 
 def _can_run(task: TaskState) -> bool:

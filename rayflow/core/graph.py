@@ -145,7 +145,8 @@ def task_facts(
             "name": node.name,
             "function": node.function,
             "upstream": [ids[u] for u in node.upstream],
-            "parent": parent,
+            # A ``finally_`` task is no part of what its creator continues as: its errors are its own.
+            "parent": parent if node.finally_of is None else None,
             "finally_of": owner,
             "metadata": node.metadata,
             "options": options,

@@ -115,6 +115,8 @@ def _is_abandoned(state: WorkflowState, parent: str | None) -> bool:
 
 def _plan_pending(state: WorkflowState) -> list[Command]:
     if state.status is WorkflowStatus.PENDING and state.cancel_requested:
+        if state.has_run and finals.due(state):
+            return []  # they have their turn when the workflow has
         return [Finish(WorkflowStatus.CANCELED)]
     if state.status is WorkflowStatus.PENDING and state.suspend_requested:
         return [SUSPENDED]

@@ -80,6 +80,7 @@ class WorkflowState:
         self.outdated: set[str] = set()  # attempts under way that used a value which is no more
         self.finals: dict[str, list[str]] = {}  # finally_ tasks by their owners, in order
         self.error: dict[str, Any] | None = None
+        self.has_run = False
         self.cancel_requested = False
         self.suspend_requested = False
         self.last_seq = 0
@@ -168,6 +169,7 @@ class WorkflowState:
 
     def _status(self, record: Record) -> None:
         self.status = WorkflowStatus(record.data["status"])
+        self.has_run = self.has_run or self.status is WorkflowStatus.RUNNING
         if self.is_finished:
             self.error = record.data.get("error")
 

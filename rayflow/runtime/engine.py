@@ -173,10 +173,12 @@ class Engine:
     async def cancel(self, workflow_id: str) -> None:
         """Cancel a workflow and wait until nothing of it runs any more.
 
-        One that is not live becomes CANCELED, unless it has ended well or been cancelled already.
+        One that is not live becomes CANCELED, unless it has ended well or been cancelled already. If
+        it has ``finally_`` tasks to run, it becomes live for them.
 
         Raises:
             WorkflowNotFoundError: no workflow has this id.
+            queue.Full: there is no place to run ``finally_`` tasks; the cancellation is recorded.
         """
         await self.start()
         if await self._end_live(workflow_id, WorkflowRunner.request_cancel):
@@ -185,7 +187,12 @@ class Engine:
         if entry is None:
             raise WorkflowNotFoundError(workflow_id)
         if entry.status in (WorkflowStatus.RESUMABLE, WorkflowStatus.FAILED):
-            await self._io(lambda: intake.cancel_at_rest(self._store, workflow_id))
+            if not await self._io(lambda: intake.cancel_at_rest(self._store, workflow_id)):
+                await self._open(
+                    workflow_id, "", lambda: intake.adopt(self._store, workflow_id, resume=False)
+                )
+                await self._end_live(workflow_id, WorkflowRunner.request_cancel)
+                return
             await self._registry.put(workflow_id, WorkflowStatus.CANCELED)
             self._feed.ring(workflow_id)
 

@@ -121,7 +121,7 @@ def test_one_may_continue_as_a_graph_with_finally_tasks_of_its_own() -> None:
     story.start()
     inner = Graph((node("x"), final("y", 0)), 1)
     story.end("b", Outcome("graph", graph=inner))
-    for task_id in ("x", "y", "c"):
+    for task_id in ("x", "c", "y"):
         assert story.start() == [task_id]
         story.end(task_id)
     assert story.plan() == [Finish(WorkflowStatus.SUCCESSFUL)]

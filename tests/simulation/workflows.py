@@ -1,0 +1,123 @@
+"""Random workflows: each body's value follows from its arguments and inputs alone, but for a roll."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from rayflow.core.graph import Graph, Node
+from rayflow.retry import Retry
+from rayflow.testing.simulation import Attempt, node
+
+
+def number(value: Any) -> int:
+    """An input as a number, whether or not its task catches."""
+    if isinstance(value, tuple):
+        return 1_000 if value[1] is not None else number(value[0])
+    return int(value)
+
+
+def add(attempt: Attempt) -> int:
+    return int(attempt.arguments) + sum(map(number, attempt.inputs))
+
+
+def flaky(attempt: Attempt) -> int:
+    if attempt.call.attempt <= attempt.arguments % 3:
+        raise ValueError("not yet")
+    return add(attempt)
+
+
+def roll(attempt: Attempt) -> int:
+    """Another value every time: a recorded outcome must not rest on one that changes later."""
+    return add(attempt) + 10_000 * next(ROLLS)
+
+
+def broken(attempt: Attempt) -> int:
+    raise ValueError("never")
+
+
+def expand(attempt: Attempt) -> Graph:
+    return random_graph(Random(attempt.arguments), depth=1)
+
+
+def deepen(attempt: Attempt) -> Graph:
+    return random_graph(Random(attempt.arguments), depth=2)
+
+
+BODIES = {body.__name__: body for body in (add, flaky, roll, broken, expand, deepen)}
+ROLLS = itertools.count(1)
+
+
+def random_node(random: Random, upstream: Sequence[int], depth: int) -> Node:
+    bodies = (
+        ["add"] * 5 + ["flaky", "roll"] * 2 + ["broken"] + [["expand"] * 2, ["deepen"], []][depth]
+    )
+    return node(
+        random.choice(bodies),
+        *upstream,
+        arguments=random.randrange(1_000),
+        max_retries=random.choice((0, 1, 3, 3, -1)),
+        retry_exceptions=random.random() < 0.7,
+        catch_exceptions=random.choice((None, None, True, False)),
+        checkpoint=random.choice((None, None, None, "async", "async", True, False)),
+        effect=random.random() < 0.2,
+        retry=random_retry(random),
+        judge=random.choice((None, None, "ValueError", "KeyError")),
+    )
+
+
+def random_retry(random: Random) -> dict[str, Any] | None:
+    if random.random() < 0.6:
+        return None
+    return Retry(
+        max_attempts=random.choice((1, 2, 4)),
+        initial=random.choice((0, 0.5, 30)),
+        max=random.choice((1, 3600)),
+        jitter=random.choice((0, 0.5, 1)),
+        system_attempts=random.choice((1, 3, -1)),
+    ).describe()
+
+
+def endless(nodes: Node) -> bool:
+    """Whether a node would be tried for ever."""
+    return (
+        nodes.function == "broken"
+        and nodes.options.max_retries == -1
+        and nodes.options.retry_exceptions
+        and nodes.options.retry is None
+    )
+
+
+def random_graph(random: Random, depth: int = 0) -> Graph:
+    """A DAG in which every node is needed by the last one."""
+    nodes: list[Node] = []
+    unused: set[int] = set()
+    for position in range(random.randint(1, 6 - 2 * depth)):
+        count = random.randint(0, min(position, 3))
+        upstream = random.sample(range(position), count)
+        made = random_node(random, upstream, depth)
+        while endless(made):
+            made = random_node(random, upstream, depth)
+        nodes.append(made)
+        unused -= set(upstream)
+        unused.add(position)
+    nodes.append(node("add", *sorted(unused), arguments=random.randrange(1_000)))
+    finals = random_finals(random, len(nodes) - 1, depth)
+    return Graph((*nodes, *finals), len(finals))
+
+
+def random_finals(random: Random, root: int, depth: int) -> list[Node]:
+    """Some chains of ``finally_`` nodes, which use nodes of the graph and each other."""
+    finals: list[Node] = []
+    for owner in sorted(random.sample(range(root + 1), random.choice((0, 0, 0, min(2, root))))):
+        upstream = random.sample(range(root), random.randint(0, min(root, 2)))
+        for _ in range(random.randint(1, 2)):
+            made = random_node(random, upstream, depth)
+            while endless(made):
+                made = random_node(random, upstream, depth)
+            finals.append(replace(made, finally_of=owner))
+            upstream = [root + len(finals)]
+    return finals
