@@ -238,7 +238,7 @@ class WorkflowRunner:
         self._handles[task_id] = handle
         watcher = asyncio.ensure_future(self._watch(call, handle))
         self._watchers.add(watcher)
-        watcher.add_done_callback(self._watchers.discard)
+        watcher.add_done_callback(self._watched)
 
     def _stop(self, task_id: str) -> None:
         if task_id not in self._stopped and task_id in self._handles:
@@ -254,6 +254,17 @@ class WorkflowRunner:
             is_alone=outcome.kind != "value",
             about=call.task_id,
         )
+
+    def _watched(self, watcher: asyncio.Task[None]) -> None:
+        """An error in a watcher is one of the whole workflow: nobody would hear of the attempt else."""
+        self._watchers.discard(watcher)
+        error = None if watcher.cancelled() else watcher.exception()
+        if error is not None:
+
+            def fail() -> list[Fact]:
+                raise error
+
+            self._put(fail)
 
     async def _lent(self, call: TaskCall, handle: Handle, outcome: Outcome) -> Outcome:
         """Let consumers start from a value, and have it stored meanwhile if its worker did not."""

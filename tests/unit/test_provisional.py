@@ -15,6 +15,7 @@ from rayflow.core.state import TaskStatus
 from rayflow.runtime import intake
 from rayflow.runtime.intake import Submission
 from rayflow.runtime.submitter import Handle
+from rayflow.runtime.worker import TaskCall
 from rayflow.storage.journal import Journal
 from rayflow.testing import simulation
 from rayflow.testing.memory_store import MemoryStore
@@ -116,3 +117,19 @@ def test_a_value_that_cannot_be_stored_is_computed_again(seed: int) -> None:
     assert state.status is WorkflowStatus.SUCCESSFUL
     values = [r.value for r in Journal(store, "w").load() if r.kind == Kind.SUCCEEDED]
     assert values[0] == values[1]
+
+
+def test_an_engine_that_cannot_start_an_early_task_says_so_instead_of_waiting_for_ever() -> None:
+    class Refusing(FakeSubmitter):
+        """Ray itself fails when the consumer is submitted."""
+
+        def submit(self, call: TaskCall, options: Any, refs: Any) -> Handle:
+            if call.task_id == "second":
+                raise RuntimeError("Ray is gone")
+            return super().submit(call, options, refs)
+
+    graph = Graph((simulation.node("first", **ASYNC), simulation.node("second", 0)))
+    opened = intake.create(MemoryStore(), Submission("w", graph, token="t"))
+    submitter = Refusing({"first": lambda attempt: 1})
+    with pytest.raises(RuntimeError, match="Ray is gone"):
+        asyncio.run(run_workflow(opened, submitter, FakeClock()))

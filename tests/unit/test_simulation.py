@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from rayflow.core import provisional
 from rayflow.core.graph import StoredValue
 from rayflow.core.outcomes import Outcome
 from rayflow.core.planner import Finish, lost_values
@@ -400,6 +401,11 @@ def test_the_simulation_notices_an_engine_that_records_what_rests_on_a_value_wit
     None
 ):
     assert "recorded before" in first_violation(runner_type=CarelessRunner)
+
+
+def test_the_simulation_notices_effects_that_start_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provisional, "may_start", lambda task: task.missing == task.lent)
+    assert "effect=True" in first_violation()
 
 
 def test_the_simulation_notices_an_engine_that_forgets_finally_tasks() -> None:
