@@ -131,10 +131,15 @@ class WorkflowRunner:
         if token == self._token and self.state.in_flight.get(task_id) == attempt:
             fact = Fact(Kind.STARTED, task_id, attempt)
             self._put(
-                lambda: [fact] if task_id in self._handles else [],  # else its outcome came first
+                lambda: [fact] if self._is_running(task_id, attempt) else [],
                 is_alone=False,
                 about=task_id,
             )
+
+    def _is_running(self, task_id: str, attempt: int) -> bool:
+        """Whether an attempt is under way, its outcome has not come, and something may come of it."""
+        is_this = self.state.in_flight.get(task_id) == attempt and task_id in self._handles
+        return is_this and task_id not in self.state.outdated
 
     def request_cancel(self) -> None:
         """Cancel the workflow: a recorded fact, not only a signal."""

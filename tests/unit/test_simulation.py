@@ -88,6 +88,7 @@ class WatchedSubmitter(FakeSubmitter):
         super().__init__(BODIES, seed=seed, loses=loses)
         self._world, self._witness, self._clock = world, witness, clock
         self._running: set[str] = set()
+        self.announce: Callable[[str, int, str], None] = lambda *attempt: None
 
     def submit(
         self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
@@ -106,6 +107,9 @@ class WatchedSubmitter(FakeSubmitter):
         if task.finally_of is not None:
             self._check_end(call.task_id)
         self._running.add(call.task_id)
+        if self._world.random.random() < 0.3:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self.announce, call.task_id, call.attempt, call.token)
         self._world.early += bool(task.missing)
         return super().submit(call, options, refs)
 
@@ -209,6 +213,7 @@ class World:
             slow=self.random.choice((1, 1, 12)),
         )
         runner = self._runner_type(opened.state, witness, around, "token")
+        submitter.announce = runner.started
         try:
             await runner.commit([*opened.first, status_fact(WorkflowStatus.RUNNING)])
             if not calm and self.random.random() < 0.05:
