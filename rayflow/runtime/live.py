@@ -56,6 +56,8 @@ class LiveWorkflow:
         while runner is not None:
             state = runner.state
             task = state.tasks.get(state.root if task_id is None else task_id)
+            if task_id is None and (state.error is not None or state.cancel_requested):
+                return None  # a finally_ task failed, or a cancel came, after the value was there
             if task is not None and task.status is TaskStatus.SUCCESSFUL:
                 stored, ref = runner.values.stored(task), runner.values.ref(task)
                 has_value = ref is not None or _is_at_hand(stored)

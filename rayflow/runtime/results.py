@@ -42,7 +42,8 @@ def from_journal(
             raise WorkflowCancellationError(workflow_id)
         raise OutputNotAvailableError(f"Workflow '{workflow_id}' was cancelled; it has no output.")
     task = state.tasks.get(task_id if task_id is not None else state.root)
-    if task is not None and task.status is TaskStatus.SUCCESSFUL:
+    has_failed = task_id is None and state.error is not None  # perhaps in a finally_ task alone
+    if task is not None and task.status is TaskStatus.SUCCESSFUL and not has_failed:
         stored = _stored(state, records, task)
         if stored is not None:
             return Output(storage, stored, None)
