@@ -13,7 +13,7 @@ INSTALLED_TEST := $(VENV)/.installed-test
 
 TYPED := rayflow rayflow_web workflows_app examples tools
 
-.PHONY: help up install test check format clean
+.PHONY: help up install test simulate check format clean
 
 help: ## List the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1	\2/p' Makefile
@@ -32,6 +32,9 @@ $(INSTALLED_TEST): $(INSTALLED) requirements-test.lock
 test: $(INSTALLED_TEST) ## Install the test dependencies and a browser, run every test
 	@tools/browser.sh
 	@$(BIN)/python -m pytest $(ARGS)
+
+simulate: $(INSTALLED_TEST) ## Simulate 100,000 crashing workflows (make simulate SEEDS="12345")
+	@$(BIN)/python -m tests.simulate $(or $(SEEDS),0..100000)
 
 # Loading the settings makes a data folder; it must not be the one of `make up`.
 check: export RAYFLOW_DATA_DIR := $(VENV)/check-data

@@ -12,9 +12,9 @@ from rayflow.config import Limits
 from rayflow.core.ids import validate_workflow_id
 from rayflow.core.records import WorkflowStatus
 from rayflow.dag import translate
-from rayflow.options import check_metadata
+from rayflow.options import check_metadata, check_seconds
 from rayflow.runtime import nodes
-from rayflow.runtime.cluster import Connector, answered
+from rayflow.runtime.cluster import Connection, Connector, answered
 from rayflow.runtime.feed import Changes
 from rayflow.runtime.intake import Submission
 from rayflow.runtime.references import ValueWriter
@@ -59,6 +59,7 @@ def run(
     *args: Any,
     workflow_id: str | None = None,
     metadata: dict[str, Any] | None = None,
+    workflow_timeout: float | None = None,
     **kwargs: Any,
 ) -> Any:
     """Run a DAG durably and return its value. See :func:`run_async`.
@@ -67,7 +68,15 @@ def run(
         WorkflowExecutionError: the workflow failed.
         WorkflowCancellationError: it was cancelled.
     """
-    return _get(run_async(dag, *args, workflow_id=workflow_id, metadata=metadata, **kwargs))
+    ref = run_async(
+        dag,
+        *args,
+        workflow_id=workflow_id,
+        metadata=metadata,
+        workflow_timeout=workflow_timeout,
+        **kwargs,
+    )
+    return _get(ref)
 
 
 def run_async(
@@ -75,6 +84,7 @@ def run_async(
     *args: Any,
     workflow_id: str | None = None,
     metadata: dict[str, Any] | None = None,
+    workflow_timeout: float | None = None,
     **kwargs: Any,
 ) -> Any:
     """Start a DAG durably and return an ``ObjectRef`` to its value.
@@ -87,11 +97,13 @@ def run_async(
         *args: positional values for the DAG's ``InputNode``.
         workflow_id: any non-empty string of at most 1,024 bytes; default a random one.
         metadata: a JSON-serialisable dict, kept with the workflow.
+        workflow_timeout: seconds until the workflow is stopped and FAILED if it has no result. They
+            count from when it is accepted, in the queue too, and anew from each ``resume``.
         **kwargs: keyword values for the ``InputNode``.
 
     Raises:
         TypeError: ``dag`` is no DAG of functions, or arguments do not fit a function.
-        ValueError: a bad id or bad metadata.
+        ValueError: a bad id, bad metadata or a bad time.
         WorkflowRunningError: the id belongs to a workflow that is running (a ``RuntimeError``).
         queue.Full: the limits of :func:`init` are reached.
         SerializationError, StorageError: arguments or code cannot be stored.
@@ -99,8 +111,18 @@ def run_async(
     Source: seed 002, "Your first workflow"; ``ray-workflows`` 1.3.
     """
     checked = validate_workflow_id(_fresh_id() if workflow_id is None else workflow_id)
-    submit(dag, args, kwargs, workflow_id=checked, metadata=metadata)
-    return _connector.connect().engine.output.remote(checked)
+    connection = _connect_for(dag)
+    with connection.listener.submitting() as listener:
+        submit(
+            dag,
+            args,
+            kwargs,
+            workflow_id=checked,
+            metadata=metadata,
+            workflow_timeout=workflow_timeout,
+            listener=listener,
+        )
+    return connection.engine.output.remote(checked)
 
 
 def submit(
@@ -116,6 +138,8 @@ def submit(
     created_by: str | None = None,
     must_be_new: bool = False,
     token: str | None = None,
+    workflow_timeout: float | None = None,
+    listener: str | None = None,
 ) -> str:
     """Store and start a DAG; what :func:`run_async` and definitions share. Returns the id.
 
@@ -123,12 +147,12 @@ def submit(
         definition, params, tags, created_by: recorded with the workflow.
         must_be_new: a known id is :class:`WorkflowExistsError` instead of a resume.
         token: makes a repeated call with the same token the same submission.
+        listener: who is told what happens to it.
     """
     chosen = validate_workflow_id(_fresh_id() if workflow_id is None else workflow_id)
     user_metadata = check_metadata(metadata)
-    if not nodes.is_node(dag):
-        translate(dag, None)  # type: ignore[arg-type]  # raises its TypeError before Ray is needed
-    connection = _connector.connect()
+    seconds = check_seconds("workflow_timeout", workflow_timeout)
+    connection = _connect_for(dag)
     writer = ValueWriter(connection.store, chosen, connection.code)
     graph = translate(dag, writer, args=args, kwargs=kwargs)
     connection.call(
@@ -143,7 +167,9 @@ def submit(
             tags or {},
             created_by,
             must_be_new,
+            seconds,
         ),
+        listener,
     )
     return chosen
 
@@ -165,7 +191,8 @@ def resume_async(workflow_id: str) -> Any:
     """Like :func:`resume`, but returns an ``ObjectRef`` as soon as the workflow is accepted."""
     checked = validate_workflow_id(workflow_id)
     connection = _connector.connect()
-    connection.call("resume", checked)
+    with connection.listener.submitting() as listener:
+        connection.call("resume", checked, listener)
     return connection.engine.output.remote(checked)
 
 
@@ -173,32 +200,50 @@ def resume_all(include_failed: bool = False) -> list[tuple[str, Any]]:
     """Resume every RESUMABLE workflow, with ``include_failed`` the FAILED ones too.
 
     Returns pairs of an id and an ``ObjectRef`` to its value. Formerly running workflows are taken
-    before formerly pending ones (seed 000, "Concurrency Control").
+    before formerly pending ones (seed 000, "Concurrency Control"). One that was suspended stays so:
+    :func:`resume` with its id continues it.
     """
     connection = _connector.connect()
-    resumed: list[str] = connection.call("resume_all", include_failed)
+    with connection.listener.submitting() as listener:
+        resumed: list[str] = connection.call("resume_all", include_failed, listener)
     return [(workflow_id, connection.engine.output.remote(workflow_id)) for workflow_id in resumed]
 
 
-def cancel(workflow_id: str) -> None:
+def cancel(workflow_id: str, *, force: bool = False) -> None:
     """Stop a workflow for good; returns when nothing of it runs any more. Checkpoints stay.
+
+    Tasks that are running get a KeyboardInterrupt and their ``grace`` to end by themselves; then their
+    processes are ended. A value that comes in time is kept. Nothing new starts.
+
+    Args:
+        force: end the processes at once, also while an earlier call waits.
 
     Raises:
         WorkflowNotFoundError: no workflow has this id.
     """
-    _connector.connect().call("cancel", validate_workflow_id(workflow_id))
+    _connector.connect().call("cancel", validate_workflow_id(workflow_id), bool(force))
 
 
-def suspend(workflow_id: str) -> None:
+def request_cancel(workflow_id: str) -> None:
+    """Like :func:`cancel`, but returns when it is durably on record that the workflow is to stop.
+
+    Raises:
+        WorkflowNotFoundError: no workflow has this id.
+    """
+    _connector.connect().call("cancel", validate_workflow_id(workflow_id), False, False)
+
+
+def suspend(workflow_id: str, *, force: bool = False) -> None:
     """Stop a workflow so that :func:`resume` continues it; returns when nothing of it runs any more.
 
     It becomes RESUMABLE and its checkpoints stay; attempts that were under way run again. One that
-    waits in the queue leaves it. One that has ended stays as it is.
+    waits in the queue leaves it. One that has ended stays as it is. Tasks are stopped as by
+    :func:`cancel`, with the same ``force``.
 
     Raises:
         WorkflowNotFoundError: no workflow has this id.
     """
-    _connector.connect().call("suspend", validate_workflow_id(workflow_id))
+    _connector.connect().call("suspend", validate_workflow_id(workflow_id), bool(force))
 
 
 def delete(workflow_id: str) -> None:
@@ -312,9 +357,55 @@ def artifact(name: str, data: bytes) -> str:
     return key
 
 
+def cancelled() -> bool:
+    """Whether the task that calls this was asked to stop; False outside a task.
+
+    For code in threads, and for code that catches KeyboardInterrupt. It costs next to nothing.
+    """
+    lifeline = context.lifeline()
+    return lifeline is not None and lifeline.is_cancelled()
+
+
+def heartbeat(details: Any = None) -> None:
+    """Say that the running task is alive, and how far it has come. Cheap: call it often.
+
+    Args:
+        details: plain JSON values, at most 16 KiB; the next attempt gets the last ones of an attempt
+            that had no value from :func:`last_heartbeat`. None leaves those that were given before.
+
+    Raises:
+        RuntimeError: not called inside a task of a workflow.
+        ValueError: JSON cannot hold ``details``, or they are too large.
+    """
+    _lifeline("heartbeat").beat(details)
+
+
+def last_heartbeat() -> Any:
+    """The last details that an earlier attempt of the running task gave; None if there are none.
+
+    Raises:
+        RuntimeError: not called inside a task of a workflow.
+    """
+    return _lifeline("last_heartbeat").last_heartbeat
+
+
+def _lifeline(name: str) -> context.Lifeline:
+    lifeline = context.lifeline()
+    if lifeline is None:
+        raise RuntimeError(f"workflow.{name} works inside a task of a workflow.")
+    return lifeline
+
+
 def _get(ref: Any) -> Any:
     """The value of an output. Failures keep Ray's dual type: they are also ``RayTaskError``s."""
     return answered(ref)
+
+
+def _connect_for(dag: Any) -> Connection:
+    """The connection, once ``dag`` is known to be a node: a TypeError needs no Ray."""
+    if not nodes.is_node(dag):
+        translate(dag, None)  # type: ignore[arg-type]
+    return _connector.connect()
 
 
 def _fresh_id() -> str:

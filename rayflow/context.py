@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Lifeline(Protocol):
+    """What connects an attempt with its engine while the body runs."""
+
+    #: What the attempt before this one said last with ``workflow.heartbeat``.
+    last_heartbeat: Any
+
+    def beat(self, details: Any) -> None:
+        """Give a sign of life."""
+
+    def is_cancelled(self) -> bool:
+        """Whether the attempt was asked to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +28,23 @@ class TaskContext:
     workflow_id: str
     task_id: str
     attempt: int
+    lifeline: Lifeline | None = None
+    listener: str | None = None
 
 
-# The one piece of module state in the library: it must be found by code that user functions call.
+# The only module state in the library: it must be found by code that user functions call.
 current: ContextVar[TaskContext | None] = ContextVar("rayflow_task", default=None)
+_lifelines: list[Lifeline] = []  # of the one attempt in this process, for its threads to find
+
+
+def hold(lifeline: Lifeline | None) -> None:
+    """Have every thread of this process find ``lifeline``."""
+    _lifelines[:] = [] if lifeline is None else [lifeline]
+
+
+def lifeline() -> Lifeline | None:
+    """The lifeline of the attempt that runs in this process, if there is one."""
+    task = current.get()
+    if task is not None and task.lifeline is not None:
+        return task.lifeline
+    return _lifelines[0] if _lifelines else None

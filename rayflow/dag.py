@@ -6,16 +6,17 @@ stack and pickles every task's arguments alone, with the nodes inside replaced b
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rayflow.core.graph import Graph, Node, StoredValue, TaskOptions
 from rayflow.core.ids import task_name
+from rayflow.errors import TaskHeartbeatError, TaskTimeoutError
 from rayflow.retry import Judge, Retry, check_error_types
 from rayflow.runtime import nodes
 from rayflow.runtime.nodes import Call
+from rayflow.runtime.ray_options import described
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Encoder(Protocol):
         """Store the code of ``function`` and return its digest."""
 
     def object_ref(self, value: Any) -> StoredValue | None:
-        """If ``value`` is a reference to a Ray object, store what it refers to."""
+        """If ``value`` is a reference to a Ray object, store what it refers to, once."""
 
     def arguments(self, value: Any, persistent_id: Callable[[Any], Any], task: str) -> StoredValue:
         """Encode the arguments of ``task``."""
@@ -43,7 +44,7 @@ def translate(
     root: Any,
     encoder: Encoder,
     *,
-    args: tuple[Any, ...] = (),
+    args: tuple[Any, ...] | None = None,
     kwargs: Mapping[str, Any] | None = None,
 ) -> Graph:
     """The graph below ``root``, dependencies first.
@@ -51,7 +52,7 @@ def translate(
     Args:
         root: a node made by ``fn.bind(...)``.
         encoder: stores code and arguments.
-        args: positional values for the DAG's ``InputNode``.
+        args: positional values for the DAG's ``InputNode``; None, as in a continuation, allows none.
         kwargs: keyword values for it.
 
     Raises:
@@ -78,11 +79,12 @@ class _Open:
 
 
 class _Translation:
-    def __init__(self, encoder: Encoder, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    def __init__(
+        self, encoder: Encoder, args: tuple[Any, ...] | None, kwargs: Mapping[str, Any]
+    ) -> None:
         self._encoder, self._args, self._kwargs = encoder, args, kwargs
         self._done: dict[int, int] = {}
         self._nodes: list[Node] = []
-        self._objects: dict[Any, StoredValue] = {}
         self._owner: int | None = None  # whose ``finally_`` nodes are being translated
         self._finals: list[tuple[int, Any]] = []  # owners and their ``finally_`` nodes
 
@@ -128,7 +130,7 @@ class _Translation:
                 value = nodes.input_value(value, self._args, self._kwargs)
             if nodes.is_node(value):
                 return Slot("task", position(value))
-            stored = self._object(value)
+            stored = self._encoder.object_ref(value)
             return value if stored is None else Slot("object", stored)
 
         def persistent_id(value: Any) -> Any:
@@ -137,7 +139,7 @@ class _Translation:
                 return ("input", self._input(value))
             if nodes.is_node(value):
                 return ("task", position(value))
-            stored = self._object(value)
+            stored = self._encoder.object_ref(value)
             return None if stored is None else ("object", stored)
 
         top = (
@@ -170,28 +172,20 @@ class _Translation:
         judge = _judge(retry, ray_options)
         max_retries = ray_options.pop("max_retries", 3)
         retry_exceptions = ray_options.pop("retry_exceptions", False)
-        _check_storable(call.function.__qualname__, ray_options)
         return TaskOptions(
             max_retries=max_retries,
             retry_exceptions=retry_exceptions is not False,
             catch_exceptions=call.options.get("catch_exceptions"),
             checkpoint=call.options.get("checkpoint"),
-            ray=ray_options,
+            ray=described(_name(call), ray_options),
             retry=retry.describe() if retry else None,
             effect=bool(call.options.get("effect")),
             judge=None if judge is None else self._encoder.function(judge),
+            grace=call.options.get("grace"),
+            timeout=call.options.get("timeout"),
+            heartbeat_timeout=call.options.get("heartbeat_timeout"),
+            expiry=_expiry(retry),
         )
-
-    def _object(self, value: Any) -> StoredValue | None:
-        """Store the contents of an ObjectRef, once however often it is used."""
-        if type(value).__name__ != "ObjectRef":
-            return None
-        if value not in self._objects:
-            stored = self._encoder.object_ref(value)
-            if stored is None:
-                return None
-            self._objects[value] = stored
-        return self._objects[value]
 
     def _input(self, node: Any) -> StoredValue:
         value = nodes.input_value(node, self._args, self._kwargs)
@@ -214,17 +208,8 @@ def _judge(retry: Retry | None, ray_options: Mapping[str, Any]) -> Judge | None:
     return Judge(tuple(chosen))
 
 
-def _check_storable(task: str, ray_options: Mapping[str, Any]) -> None:
-    """Options are written into the journal, so JSON must be able to hold them.
-
-    Raises:
-        ValueError: it cannot; the text names the option.
-    """
-    for name, value in ray_options.items():
-        try:
-            json.dumps(value)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"The option {name}={value!r} of task {task} cannot be stored; "
-                "use plain numbers, strings, lists and dicts."
-            ) from None
+def _expiry(retry: Retry | None) -> tuple[str, ...]:
+    """The ways to run out of time that are worth another attempt."""
+    kinds = {"timeout": TaskTimeoutError, "heartbeat": TaskHeartbeatError}
+    errors = {name: kind("", "", 1, 0.0) for name, kind in kinds.items()}
+    return tuple(n for n, error in errors.items() if retry is None or retry.judge(error))

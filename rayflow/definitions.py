@@ -21,7 +21,15 @@ from rayflow.errors import InvalidParametersError, UnknownDefinitionError, Workf
 from rayflow.parameters import Parameters
 from rayflow.sources import DefinitionLoadError, import_source
 
-__all__ = ["Definition", "DefinitionLoadError", "definition", "launch", "load", "load_all"]
+__all__ = [
+    "Definition",
+    "DefinitionLoadError",
+    "configured_sources",
+    "definition",
+    "launch",
+    "load",
+    "load_all",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -148,7 +156,7 @@ def load_all(
     """
     found: dict[str, Definition[..., Any]] = {}
     problems: list[DefinitionLoadError] = []
-    for source in _configured_sources() if sources is None else sources:
+    for source in configured_sources() if sources is None else sources:
         try:
             for made in _definitions_of(source):
                 _add(found, made, source)
@@ -178,19 +186,21 @@ def launch(
     tags: Mapping[str, str] | None = None,
     created_by: str | None = None,
     on_conflict: Literal["fail", "return"] = "fail",
+    sources: Iterable[str] | None = None,
 ) -> str:
     """Start a workflow from a definition and return its id once it is durably accepted.
 
     Args:
         tags: added to the definition's own; these win.
         on_conflict: what to do when the id is taken: raise, or return it as if just started.
+        sources: where to look for the definition, as in :func:`load_all`.
 
     Raises:
         UnknownDefinitionError: no source has this definition.
         InvalidParametersError: the parameters do not fit it.
         WorkflowExistsError: the id is taken and ``on_conflict`` is ``"fail"``.
     """
-    found, problems = load_all()
+    found, problems = load_all(sources)
     if name not in found:
         # It may be in a source that cannot be loaded: the first of them is the likely cause.
         cause = problems[0] if problems else None
@@ -262,7 +272,8 @@ def _first_paragraph(function: Callable[..., Any]) -> str:
     return " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
 
 
-def _configured_sources() -> tuple[str, ...]:
+def configured_sources() -> tuple[str, ...]:
+    """What ``RAYFLOW_FLOWS`` names, else the bundled examples."""
     named = [part.strip() for part in os.environ.get("RAYFLOW_FLOWS", "").split(",")]
     return tuple(part for part in named if part) or EXAMPLES
 

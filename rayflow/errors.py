@@ -14,6 +14,9 @@
     ├── OutputNotAvailableError       there is no such output                          (also ValueError)
     ├── SerializationError            a value cannot be stored                          (also TypeError)
     ├── TaskLostError                 an exception that could not be stored, as text
+    ├── TaskTimeoutError              an attempt ran longer than its timeout         (also TimeoutError)
+    │   └── TaskHeartbeatError        an attempt gave no sign of life for too long
+    ├── WorkflowTimeoutError          names the error of a workflow that used up its workflow_timeout
     ├── CodeUnavailableError          the code of a task cannot be loaded
     ├── UnknownDefinitionError        no definition has this name                        (also KeyError)
     ├── InvalidParametersError        parameters do not fit a definition               (also ValueError)
@@ -130,6 +133,52 @@ class TaskLostError(WorkflowError):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"
+
+
+class TaskTimeoutError(WorkflowError, TimeoutError):
+    """An attempt ran longer than the ``timeout`` of its task. ``seconds`` is that limit."""
+
+    sentence = (
+        "Attempt {attempt} of task '{task_id}' of workflow '{workflow_id}' ran longer than its timeout "
+        "of {seconds:g} s, so it was stopped. Allow it more with workflow.options(timeout=...), or "
+        "divide its work among several tasks."
+    )
+
+    def __init__(self, workflow_id: str, task_id: str, attempt: int, seconds: float) -> None:
+        super().__init__(workflow_id, task_id, attempt, seconds)
+        self.workflow_id, self.task_id = workflow_id, task_id
+        self.attempt, self.seconds = attempt, seconds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A TimeoutError is an OSError, which keeps no more than two of its arguments.
+        arguments = (self.workflow_id, self.task_id, self.attempt, self.seconds)
+        return type(self), arguments, self.__dict__
+
+    def __str__(self) -> str:
+        return self.sentence.format(
+            attempt=self.attempt,
+            task_id=self.task_id,
+            workflow_id=self.workflow_id,
+            seconds=self.seconds,
+        )
+
+
+class TaskHeartbeatError(TaskTimeoutError):
+    """An attempt gave no sign of life for ``heartbeat_timeout`` seconds."""
+
+    sentence = (
+        "Attempt {attempt} of task '{task_id}' of workflow '{workflow_id}' gave no sign of life for its "
+        "heartbeat_timeout of {seconds:g} s, so it was stopped. If it was not hung, call "
+        "workflow.heartbeat() more often in it, or allow more with "
+        "workflow.options(heartbeat_timeout=...)."
+    )
+
+
+class WorkflowTimeoutError(WorkflowError, TimeoutError):
+    """A workflow had no result when its ``workflow_timeout`` was over.
+
+    Its name is the ``type`` in the ``error`` of the WorkflowExecutionError that waiters get.
+    """
 
 
 class CodeUnavailableError(WorkflowError):

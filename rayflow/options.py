@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from rayflow.retry import Retry
-from rayflow.runtime import nodes
+from rayflow.runtime import nodes, ray_options
 
-_NAMES = ("task_id", "metadata", "catch_exceptions", "checkpoint", "retry", "effect", "finally_")
 F = TypeVar("F")
 
 
@@ -30,11 +30,29 @@ def check_metadata(metadata: object) -> dict[str, Any]:
     return copy
 
 
+def check_seconds(name: str, value: object, *, zero: bool = False) -> float | None:
+    """Return a number of seconds, or None.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is not finite and over zero (or zero itself where ``zero`` allows it).
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is a number of seconds, not {value!r}.")
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        limit = "at least 0" if zero else "over 0"
+        raise ValueError(f"{name} is a finite number of seconds {limit}, not {value!r}.")
+    return float(value)
+
+
 class options(Mapping[str, Any]):
     """Options of one task of a workflow.
 
     Use it as a decorator above ``@ray.remote``, or as keywords:
     ``fn.options(**workflow.options(task_id="fit"))``, ``@ray.remote(**workflow.options(...))``.
+    Options that are given later replace earlier ones, one by one.
 
     Args:
         task_id: the id of the task; a second task with the same id gets a suffix ``_1``.
@@ -48,58 +66,86 @@ class options(Mapping[str, Any]):
         finally_: a DAG made with ``.bind()`` that runs when the workflow has come to its end, well or
             badly, if this task could have started. It may use other tasks of the workflow as inputs.
         retry: a :class:`Retry`; it takes the place of Ray's ``max_retries`` and ``retry_exceptions``.
+        timeout: seconds that an attempt may take, from when its body has started.
+        heartbeat_timeout: seconds that an attempt may be without ``workflow.heartbeat()``.
+        grace: seconds that an attempt has to end by itself when it is to stop; default 30.
+
+    None is what a task has without the option.
 
     Raises:
-        TypeError: ``retry`` is no :class:`Retry`.
+        TypeError: ``retry`` is no :class:`Retry`, or a number of seconds is no number.
         ValueError: an unknown option, or a bad value.
 
-    Source: seed 002, "Setting workflow options".
+    Source: seed 002, "Setting workflow options"; ``ray-workflows`` 1.4.
     """
 
     def __init__(self, **chosen: Any) -> None:
-        unknown = sorted(set(chosen) - set(_NAMES))
+        unknown = sorted(set(chosen) - set(_CHECKS))
         if unknown:
             raise ValueError(
-                f"workflow.options does not know {', '.join(unknown)}; it takes {', '.join(_NAMES)}."
+                f"workflow.options does not know {', '.join(unknown)}; it takes {', '.join(_CHECKS)}."
             )
-        _check_types(chosen)
-        self._chosen = chosen
+        self._chosen = {
+            name: None if value is None else _CHECKS[name](name, value)
+            for name, value in chosen.items()
+        }
+        self._keywords = ray_options.among_rays(self._chosen)
 
     def __call__(self, remote_function: F) -> F:
         """Attach the options to a ``@ray.remote`` function."""
-        nodes.attach_options(remote_function, self._chosen)
+        ray_options.decorate(remote_function, self._chosen)
         return remote_function
 
     def __getitem__(self, key: str) -> Any:
-        return nodes.as_ray_options(self._chosen)[key]
+        return self._keywords[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(nodes.as_ray_options(self._chosen))
+        return iter(self._keywords)
 
     def __len__(self) -> int:
-        return len(nodes.as_ray_options(self._chosen))
+        return len(self._keywords)
 
 
-def _check_types(chosen: dict[str, Any]) -> None:
-    if "metadata" in chosen:
-        chosen["metadata"] = check_metadata(chosen["metadata"])
-    for name in ("catch_exceptions", "effect"):
-        if chosen.get(name) is not None and not isinstance(chosen[name], bool):
-            raise ValueError(f"{name} must be True or False, not {chosen[name]!r}.")
-    checkpoint = chosen.get("checkpoint")
-    if checkpoint not in (None, "async") and not isinstance(checkpoint, bool):
-        raise ValueError(f"checkpoint must be True, 'async' or False, not {checkpoint!r}.")
-    retry = chosen.get("retry")
-    if retry is not None and not isinstance(retry, Retry):
-        raise TypeError(f"retry takes a workflow.Retry(...), not {retry!r}.")
-    final = chosen.get("finally_")
-    if final is not None and not nodes.is_node(final):
-        raise ValueError(f"finally_ takes a DAG made with .bind(), not {final!r:.100}.")
-    task_id = chosen.get("task_id")
-    if task_id is not None and (not isinstance(task_id, str) or not task_id):
-        raise ValueError(f"task_id must be a non-empty string, not {task_id!r}.")
-    if task_id is not None and not _is_utf8(task_id):
-        raise ValueError(f"task_id {task_id!r} cannot be written as UTF-8; remove lone surrogates.")
+def _metadata(name: str, value: object) -> dict[str, Any]:
+    return check_metadata(value)
+
+
+def _switch(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False, not {value!r}.")
+    return value
+
+
+def _checkpoint(name: str, value: object) -> bool | str:
+    if value != "async" and not isinstance(value, bool):
+        raise ValueError(f"{name} must be True, 'async' or False, not {value!r}.")
+    return value
+
+
+def _final(name: str, value: object) -> object:
+    if not nodes.is_node(value):
+        raise ValueError(f"{name} takes a DAG made with .bind(), not {value!r:.100}.")
+    return value
+
+
+def _retry(name: str, value: object) -> Retry:
+    if not isinstance(value, Retry):
+        raise TypeError(f"{name} takes a workflow.Retry(...), not {value!r}.")
+    return value
+
+
+def _task_id(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} must be a non-empty string, not {value!r}.")
+    if not _is_utf8(value):
+        raise ValueError(f"{name} {value!r} cannot be written as UTF-8; remove lone surrogates.")
+    return value
+
+
+def _seconds(name: str, value: object) -> float:
+    seconds = check_seconds(name, value, zero=name == "grace")
+    assert seconds is not None
+    return seconds
 
 
 def _is_utf8(text: str) -> bool:
@@ -108,3 +154,18 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+# Every option, and what looks at a value of it (never None) and returns it as it is kept.
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "task_id": _task_id,
+    "metadata": _metadata,
+    "catch_exceptions": _switch,
+    "checkpoint": _checkpoint,
+    "effect": _switch,
+    "finally_": _final,
+    "retry": _retry,
+    "timeout": _seconds,
+    "heartbeat_timeout": _seconds,
+    "grace": _seconds,
+}

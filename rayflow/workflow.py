@@ -6,13 +6,16 @@ from rayflow import errors as exceptions
 from rayflow.api import (
     artifact,
     cancel,
+    cancelled,
     continuation,
     delete,
     get_metadata,
     get_output,
     get_output_async,
     get_status,
+    heartbeat,
     init,
+    last_heartbeat,
     list_all,
     resume,
     resume_all,
@@ -58,6 +61,10 @@ __all__ = [
     "continuation",
     "artifact",
     "definition",
+    # inside a task
+    "cancelled",
+    "heartbeat",
+    "last_heartbeat",
     # statuses
     "WorkflowStatus",
     "NONE",

@@ -20,6 +20,8 @@ except environment.ConfigurationError as error:
     raise SystemExit(f"rayflow: {error}") from error
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+# In a checkout templates and static files lie at the top; a wheel carries them in this package.
+PAGES_DIR = BASE_DIR if (BASE_DIR / "templates").is_dir() else BASE_DIR / "rayflow_web"
 DEBUG = ENVIRONMENT.debug
 SECRET_KEY = ENVIRONMENT.secret_key
 ALLOWED_HOSTS = list(ENVIRONMENT.allowed_hosts)
@@ -69,7 +71,7 @@ MIDDLEWARE = [
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [PAGES_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -160,7 +162,7 @@ USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"
-STATICFILES_DIRS = [BASE_DIR / "static"] if (BASE_DIR / "static").is_dir() else []
+STATICFILES_DIRS = [PAGES_DIR / "static"]
 # Files are served from where they lie: no collectstatic step in the default set-up.
 WHITENOISE_USE_FINDERS = True
 

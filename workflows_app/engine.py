@@ -16,7 +16,9 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from django.apps import apps
 from django.conf import settings
+from django.utils.module_loading import module_has_submodule
 
 from workflows_app.gateway import (
     Changes,
@@ -73,6 +75,7 @@ class RayGateway:
                     tags=tags,
                     created_by=created_by,
                     on_conflict="fail",
+                    sources=_flows(),
                 )
             except errors.WorkflowExistsError:
                 # A worker may have died after the engine accepted this very launch.
@@ -82,9 +85,10 @@ class RayGateway:
         self._ask(f"launch of {workflow_id!r}", start)
 
     def cancel(self, workflow_id: str) -> None:
-        from rayflow import workflow
+        from rayflow import api
 
-        self._ask(f"cancel of {workflow_id!r}", lambda: workflow.cancel(workflow_id))
+        # Its tasks may take their time to end; the journal tells when they have.
+        self._ask(f"cancel of {workflow_id!r}", lambda: api.request_cancel(workflow_id))
 
     def resume(self, workflow_id: str) -> None:
         from rayflow import errors, workflow
@@ -134,7 +138,7 @@ class RayGateway:
     def definitions(self) -> list[DefinitionInfo]:
         from rayflow import definitions
 
-        found, problems = definitions.load_all()
+        found, problems = definitions.load_all(_flows())
         for problem in problems:
             logger.warning("Definitions: %s", problem)
         return [
@@ -229,6 +233,18 @@ class RayGateway:
             os.environ.setdefault("RAY_ADDRESS", settings.RAYFLOW_RAY_ADDRESS)
             workflow.init(storage=settings.RAYFLOW_STORAGE)
             self._connected = True
+
+
+def _flows() -> list[str]:
+    """Where definitions are: what is configured, then ``flows.py`` of every installed app."""
+    from rayflow import definitions
+
+    in_apps = [
+        f"{app.name}.flows"
+        for app in apps.get_app_configs()
+        if app.module is not None and module_has_submodule(app.module, "flows")
+    ]
+    return list(dict.fromkeys([*definitions.configured_sources(), *in_apps]))
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def _status(draft: Draft, record: EngineRecord, now: datetime) -> None:
         and data.get("reason")
     ):
         workflow.error = {"type": "Interrupted", "message": data["reason"]}
-    if workflow.status == WorkflowStatus.RESUMABLE:
+    if workflow.status in (WorkflowStatus.RESUMABLE, WorkflowStatus.FAILED):
         _stop_running_attempts(draft, now)
     if workflow.status in ENDED or workflow.pending_command == CommandKind.RESUME:
         _confirm(workflow, CommandKind.CANCEL, CommandKind.RESUME)
@@ -233,7 +233,7 @@ def _void_running_attempts(draft: Draft, now: datetime) -> None:
 
 
 def _stop_running_attempts(draft: Draft, now: datetime) -> None:
-    """Nothing of a workflow runs when it has been suspended; its tasks wait to run again."""
+    """Nothing of a workflow runs when it has stopped; what was stopped with it waits to run again."""
     for task in draft.open_tasks():
         if task.status == WorkflowStatus.RUNNING and task.replaced_by is None:
             _close_attempt(draft, task, now, status=WorkflowStatus.CANCELED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -48,6 +48,8 @@ class TaskOptions:
     code that says in the worker whether an exception is worth another attempt (None: every one).
     ``checkpoint``: whether the outcome is stored, and before (True) or while (``"async"``) consumers
     run. ``effect``: it does more than compute, so it never starts before its inputs are durable.
+    ``expiry`` holds what it says of running out of time: the kinds that are worth another attempt.
+    ``grace``, ``timeout`` and ``heartbeat_timeout`` are seconds.
     """
 
     max_retries: int = 3
@@ -58,6 +60,10 @@ class TaskOptions:
     retry: dict[str, Any] | None = None
     judge: str | None = None
     effect: bool = False
+    grace: float | None = None
+    timeout: float | None = None
+    heartbeat_timeout: float | None = None
+    expiry: tuple[str, ...] = ("timeout", "heartbeat")
 
     def describe(self) -> dict[str, Any]:
         """The JSON form that goes into a record."""
@@ -70,6 +76,10 @@ class TaskOptions:
             "retry": self.retry,
             "judge": self.judge,
             "effect": self.effect,
+            "grace": self.grace,
+            "timeout": self.timeout,
+            "heartbeat_timeout": self.heartbeat_timeout,
+            "expiry": list(self.expiry),
         }
 
 
@@ -102,7 +112,7 @@ class Graph:
 
 def task_facts(
     graph: Graph,
-    tasks: Mapping[str, Any],
+    tasks: Container[str],
     names: Mapping[str, int],
     *,
     parent: str | None = None,
@@ -113,7 +123,8 @@ def task_facts(
 ) -> tuple[list[Fact], str]:
     """Give every node of ``graph`` an id and return its ``task`` facts and the root's id.
 
-    Ids continue the workflow's numbering: dependencies get the smaller suffix. The root inherits
+    Ids continue the workflow's numbering: dependencies get the smaller suffix. A number never makes
+    the name of another node, so an id chosen by hand is that task's. The root inherits
     ``catch`` and every node inherits ``checkpoint`` where it does not say otherwise
     (``ray-workflows`` 1.7 and 1.8). ``finally_of``: whose ``finally_`` task continues as this graph.
 
@@ -123,13 +134,14 @@ def task_facts(
     kept = {u for n in graph.nodes if n.finally_of is not None for u in n.upstream}
     ids: list[str] = []
     fresh: set[str] = set()
+    chosen = {node.name for node in graph.nodes}
     counts: dict[str, int] = {}
     facts: list[Fact] = []
     last = len(graph.nodes) - graph.finals - 1
     kept |= {last} if is_kept else set()
     for position, node in enumerate(graph.nodes):
         used = counts.get(node.name, names.get(node.name, 0))
-        task_id = unused_id(node.name, used, lambda c: c in fresh or c in tasks)
+        task_id = unused_id(node.name, used, lambda c: c in fresh or c in tasks, chosen)
         counts[node.name] = used + 1
         fresh.add(task_id)
         ids.append(task_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from urllib.parse import quote
 
 from rayflow.errors import InvalidWorkflowIdError
@@ -59,13 +59,16 @@ def task_name(module: str, qualname: str) -> str:
     return re.sub(r"[^\w.\-]", "", f"{module}.{qualname}")
 
 
-def unused_id(name: str, used: int, taken: Callable[[str], bool]) -> str:
+def unused_id(
+    name: str, used: int, taken: Callable[[str], bool], reserved: Container[str] = ()
+) -> str:
     """The id for a task called ``name`` of which ``used`` exist: ``name``, then ``name_1`` ...
 
-    A candidate that ``taken`` reports (a user chose ``name_1`` by hand) is passed over.
+    A candidate that ``taken`` reports, or that is a ``reserved`` name of another task (a user chose
+    ``name_1`` by hand), is passed over.
     """
     while True:
         candidate = name if used == 0 else f"{name}_{used}"
-        if not taken(candidate):
+        if not taken(candidate) and (used == 0 or candidate not in reserved):
             return candidate
         used += 1

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from rayflow.core import finals
 from rayflow.core.graph import Graph, StoredValue, task_facts
 from rayflow.core.records import Fact, Kind
-from rayflow.core.retry import catcher, may_retry, retry_at
+from rayflow.core.retry import Cause, catcher, may_retry, retry_at
 from rayflow.core.state import TaskState, TaskStatus, WorkflowState
 
 
@@ -18,15 +18,18 @@ class Outcome:
 
     Attributes:
         kind: ``value``, ``graph`` (the task continues as a sub-graph), ``error`` (the body raised),
-            ``lost`` (its process died or Ray failed) or ``stopped`` (we stopped it).
-        value: the encoded result; for ``error`` the encoded ``(None, exception)`` for a catcher.
+            ``lost`` (its process died or Ray failed), ``stopped`` (we stopped it) or ``expired`` (we
+            stopped it because it took too long).
+        value: the encoded result; for ``error`` and ``expired`` the encoded ``(None, exception)``.
         checkpoint: whether ``value`` may be written into the journal.
-        error: type, message and traceback, for ``error`` and ``lost``.
+        error: type, message and traceback, for ``error``, ``lost`` and ``expired``.
         retryable: for ``error``: False when another attempt cannot help (the code is missing, ...).
-        detail: timings (Unix seconds), node and pid of the attempt.
+        detail: timings (Unix seconds), node and pid of the attempt, and its last heartbeat if it has
+            failed.
+        has_died: whether the process ended with the attempt, as far as Ray knows.
     """
 
-    kind: Literal["value", "graph", "error", "lost", "stopped"]
+    kind: Literal["value", "graph", "error", "lost", "stopped", "expired"]
     value: StoredValue | None = None
     checkpoint: bool = True
     preview: dict[str, Any] | None = None
@@ -34,6 +37,7 @@ class Outcome:
     error: dict[str, Any] | None = None
     retryable: bool = True
     detail: dict[str, Any] = field(default_factory=dict)
+    has_died: bool = False
 
 
 def facts_of(
@@ -43,8 +47,12 @@ def facts_of(
 
     ``now``: Unix seconds; a wait before the next attempt is counted from it.
     """
-    task = state.tasks[task_id]
-    if task.status is not TaskStatus.PENDING or state.in_flight.get(task_id) != attempt:
+    task = state.tasks.get(task_id)
+    if (
+        task is None
+        or task.status is not TaskStatus.PENDING
+        or state.in_flight.get(task_id) != attempt
+    ):
         return []
     if task_id in state.outdated:
         return []  # it has used a value that did not become durable, and runs again
@@ -52,10 +60,8 @@ def facts_of(
         return [_succeeded(task, attempt, outcome)]
     if outcome.kind == "graph":
         return _continued(state, task, attempt, outcome)
-    if outcome.kind == "stopped" and state.suspend_requested and not state.cancel_requested:
-        return []  # it runs again when the workflow is resumed
     if outcome.kind == "stopped":
-        return [Fact(Kind.TASK_CANCELED, task_id, attempt, {"reason": "stopped"})]
+        return _stopped(state, task, attempt)
     return _failed(state, task, attempt, outcome, now)
 
 
@@ -77,7 +83,7 @@ def _continued(state: WorkflowState, task: TaskState, attempt: int, outcome: Out
     assert outcome.graph is not None
     facts, root = task_facts(
         outcome.graph,
-        state.tasks,
+        state,
         state.names,
         parent=task.task_id,
         catch=task.options["catch_exceptions"],
@@ -89,15 +95,28 @@ def _continued(state: WorkflowState, task: TaskState, attempt: int, outcome: Out
     return [hand_over, *facts]
 
 
+def _stopped(state: WorkflowState, task: TaskState, attempt: int) -> list[Fact]:
+    under_way, facts = state.under_way[task.task_id], []
+    if under_way.heartbeat is not None:
+        data = {"details": under_way.heartbeat}
+        facts.append(Fact(Kind.HEARTBEAT, task.task_id, attempt, data))
+    if state.cancel_requested or not (state.suspend_requested or state.timed_out):
+        facts.append(Fact(Kind.TASK_CANCELED, task.task_id, attempt, {"reason": "stopped"}))
+    return facts  # if it is not canceled it runs again when the workflow is resumed
+
+
 def _failed(
     state: WorkflowState, task: TaskState, attempt: int, outcome: Outcome, now: float
 ) -> list[Fact]:
-    cause: Literal["application", "system"] = "application" if outcome.kind == "error" else "system"
+    cause = _CAUSES[outcome.kind]
     data = {"error": outcome.error, "cause": cause, "retry_at": None, **outcome.detail}
+    heartbeat = state.under_way[task.task_id].heartbeat
+    if heartbeat is not None and "heartbeat" not in data:
+        data["heartbeat"] = heartbeat
     if outcome.retryable and may_retry(task, cause):
         data["retry_at"] = retry_at(state.workflow_id, task, attempt, cause, now)
         return [Fact(Kind.FAILED, task.task_id, attempt, {**data, "next": "retry"})]
-    taker = catcher(state, task) if cause == "application" else None
+    taker = None if cause == "system" else catcher(state, task)
     if taker is None or outcome.value is None:
         return [Fact(Kind.FAILED, task.task_id, attempt, {**data, "next": "final"})]
     facts = [Fact(Kind.FAILED, task.task_id, attempt, {**data, "next": "caught"})]
@@ -108,3 +127,6 @@ def _failed(
             if other is not task and other.status in (TaskStatus.PENDING, TaskStatus.CONTINUED)
         ]
     return [*facts, _succeeded(taker, attempt, outcome, caught=True)]
+
+
+_CAUSES: dict[str, Cause] = {"error": "application", "lost": "system", "expired": "timeout"}

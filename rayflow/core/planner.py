@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from rayflow.core import finals
+from rayflow.core.deadlines import StopTask, WakeAt, error_of_workflow, overdue, stops
 from rayflow.core.records import WorkflowStatus
 from rayflow.core.state import TaskStatus, WorkflowState
 
@@ -24,13 +25,6 @@ class StartTask:
 
 
 @dataclass(frozen=True, slots=True)
-class StopTask:
-    """Stop the attempt of a task that is under way."""
-
-    task_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class Finish:
     """Write down that the workflow has ended."""
 
@@ -40,15 +34,13 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
-class WakeAt:
-    """Nothing more to do before ``time`` (Unix seconds)."""
-
-    time: float
+class TimeOut:
+    """Write down that the workflow has used up its time."""
 
 
 SUSPENDED = Finish(WorkflowStatus.RESUMABLE, reason="suspended")
 
-Command = StartTask | StopTask | Finish | WakeAt
+Command = StartTask | StopTask | Finish | TimeOut | WakeAt
 
 
 def plan(state: WorkflowState, now: float, *, window: int) -> list[Command]:
@@ -60,17 +52,20 @@ def plan(state: WorkflowState, now: float, *, window: int) -> list[Command]:
         window: how many attempts of this workflow may be under way at once.
     """
     if state.status is not WorkflowStatus.RUNNING:
-        return _plan_pending(state)
+        return _plan_pending(state, now)
     if state.cancel_requested:
         return _wind_up(state, now, window, Finish(WorkflowStatus.CANCELED))
+    has_output = state.output.status is TaskStatus.SUCCESSFUL
+    if state.timed_out and not has_output:  # though a finally_ task may have failed since
+        return _wind_up(state, now, window, _timed_out(state))
     if state.error is not None:
         end = Finish(_failure_status(state.error), state.error)
         return _wind_up(state, now, window, end)
-    if state.output.status is TaskStatus.SUCCESSFUL:
+    if has_output:
         return _wind_up(state, now, window, Finish(WorkflowStatus.SUCCESSFUL))
     if state.suspend_requested:
-        return _stop_or(state, SUSPENDED)
-    return [*_stops_of_canceled(state), *_starts(state, now, window)]
+        return _stop_or(state, SUSPENDED, now)
+    return [*_out_of_time(state, now), *_must_stop(state, now), *_starts(state, now, window)]
 
 
 def lost_values(state: WorkflowState, again: Iterable[str] = ()) -> list[str]:
@@ -113,14 +108,28 @@ def _is_abandoned(state: WorkflowState, parent: str | None) -> bool:
     return False
 
 
-def _plan_pending(state: WorkflowState) -> list[Command]:
-    if state.status is WorkflowStatus.PENDING and state.cancel_requested:
-        if state.has_run and finals.due(state):
-            return []  # they have their turn when the workflow has
+def _plan_pending(state: WorkflowState, now: float) -> list[Command]:
+    if state.status is not WorkflowStatus.PENDING:
+        return []
+    if (state.cancel_requested or state.timed_out) and state.has_run and finals.due(state):
+        return []  # they have their turn when the workflow has
+    if state.cancel_requested:
         return [Finish(WorkflowStatus.CANCELED)]
-    if state.status is WorkflowStatus.PENDING and state.suspend_requested:
+    if state.timed_out:
+        return [_timed_out(state)]
+    if state.suspend_requested:
         return [SUSPENDED]
-    return []
+    return _out_of_time(state, now)
+
+
+def _out_of_time(state: WorkflowState, now: float) -> list[Command]:
+    if state.deadline is None:
+        return []
+    return [TimeOut() if state.deadline <= now else WakeAt(state.deadline)]
+
+
+def _timed_out(state: WorkflowState) -> Finish:
+    return Finish(WorkflowStatus.FAILED, error_of_workflow(state))
 
 
 def _failure_status(error: dict[str, Any]) -> WorkflowStatus:
@@ -128,34 +137,37 @@ def _failure_status(error: dict[str, Any]) -> WorkflowStatus:
     return WorkflowStatus.RESUMABLE if system else WorkflowStatus.FAILED
 
 
-def _stop_or(state: WorkflowState, finish: Finish) -> list[Command]:
+def _stop_or(state: WorkflowState, finish: Finish, now: float) -> list[Command]:
     """Nothing of a workflow may be under way when it ends."""
     if state.in_flight:
-        return [StopTask(task_id) for task_id in state.in_flight]
+        return [*stops(state, state.in_flight, now)]
     return [finish]
 
 
 def _wind_up(state: WorkflowState, now: float, window: int, end: Finish) -> list[Command]:
     """Stop what is under way, then run the ``finally_`` tasks, then end."""
-    if any(state.tasks[task_id].finally_of is None for task_id in state.in_flight):
-        return [StopTask(t) for t in state.in_flight if state.tasks[t].finally_of is None]
+    others = [t for t in state.in_flight if state.tasks[t].finally_of is None]
+    if others:
+        return [*stops(state, others, now)]
     waiting = [t for t in finals.due(state) if t.task_id not in state.in_flight]
     if not waiting and not state.in_flight:
         return [end]
     later = [t.retry_at for t in waiting if t.retry_at is not None and t.retry_at > now]
     ready = [t for t in waiting if t.retry_at is None or t.retry_at <= now]
     room = max(0, window - len(state.in_flight))
-    commands = _stops_of_canceled(state)
+    commands = _must_stop(state, now)
     commands += [StartTask(t.task_id, t.attempt + 1) for t in ready[:room]]
     return [*commands, WakeAt(min(later))] if later else commands
 
 
-def _stops_of_canceled(state: WorkflowState) -> list[Command]:
-    return [
-        StopTask(task_id)
-        for task_id in state.in_flight
-        if state.tasks[task_id].status is TaskStatus.CANCELED or task_id in state.outdated
-    ]
+def _must_stop(state: WorkflowState, now: float) -> list[Command]:
+    """Attempts that nobody wants any more, and those that take too long."""
+    unwanted: list[str] = []
+    wanted: list[str] = []
+    for task_id in state.in_flight:
+        is_canceled = state.tasks[task_id].status is TaskStatus.CANCELED
+        (unwanted if is_canceled or task_id in state.outdated else wanted).append(task_id)
+    return [*stops(state, unwanted, now), *overdue(state, wanted, now)]
 
 
 def _starts(state: WorkflowState, now: float, window: int) -> list[Command]:

@@ -39,6 +39,8 @@ class Kind(StrEnum):
     TASK_CANCELED = "task_canceled"
     RESUMED = "resumed"
     SEALED = "sealed"
+    HEARTBEAT = "heartbeat"
+    TIMED_OUT = "timed_out"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from rayflow.core.state import TaskState, WorkflowState
 
-Cause = Literal["application", "system"]
+Cause = Literal["application", "system", "timeout"]
 
 
 def may_retry(task: TaskState, cause: Cause) -> bool:
@@ -17,10 +17,13 @@ def may_retry(task: TaskState, cause: Cause) -> bool:
     additional attempts and is one budget for both causes; system errors always use it, application
     errors only with ``retry_exceptions`` (seed 002, "Error handling"; ``ray-workflows`` 1.7). ``-1``
     has no end. Which exceptions are worth it at all has been judged where they were raised.
+
+    An attempt that ran out of time counts as an application error for ``retry``; without it, as a
+    system error.
     """
     rule = task.options.get("retry")
     if rule is not None:
-        attempts = rule["max_attempts" if cause == "application" else "system_attempts"]
+        attempts = rule["system_attempts" if cause == "system" else "max_attempts"]
         return bool(attempts == -1 or _failures(task, cause) + 1 < attempts)
     if cause == "application" and not task.options["retry_exceptions"]:
         return False

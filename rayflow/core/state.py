@@ -1,9 +1,10 @@
 """The state of one workflow: ``fold(records)``.
 
 Starting, resuming and recovering are one path: fold what the journal holds (nothing for a new
-workflow), then continue. The only part of a state that is not in the journal is what the present owner
-has under way: ``in_flight`` with its attempts, ``provisional`` and ``outdated`` with what is known of
-them. After a crash these are empty, so whatever had no recorded outcome is ready to run again.
+workflow), then continue. The only parts of a state that are not in the journal are ``no_grace`` and what
+the present owner has under way: ``in_flight`` with its attempts, ``under_way``, ``provisional`` and
+``outdated`` with what is known of them. After a crash they are empty, so whatever had no recorded outcome
+is ready to run again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from rayflow.core import provisional
+from rayflow.core.deadlines import UnderWay
 from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record, WorkflowStatus
 
@@ -61,6 +63,7 @@ class TaskState:
     dependents: list[str] = field(default_factory=list)
     children: list[str] = field(default_factory=list)
     finally_of: str | None = None
+    heartbeat: Any = None  # the last details of an attempt that had no value
 
 
 class WorkflowState:
@@ -83,7 +86,12 @@ class WorkflowState:
         self.has_run = False
         self.cancel_requested = False
         self.suspend_requested = False
+        self.under_way: dict[str, UnderWay] = {}
+        self.no_grace = False
+        self.deadline: float | None = None
+        self.timed_out = False
         self.last_seq = 0
+        self.gone: dict[str, str | None] = {}  # see _shorten
         self._links: dict[str, str] = {}
 
     @property
@@ -107,16 +115,30 @@ class WorkflowState:
         if handler is not None:
             handler(self, record)
 
+    def __contains__(self, task_id: object) -> bool:
+        """Whether a task has, or had, this id."""
+        return task_id in self.tasks or task_id in self.gone
+
+    def find(self, task_id: str) -> TaskState | None:
+        """The task with this id, or the one that has taken its place in a chain of continuations."""
+        return self.tasks.get(self.gone.get(task_id) or task_id)
+
     def dispatch(self, task_id: str, attempt: int) -> None:
         """Note that the present owner has an attempt of ``task_id`` under way."""
         self.ready.pop(task_id, None)
         self.delayed.pop(task_id, None)
         self.in_flight[task_id] = attempt
+        self.under_way[task_id] = UnderWay()
 
     def settle(self, task_id: str) -> None:
-        """Note that no attempt of ``task_id`` is under way any more, and that nothing came of it."""
+        """Note that no attempt of ``task_id`` is under way any more, and that nothing came of it.
+
+        The next one has another number all the same, so that late messages are not taken for its own.
+        """
+        task = self.tasks[task_id]
+        task.attempt = max(task.attempt, self.in_flight.get(task_id, 0))
         self._forget(task_id)
-        self._schedule(self.tasks[task_id])
+        self._schedule(task)
 
     def lend(self, task_id: str) -> None:
         """Note that an attempt under way has a value, so consumers may start; it is not durable yet."""
@@ -136,17 +158,24 @@ class WorkflowState:
         self.accepted = record.data
         self.workflow_id = record.data["workflow_id"]
         self.root = record.data["root"]
+        self._allow_time(record)
+
+    def _allow_time(self, record: Record) -> None:
+        """The time that a workflow has is counted from when somebody asked for it."""
+        seconds = self.accepted.get("workflow_timeout")
+        self.deadline = None if seconds is None else record.time + seconds
 
     def _task(self, record: Record) -> None:
         assert record.task_id is not None
         data = record.data
+        parent = data["parent"]
         task = TaskState(
             record.task_id,
             data["name"],
             data["function"],
             StoredValue.from_record(data["args"], record.value),
             tuple(data["upstream"]),
-            data["parent"],
+            self.gone.get(parent) or parent,
             data["options"],
             data["metadata"],
             finally_of=data.get("finally_of"),
@@ -174,8 +203,12 @@ class WorkflowState:
             self.error = record.data.get("error")
 
     def _started(self, record: Record) -> None:
-        task = self._about(record)
+        task = self.tasks.get(record.task_id or "")
+        if task is None:  # it said so after it had been dropped from a chain
+            return
         task.attempt = max(task.attempt, record.attempt or 0)
+        if self.in_flight.get(task.task_id) == record.attempt:
+            self.under_way[task.task_id].started_at = record.time
 
     def _succeeded(self, record: Record) -> None:
         task = self._about(record)
@@ -191,6 +224,7 @@ class WorkflowState:
         task.failures += 1
         task.system_failures += record.data["cause"] == "system"
         task.attempt = max(task.attempt, record.attempt or 0)
+        task.heartbeat = record.data.get("heartbeat", task.heartbeat)
         self._forget(task.task_id)
         if record.data["next"] == "retry":
             task.retry_at = record.data.get("retry_at")
@@ -211,6 +245,32 @@ class WorkflowState:
         self._links[task.continued_to] = task.task_id
         self._forget(task.task_id)
         self._read_inputs(task)
+        self._shorten(task)
+
+    def _shorten(self, task: TaskState) -> None:
+        """Drop a link of a chain of continuations, so that a long chain needs no more memory.
+
+        ``task`` has handed over what was handed to it, and its graph is done. If it would do with an
+        error and a checkpoint what the task before it does, that task stands for it from now on. What
+        belongs to a ``finally_`` task, or has one, stays until the end of the workflow.
+        """
+        if task.finally_of is not None:
+            return
+        if task.resolves is None or not _are_alike(task, before := self.tasks[task.resolves]):
+            return
+        graph = list(self.descendants(before.task_id))
+        if any(t is not task and t.status is not TaskStatus.SUCCESSFUL for t in graph):
+            return
+        if any(t.task_id in self.finals for t in graph):
+            return
+        for dropped in graph:
+            del self.tasks[dropped.task_id]
+            self.gone[dropped.task_id] = None
+        before.children.clear()
+        before.continued_to = task.continued_to
+        assert task.continued_to is not None
+        self._links[task.continued_to] = before.task_id
+        self.gone[task.task_id] = before.task_id
 
     def _task_canceled(self, record: Record) -> None:
         task = self._about(record)
@@ -221,6 +281,13 @@ class WorkflowState:
         if record.attempt is not None:  # the attempt itself is gone, not only unwanted
             self.settle(task.task_id)
 
+    def _heartbeat(self, record: Record) -> None:
+        self._about(record).heartbeat = record.data["details"]
+        self.settle(self._about(record).task_id)  # it is the last of an attempt that is gone
+
+    def _timed_out(self, record: Record) -> None:
+        self.timed_out = True
+
     def _cancel_requested(self, record: Record) -> None:
         self.cancel_requested = True
 
@@ -229,8 +296,12 @@ class WorkflowState:
 
     def _resumed(self, record: Record) -> None:
         self.error = None
-        self.suspend_requested = False
+        self.suspend_requested = self.timed_out = False
         self.status = WorkflowStatus.RUNNING
+        if record.data.get("asked"):
+            self._allow_time(record)
+            for task in self.tasks.values():
+                task.failures = task.system_failures = 0
         resets = [self.tasks[task_id] for task_id in record.data["reset"]]
         for task in resets:
             was_successful = task.status is TaskStatus.SUCCESSFUL
@@ -253,6 +324,7 @@ class WorkflowState:
         self.ready.pop(task_id, None)
         self.delayed.pop(task_id, None)
         self.in_flight.pop(task_id, None)
+        self.under_way.pop(task_id, None)
         self.outdated.discard(task_id)
         provisional.withdraw(self, task_id)
 
@@ -305,6 +377,13 @@ class WorkflowState:
                 upstream.value = replace(upstream.value, data=None)
 
 
+def _are_alike(task: TaskState, other: TaskState) -> bool:
+    """Whether it makes no difference to which of two tasks of a chain an error or a value goes."""
+    catch = bool(task.options["catch_exceptions"]) == bool(other.options["catch_exceptions"])
+    stored = False not in (task.options["checkpoint"], other.options["checkpoint"])
+    return catch and stored
+
+
 _HANDLERS: dict[str, Callable[[WorkflowState, Record], None]] = {
     Kind.ACCEPTED: WorkflowState._accepted,
     Kind.TASK: WorkflowState._task,
@@ -317,6 +396,8 @@ _HANDLERS: dict[str, Callable[[WorkflowState, Record], None]] = {
     Kind.CANCEL_REQUESTED: WorkflowState._cancel_requested,
     Kind.SUSPEND_REQUESTED: WorkflowState._suspend_requested,
     Kind.RESUMED: WorkflowState._resumed,
+    Kind.HEARTBEAT: WorkflowState._heartbeat,
+    Kind.TIMED_OUT: WorkflowState._timed_out,
 }
 
 

@@ -15,6 +15,8 @@ from rayflow.config import NAMESPACE, Limits, default_storage
 from rayflow.errors import EngineUnavailableError, RootInUseError, StorageError, WorkflowError
 from rayflow.runtime.code import CodeStore
 from rayflow.runtime.engine import Engine
+from rayflow.runtime.far_store import FarStore, is_far
+from rayflow.runtime.listener import Listener
 from rayflow.storage.address import name_of, parse
 from rayflow.storage.root import check_shared, check_writable, open_store
 
@@ -27,8 +29,9 @@ class Connection:
 
     def __init__(self, storage: str, engine: Any) -> None:
         self.storage, self.engine = storage, engine
-        self.store = open_store(storage)
+        self.store = FarStore(storage) if is_far() else open_store(storage)
         self.code = CodeStore(self.store)
+        self.listener = Listener(engine)
 
     def call(self, method: str, *args: Any) -> Any:
         """Call the engine and wait.
@@ -133,7 +136,9 @@ class Connector:
         address = parse(
             storage or (task.storage if task else None) or _recorded() or default_storage()
         )
-        check_writable(open_store(address))
+        is_near = not is_far()  # a Ray Client need not see the storage
+        if is_near:
+            check_writable(open_store(address))
         instance = uuid.uuid4().hex
         engine = _engine_of(address, limits, instance)
         try:
@@ -142,7 +147,8 @@ class Connector:
             ray.kill(engine, no_restart=True)
             raise
         try:
-            check_shared(address, owner, "this process")
+            if is_near:
+                check_shared(address, owner, "this process")
         except StorageError:
             if owner == instance:  # nobody else's work hangs on it
                 ray.kill(engine, no_restart=True)

@@ -10,54 +10,23 @@ until everything it rests on is recorded, so records come in the order of the gr
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from rayflow.core.deadlines import StopTask, WakeAt
 from rayflow.core.outcomes import Outcome, facts_of
-from rayflow.core.planner import Finish, StartTask, StopTask, WakeAt, plan
-from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
+from rayflow.core.planner import Finish, StartTask, TimeOut, plan
+from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.core.state import WorkflowState
-from rayflow.errors import DataSaveError
 from rayflow.runtime.live_values import LiveValues
-from rayflow.runtime.submitter import Handle, Submitter
+from rayflow.runtime.stopping import ended
+from rayflow.runtime.submitter import Handle
+from rayflow.runtime.surroundings import Surroundings, Writer, write
 from rayflow.runtime.worker import TaskCall
 
-logger = logging.getLogger("rayflow.engine")
-
 COMMIT_PATIENCE_SECONDS = 60.0
-
-
-class Writer(Protocol):
-    """The owner's end of a journal."""
-
-    last_seq: int
-
-    def commit(self, records: Sequence[Record]) -> None: ...
-
-
-class Clock(Protocol):
-    """Time, so that tests can make it."""
-
-    def now(self) -> float: ...
-
-    async def sleep(self, seconds: float) -> None: ...
-
-    async def wait(self, event: asyncio.Event, seconds: float) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a runner needs besides its own workflow."""
-
-    storage: str
-    submitter: Submitter
-    clock: Clock
-    io: Callable[[Callable[[], None]], Awaitable[None]]
-    window: Callable[[], int]
-    committed: Callable[[WorkflowState], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +56,6 @@ class WorkflowRunner:
         self._held: list[_Happening] = []
         self._wake = asyncio.Event()
         self._handles: dict[str, Handle] = {}
-        self._stopped: set[str] = set()
         self._watchers: set[asyncio.Task[None]] = set()
 
     async def run(self, first: Sequence[Fact] = ()) -> None:
@@ -120,15 +88,19 @@ class WorkflowRunner:
             return
         now, seq = self._around.clock.now(), self.state.last_seq
         records = [fact.at(seq + n, now) for n, fact in enumerate(facts, start=1)]
-        await self._write(records, COMMIT_PATIENCE_SECONDS if patiently else 0.0)
+        patience = COMMIT_PATIENCE_SECONDS if patiently else 0.0
+        workflow_id = self.state.workflow_id
+        await write(self._around, self._writer, records, workflow_id=workflow_id, patience=patience)
         for record in records:
             self.state.apply(record)
             self.values.recorded(record)
-        self._around.committed(self.state)
+        self._around.committed(self.state, records)
 
-    def started(self, task_id: str, attempt: int, token: str) -> None:
-        """A worker says that an attempt is running."""
-        if token == self._token and self.state.in_flight.get(task_id) == attempt:
+    def started(self, task_id: str, attempt: int, token: str, place: Any = None) -> None:
+        """A worker says that an attempt is running, and in which process."""
+        if self._is_under_way(task_id, attempt, token):
+            under_way = self.state.under_way[task_id]
+            under_way.place = None if under_way.is_over else place
             fact = Fact(Kind.STARTED, task_id, attempt)
             self._put(
                 lambda: [fact] if self._is_running(task_id, attempt) else [],
@@ -136,10 +108,23 @@ class WorkflowRunner:
                 about=task_id,
             )
 
-    def _is_running(self, task_id: str, attempt: int) -> bool:
-        """Whether an attempt is under way, its outcome has not come, and something may come of it."""
-        is_this = self.state.in_flight.get(task_id) == attempt and task_id in self._handles
-        return is_this and task_id not in self.state.outdated
+    def heard(
+        self, task_id: str, attempt: int, token: str, details: Any, *, is_over: bool = False
+    ) -> None:
+        """A body gives a sign of life, or says that it has stopped and its process may be ended."""
+        if not self._is_under_way(task_id, attempt, token):
+            return  # of an attempt that is gone
+        under_way = self.state.under_way[task_id]
+        under_way.heard_at = self._around.clock.now()
+        under_way.heartbeat = details
+        if is_over:
+            under_way.is_over = True
+            self._wake.set()
+
+    def skip_grace(self) -> None:
+        """Whatever is asked to stop, now or later, is not given any time for it."""
+        self.state.no_grace = True
+        self._wake.set()
 
     def request_cancel(self) -> None:
         """Cancel the workflow: a recorded fact, not only a signal."""
@@ -153,6 +138,14 @@ class WorkflowRunner:
         """A pending workflow may run now."""
         self._put(lambda: [fact])
 
+    def _is_running(self, task_id: str, attempt: int) -> bool:
+        """Whether an attempt is under way, its outcome has not come, and something may come of it."""
+        is_this = self.state.in_flight.get(task_id) == attempt and task_id in self._handles
+        return is_this and task_id not in self.state.outdated
+
+    def _is_under_way(self, task_id: str, attempt: int, token: str) -> bool:
+        return token == self._token and self.state.in_flight.get(task_id) == attempt
+
     def _put(
         self, facts: Callable[[], list[Fact]], *, is_alone: bool = True, about: str | None = None
     ) -> None:
@@ -164,7 +157,8 @@ class WorkflowRunner:
         task_id = happening.about
         if task_id is None or task_id in self.state.outdated:
             return False
-        return self.state.tasks[task_id].missing > 0
+        task = self.state.tasks.get(task_id)  # None: dropped from a chain, so long recorded
+        return task is not None and task.missing > 0
 
     async def _happened(self, wake_at: float | None) -> list[Fact]:
         """Wait until something has happened; the facts of all that has."""
@@ -195,24 +189,25 @@ class WorkflowRunner:
         return facts
 
     def _execute(self) -> tuple[Finish | None, float | None]:
-        finish, wake_at = None, None
+        finish, times = None, []
         commands = plan(self.state, self._around.clock.now(), window=self._around.window())
         for command in commands:
             match command:
                 case StartTask(task_id, attempt):
                     self._start(task_id, attempt)
-                case StopTask(task_id):
-                    self._stop(task_id)
+                case StopTask():
+                    times.append(self._stop(command))
+                case TimeOut():
+                    self._put(lambda: [] if self.state.timed_out else [Fact(Kind.TIMED_OUT)])
                 case WakeAt(time):
-                    wake_at = time
+                    times.append(time)
                 case Finish():
                     finish = command
-        return finish, wake_at
+        return finish, min(times, default=None)
 
     def _start(self, task_id: str, attempt: int) -> None:
         task = self.state.tasks[task_id]
         self.state.dispatch(task_id, attempt)
-        options = {k: v for k, v in task.options["ray"].items() if k != "_labels"}
         inputs = [self.state.tasks[u] for u in task.upstream]
         refs = [(i, ref) for i, t in enumerate(inputs) if (ref := self.values.ref(t)) is not None]
         checkpoint = task.options["checkpoint"]
@@ -228,9 +223,13 @@ class WorkflowRunner:
             True if checkpoint is None else checkpoint,
             self._token,
             task.options.get("judge"),
+            heartbeat=task.heartbeat,
+            heartbeat_timeout=task.options.get("heartbeat_timeout"),
+            is_timed=task.options.get("timeout") is not None,
+            listener=self._around.listener,
         )
         try:
-            handle = self._around.submitter.submit(call, options, refs)
+            handle = self._around.submitter.submit(call, task.options["ray"], refs)
         except (ValueError, TypeError) as error:
             described = {
                 "type": type(error).__name__,
@@ -241,17 +240,25 @@ class WorkflowRunner:
             self._put(lambda: self._settle(task_id, attempt, outcome, None), about=task_id)
             return
         self._handles[task_id] = handle
-        watcher = asyncio.ensure_future(self._watch(call, handle))
-        self._watchers.add(watcher)
-        watcher.add_done_callback(self._watched)
+        self._spawn(self._watch(call, handle))
 
-    def _stop(self, task_id: str) -> None:
-        if task_id not in self._stopped and task_id in self._handles:
-            self._stopped.add(task_id)
-            self._around.submitter.stop(self._handles[task_id])
+    def _stop(self, command: StopTask) -> float:
+        """Carry out a step of stopping; returns when to look again at the latest."""
+        task_id, now = command.task_id, self._around.clock.now()
+        attempt = self.state.under_way[task_id]
+        attempt.apply(command.means, command.expired, now)
+        handle = self._handles.get(task_id)  # Ray may have refused it, which is on its way here
+        if command.means != "signal" and handle is not None:
+            self._around.submitter.stop(handle, force=command.means == "force")
+        elif command.means == "signal" and attempt.place is not None:
+            self._spawn(self._around.submitter.destroy(attempt.place))
+        return now
 
     async def _watch(self, call: TaskCall, handle: Handle) -> None:
         outcome = await self._around.submitter.outcome(handle)
+        under_way = self.state.under_way.get(call.task_id)
+        if outcome.has_died and under_way is not None and under_way.place is not None:
+            await self._around.submitter.destroy(under_way.place)
         if outcome.kind == "value" and call.checkpoint == "async":
             outcome = await self._lent(call, handle, outcome)
         self._put(
@@ -260,24 +267,15 @@ class WorkflowRunner:
             about=call.task_id,
         )
 
-    def _watched(self, watcher: asyncio.Task[None]) -> None:
-        """An error in a watcher is one of the whole workflow: nobody would hear of the attempt else."""
-        self._watchers.discard(watcher)
-        error = None if watcher.cancelled() else watcher.exception()
-        if error is not None:
-
-            def fail() -> list[Fact]:
-                raise error
-
-            self._put(fail)
-
     async def _lent(self, call: TaskCall, handle: Handle, outcome: Outcome) -> Outcome:
         """Let consumers start from a value, and have it stored meanwhile if its worker did not."""
         task_id, value = call.task_id, outcome.value
         assert value is not None
         is_stored = value.data is not None or value.key is not None
-        if task_id in self._stopped or task_id in self.state.outdated:
+        attempt = self.state.under_way[task_id]
+        if attempt.means is not None or task_id in self.state.outdated:
             return outcome if is_stored else Outcome("stopped")
+        attempt.end_body()
         self.values.keep(task_id, value, handle.value, in_memory=True)
         self.state.lend(task_id)
         self._start_ready()
@@ -293,16 +291,32 @@ class WorkflowRunner:
             if isinstance(command, StartTask):
                 self._start(command.task_id, command.attempt)
 
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        watcher = asyncio.ensure_future(work)
+        self._watchers.add(watcher)
+        watcher.add_done_callback(self._watched)
+
+    def _watched(self, watcher: asyncio.Task[None]) -> None:
+        """An error in a watcher is one of the whole workflow: nobody would hear of the attempt else."""
+        self._watchers.discard(watcher)
+        error = None if watcher.cancelled() else watcher.exception()
+        if error is not None:
+
+            def fail() -> list[Fact]:
+                raise error
+
+            self._put(fail)
+
     def _settle(
         self, task_id: str, attempt: int, outcome: Outcome, handle: Handle | None
     ) -> list[Fact]:
         """The facts that an outcome leads to, now that its turn has come."""
+        if self.state.in_flight.get(task_id) != attempt:
+            return []  # of an attempt that is over: it came once more, and another may be under way
         self._handles.pop(task_id, None)
-        if task_id in self._stopped:
-            self._stopped.discard(task_id)
-            if outcome.kind == "lost":
-                outcome = replace(outcome, kind="stopped")
-        facts = facts_of(self.state, task_id, attempt, outcome, self._around.clock.now())
+        now = self._around.clock.now()
+        outcome = ended(self.state, task_id, outcome, now)
+        facts = facts_of(self.state, task_id, attempt, outcome, now)
         if outcome.kind != "value" or not facts:
             self.values.drop(task_id)
         elif handle is not None and outcome.value is not None:
@@ -327,24 +341,9 @@ class WorkflowRunner:
             },
         )
 
-    async def _write(self, records: list[Record], patience: float) -> None:
-        """Commit, and have patience with a storage that fails: nothing is lost by waiting."""
-        clock = self._around.clock
-        deadline, delay = clock.now() + patience, 0.1
-        while True:
-            try:
-                await self._around.io(lambda: self._writer.commit(records))
-                return
-            except DataSaveError as error:
-                if clock.now() + delay > deadline:
-                    raise
-                logger.warning("workflow '%s': %s Trying again.", self.state.workflow_id, error)
-                await clock.sleep(delay)
-                delay = min(delay * 2, 5.0)
-
     def _abandon(self) -> None:
         """Nothing may run on when the loop has ended, whatever ended it."""
         for watcher in self._watchers:
             watcher.cancel()
         for handle in self._handles.values():
-            self._around.submitter.stop(handle)
+            self._around.submitter.stop(handle, force=True)

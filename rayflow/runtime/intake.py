@@ -7,6 +7,7 @@ functions here do storage I/O; the engine calls them in threads.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,7 @@ class Submission:
     tags: dict[str, Any] = field(default_factory=dict)
     created_by: str | None = None
     must_be_new: bool = False
+    workflow_timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,14 @@ def status_fact(status: WorkflowStatus, error: dict[str, Any] | None = None) -> 
     return Fact(Kind.STATUS, data=data)
 
 
-def create(store: Store, submission: Submission) -> Opened:
-    """A new workflow. Nothing is written yet."""
+def create(
+    store: Store, submission: Submission, *, before_delete: Callable[[], None] = lambda: None
+) -> Opened:
+    """A new workflow. Nothing is written yet.
+
+    ``before_delete`` is called before the remains of an older submission are removed; it raises if
+    they must stay.
+    """
     facts, root = task_facts(submission.graph, {}, {})
     accepted = {
         "workflow_id": submission.workflow_id,
@@ -68,10 +76,12 @@ def create(store: Store, submission: Submission) -> Opened:
         "tags": submission.tags,
         "created_by": submission.created_by,
         "task_count": len(facts),
+        "workflow_timeout": submission.workflow_timeout,
     }
     journal = Journal(store, submission.workflow_id)
     if journal.exists():
         # Left by a submission that was never acknowledged (it is not in the index).
+        before_delete()
         store.delete(layout.journal(submission.workflow_id))
     return Opened(WorkflowState(), journal.create(), [Fact(Kind.ACCEPTED, data=accepted), *facts])
 
@@ -94,13 +104,13 @@ def adopt(store: Store, workflow_id: str, *, resume: bool) -> Opened:
     writer, records = journal.claim(time.time())
     state = fold(records)
     asked = resume or (state.is_finished and not state.suspend_requested)
-    if (state.error is not None or state.suspend_requested) and not asked:
-        return Opened(state, writer, [])  # it had failed or been suspended, and is to end so
+    if (state.error is not None or state.suspend_requested or state.timed_out) and not asked:
+        return Opened(state, writer, [])  # it had failed or been stopped, and is to end so
     again = failed_tasks(state) if asked else []
     reset = lost_values(state, again) + again
     if asked:
         reset += finals.again(state, reset)
-    facts = [Fact(Kind.RESUMED, data={"reset": reset})] if reset or resume else []
+    facts = [Fact(Kind.RESUMED, data={"reset": reset, "asked": asked})] if reset or resume else []
     return Opened(state, writer, facts)
 
 

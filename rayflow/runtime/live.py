@@ -13,11 +13,12 @@ from rayflow.runtime.references import Output
 class LiveWorkflow:
     """Holds the place of a workflow from the moment somebody asks for it until it ends.
 
-    ``token`` is the submission's. ``runner`` appears when the workflow has been read or made.
+    ``token`` is the submission's, ``listener`` who wants to read what happens.
+    ``runner`` appears when the workflow has been read or made.
     """
 
-    def __init__(self, token: str) -> None:
-        self.token = token
+    def __init__(self, token: str, listener: str | None = None) -> None:
+        self.token, self.listener = token, listener
         self.runner: WorkflowRunner | None = None
         self.is_accepted = False
         self.is_done = False
@@ -48,6 +49,11 @@ class LiveWorkflow:
         while not self.is_done:
             await self._change()
 
+    async def canceling(self) -> None:
+        """Wait until it is on record that it is to be cancelled, or it is not live any more."""
+        while not self.is_done and not (self.runner and self.runner.state.cancel_requested):
+            await self._change()
+
     async def output(self, storage: str, task_id: str | None) -> Output | None:
         """The output as soon as it is there; None when the journal must be asked instead."""
         runner = await self.accepted()
@@ -55,7 +61,10 @@ class LiveWorkflow:
             await self.done()  # so that the status is never behind what a waiter has been told
         while runner is not None:
             state = runner.state
-            task = state.tasks.get(state.root if task_id is None else task_id)
+            wanted = state.root if task_id is None else task_id
+            task = state.find(wanted)
+            if task is None and wanted in state:  # long done: its value is in the journal alone
+                return None
             if task_id is None and (state.error is not None or state.cancel_requested):
                 return None  # a finally_ task failed, or a cancel came, after the value was there
             if task is not None and task.status is TaskStatus.SUCCESSFUL:

@@ -7,7 +7,13 @@ from typing import Any
 
 from rayflow.core.records import Kind, Record, WorkflowStatus
 
-_ENDS = (WorkflowStatus.SUCCESSFUL, WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE)
+_ENDS = (WorkflowStatus.SUCCESSFUL, WorkflowStatus.FAILED)
+_ENDS_OF_ATTEMPTS: dict[str, str] = {
+    Kind.SUCCEEDED: "SUCCESSFUL",
+    Kind.CONTINUED: "SUCCESSFUL",
+    Kind.FAILED: "FAILED",
+    Kind.TASK_CANCELED: "CANCELED",
+}
 
 
 def of_workflow(records: Sequence[Record], status: str) -> dict[str, Any]:
@@ -21,13 +27,19 @@ def of_workflow(records: Sequence[Record], status: str) -> dict[str, Any]:
             now = record.data["status"]
             if now == WorkflowStatus.RUNNING:
                 stats = {"start_time": record.time}
+            elif now == WorkflowStatus.PENDING:
+                stats = {}
             elif now in _ENDS:
                 stats["end_time"] = record.time
     return {"status": status, "user_metadata": user_metadata, "stats": stats}
 
 
-def of_task(records: Sequence[Record], workflow_id: str, task_id: str) -> dict[str, Any]:
+def of_task(
+    records: Sequence[Record], workflow_id: str, task_id: str, status: str
+) -> dict[str, Any]:
     """Options, user metadata, upstream tasks, times and attempts of a task (``ray-workflows`` 3.1).
+
+    ``status`` is the workflow's: attempts of one that is not live do not run.
 
     Raises:
         ValueError: the workflow has no such task.
@@ -36,14 +48,14 @@ def of_task(records: Sequence[Record], workflow_id: str, task_id: str) -> dict[s
     declared = next((r.data for r in mine if r.kind == Kind.TASK), None)
     if declared is None:
         raise ValueError(f"No such task_id '{task_id}' in workflow '{workflow_id}'")
-    attempts = [
-        _attempt(r) for r in mine if r.kind in (Kind.SUCCEEDED, Kind.FAILED, Kind.CONTINUED)
-    ]
+    attempts = _attempts(mine)
+    if attempts and not WorkflowStatus(status).is_live:
+        _interrupt(attempts[-1])
     stats: dict[str, float] = {}
     if attempts:
         last = attempts[-1]
         stats["start_time"] = last["start_time"]
-        if last["error"] is None:
+        if last["status"] == "SUCCESSFUL":
             stats["end_time"] = last["end_time"]
     options = declared["options"]
     return {
@@ -64,13 +76,44 @@ def of_task(records: Sequence[Record], workflow_id: str, task_id: str) -> dict[s
     }
 
 
-def _attempt(record: Record) -> dict[str, Any]:
+def _attempts(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """The attempts of a task, oldest first, from the records about it."""
+    found: list[dict[str, Any]] = []
+    for record in records:
+        ended = _ENDS_OF_ATTEMPTS.get(record.kind)
+        is_open = bool(found) and found[-1]["status"] == "RUNNING"
+        if record.kind == Kind.STARTED:
+            if is_open:
+                _interrupt(found[-1])
+            found.append(_attempt(record, "RUNNING"))
+        elif ended is None or record.data.get("caught"):
+            continue  # what a catching task is given is no attempt of its own
+        elif is_open:
+            found[-1] = {**_attempt(record, ended), "start_time": _begin(record, found[-1])}
+        elif ended != "CANCELED":  # one that was not seen to run
+            found.append(_attempt(record, ended))
+    return found
+
+
+def _attempt(record: Record, status: str) -> dict[str, Any]:
     data = record.data
+    is_over = status != "RUNNING"
     return {
         "attempt": record.attempt,
+        "status": status,
         "start_time": data.get("started_at", record.time),
-        "end_time": data.get("finished_at", record.time),
+        "end_time": data.get("finished_at", record.time) if is_over else None,
         "error": data.get("error"),
         "node": data.get("node"),
         "pid": data.get("pid"),
     }
+
+
+def _begin(record: Record, seen: dict[str, Any]) -> float:
+    begin: float = record.data.get("started_at", seen["start_time"])
+    return begin
+
+
+def _interrupt(attempt: dict[str, Any]) -> None:
+    if attempt["status"] == "RUNNING":
+        attempt["status"] = "INTERRUPTED"

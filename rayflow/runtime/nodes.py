@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import inspect
-import json
-import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ray.dag import DAGNode, FunctionNode, InputAttributeNode, InputNode
-from ray.remote_function import RemoteFunction
 
-from rayflow.retry import Retry
-from rayflow.runtime import code
-
-# Ray has no option for other libraries any more; "_labels" is accepted by every spelling and kept
-# on the node. The key never reaches Ray: it is taken off before a task is submitted.
-_LABEL = "rayflow.io/options"
-_ATTRIBUTE = "__rayflow_options__"
+from rayflow.runtime import ray_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +38,7 @@ def call_of(node: DAGNode) -> Call:
 
     Raises:
         TypeError: it is not a function node, or its arguments do not fit the function.
-        ValueError: it has more than one return value.
+        ValueError: it has more than one return value, or yields them.
     """
     if not isinstance(node, FunctionNode):
         raise TypeError(
@@ -56,17 +46,13 @@ def call_of(node: DAGNode) -> Call:
             "Call actors from inside a task instead."
         )
     function = node._body
-    options = dict(node._bound_options or {})
-    _check_returns(function, options)
-    labels = dict(options.pop("_labels", None) or {})
-    ours = {**getattr(function, _ATTRIBUTE, {}), **_unpacked(labels.pop(_LABEL, _Label("{}")))}
-    if labels:
-        options["_labels"] = labels
+    rays, ours = ray_options.apart(node._bound_options or {})
+    _check_returns(function, rays)
     _check_signature(function, node._bound_args, node._bound_kwargs)
-    return Call(function, tuple(node._bound_args), dict(node._bound_kwargs), options, ours)
+    return Call(function, tuple(node._bound_args), dict(node._bound_kwargs), rays, ours)
 
 
-def input_value(node: DAGNode, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def input_value(node: DAGNode, args: tuple[Any, ...] | None, kwargs: Mapping[str, Any]) -> Any:
     """What an input node stands for when the workflow is run with ``args`` and ``kwargs``.
 
     ``inp[0]`` and ``inp.name`` are the arguments of ``run``. With one positional argument a bare
@@ -74,8 +60,13 @@ def input_value(node: DAGNode, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     ``dag.execute`` does (``ray-workflows`` 1.3).
 
     Raises:
-        TypeError: there is no such argument.
+        TypeError: there is no such argument, or none at all (``args`` is None: a continuation).
     """
+    if args is None:
+        raise TypeError(
+            "An InputNode stands for an argument of workflow.run and has no value in a continuation; "
+            "bind the value itself."
+        )
     single = len(args) == 1 and not kwargs
     if isinstance(node, InputNode):
         if single:
@@ -98,45 +89,6 @@ def input_value(node: DAGNode, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     raise TypeError(f"The DAG needs the input {key!r}, which workflow.run was not given.")
 
 
-def attach_options(remote_function: Any, chosen: dict[str, Any]) -> None:
-    """Keep options on a ``@ray.remote`` function; an outer decorator wins over an inner one.
-
-    Raises:
-        ValueError: it is not a remote function.
-    """
-    if not isinstance(remote_function, RemoteFunction):
-        raise ValueError("workflow.options decorates a function that @ray.remote has made remote.")
-    setattr(remote_function._function, _ATTRIBUTE, dict(chosen))
-
-
-def as_ray_options(chosen: dict[str, Any]) -> dict[str, Any]:
-    """The options as keywords that Ray's ``.options()`` accepts."""
-    plain = {name: value for name, value in chosen.items() if name != "finally_"}
-    label = _Label(json.dumps(plain, default=_packed))
-    label.finally_ = chosen.get("finally_")
-    return {"_labels": {_LABEL: label}}
-
-
-class _Label(str):
-    """Options as text, and beside it a DAG, which is no text."""
-
-    finally_: DAGNode | None = None
-
-
-def _packed(retry: Retry) -> str:
-    """Exception types are no JSON."""
-    return base64.b64encode(code.dump(retry)).decode()
-
-
-def _unpacked(text: _Label) -> dict[str, Any]:
-    chosen: dict[str, Any] = json.loads(text)
-    if text.finally_ is not None:
-        chosen["finally_"] = text.finally_
-    if chosen.get("retry") is not None:
-        chosen["retry"] = pickle.loads(base64.b64decode(chosen["retry"]))
-    return chosen
-
-
 def execute(node: DAGNode) -> Any:
     """Run a DAG with plain Ray, outside any workflow, and return its value."""
     import ray  # here, so that translating alone does not start Ray's worker machinery
@@ -156,6 +108,11 @@ def _check_returns(function: Callable[..., Any], options: Mapping[str, Any]) -> 
         raise ValueError(
             f"The task {function.__qualname__} has num_returns={returns!r}; a task of a workflow "
             "returns one value. Return a tuple instead."
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ValueError(
+            f"The task {function.__qualname__} is a generator; a task of a workflow returns one value. "
+            "Return a list instead."
         )
 
 

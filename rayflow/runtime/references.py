@@ -1,8 +1,8 @@
 """Values that refer to Ray objects: what an ObjectRef inside arguments or results becomes in storage.
 
-The contents of a reference are stored like any value; where the reference stood, a persistent id names
-them. Reading makes a new reference to the same contents, so the types that user code sees do not change
-after a recovery.
+The contents of a reference are stored once per workflow, under their hash; where the reference stood, a
+persistent id names them. Reading makes a new reference to the same contents, so the types that user code
+sees do not change after a recovery.
 """
 
 from __future__ import annotations
@@ -24,10 +24,20 @@ from rayflow.storage.values import Encoded, decode, encode, load_bytes
 
 
 class ValueWriter:
-    """Encodes values of one workflow and stores what is too large to travel inline."""
+    """Encodes values of one workflow and stores what is too large to travel inline.
 
-    def __init__(self, store: Store, workflow_id: str, code: CodeStore) -> None:
+    ``known``: references whose contents are stored already; new ones are added.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        workflow_id: str,
+        code: CodeStore,
+        known: dict[Any, StoredValue] | None = None,
+    ) -> None:
         self._store, self._workflow_id, self._code = store, workflow_id, code
+        self._known: dict[Any, StoredValue] = {} if known is None else known
 
     def function(self, function: Callable[..., Any]) -> str:
         """Store code; see :meth:`CodeStore.put`."""
@@ -37,7 +47,15 @@ class ValueWriter:
         """Store what an ObjectRef refers to; None if ``value`` is no ObjectRef."""
         if not isinstance(value, ray.ObjectRef):
             return None
-        return self.keep(encode(ray.get(value), persistent_id=self.persistent_id), "objects")
+        if value not in self._known:
+            content = ray.get(value)
+            encoded = encode(
+                content, persistent_id=self.persistent_id, what="contents of a reference"
+            )
+            self._known[value] = encoded.store_once(
+                self._store, lambda digest: layout.value(self._workflow_id, "objects", digest)
+            )
+        return self._known[value]
 
     def arguments(self, value: Any, persistent_id: Callable[[Any], Any], task: str) -> StoredValue:
         """Encode the arguments of a task."""
@@ -56,13 +74,18 @@ class ValueWriter:
 
     def persistent_id(self, value: Any) -> Any:
         """For :class:`pickle.Pickler`: ObjectRefs become ids of stored objects."""
-        if isinstance(value, ray.actor.ActorHandle):
+        if _is_actor(value):
             raise SerializationError(
                 "An actor handle cannot be stored: the actor does not outlive its cluster. "
                 "Pass the actor's name and call ray.get_actor inside the task."
             )
         stored = self.object_ref(value)
         return None if stored is None else ("object", stored)
+
+
+def _is_actor(value: Any) -> bool:
+    # Ray Client's handles are a class of their own, in a module that needs grpc.
+    return isinstance(value, ray.actor.ActorHandle) or type(value).__name__ == "ClientActorHandle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +97,15 @@ class Input:
 
 
 class ValueReader:
-    """Decodes values, with ``inputs`` for the outputs of upstream tasks."""
+    """Decodes values, with ``inputs`` for the outputs of upstream tasks.
+
+    ``known`` collects the references that reading has made, and where their contents are stored.
+    """
 
     def __init__(self, store: Store, inputs: Sequence[Input] = ()) -> None:
         self._store, self._inputs = store, inputs
+        self._refs: dict[Any, Any] = {}
+        self.known: dict[Any, StoredValue] = {}
 
     def read(self, stored: StoredValue) -> Any:
         """The value that ``stored`` describes.
@@ -105,12 +133,39 @@ class ValueReader:
 
     def _resolve(self, pid: Any) -> Any:
         kind, which = pid
-        if kind == "task":
-            given = self._inputs[which]
-            return given.ref if given.ref is not None else ray.put(self.input(which))
-        if kind == "object":
-            return ray.put(self.read(which))
-        return self.read(which)  # "input": an argument of workflow.run
+        if kind == "input":  # an argument of workflow.run
+            return self.read(which)
+        if pid not in self._refs:  # what was one reference stays one
+            self._refs[pid] = self._upstream(which) if kind == "task" else self._object(which)
+        return self._refs[pid]
+
+    def _upstream(self, position: int) -> Any:
+        given = self._inputs[position]
+        return given.ref if given.ref is not None else _reference(self.input(position))
+
+    def _object(self, stored: StoredValue) -> Any:
+        ref = _reference(self.read(stored))
+        self.known[ref] = stored
+        return ref
+
+
+class _Contents:
+    """Unpickles as what it holds. Ray refuses to put a reference, but not an object that becomes one."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _itself, (self._value,)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _reference(value: Any) -> Any:
+    """A reference to ``value``, which may be one itself."""
+    return ray.put(_Contents(value) if isinstance(value, ray.ObjectRef) else value)
 
 
 class Output:

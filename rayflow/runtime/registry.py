@@ -14,7 +14,8 @@ import psutil
 
 from rayflow.core.records import WorkflowStatus
 from rayflow.errors import RootInUseError, StorageError
-from rayflow.storage.index import DELETED, Index, IndexEntry, Owner
+from rayflow.storage.index import DELETED, SUSPENDED, Index, IndexEntry, Owner
+from rayflow.storage.rebuild import entries_from_journals
 from rayflow.storage.root import check_writable, mark
 from rayflow.storage.store import Store
 
@@ -50,7 +51,9 @@ class Registry:
         if last is not None and not is_restart:
             await self._await_silence(last)
         was_live = None if is_restart else WorkflowStatus.RESUMABLE
-        self.entries = await self._io(lambda: self._index.take_over(was_live))
+        self.entries = await self._io(
+            lambda: self._index.take_over(was_live, entries_from_journals)
+        )
         await self._beat()
         await self._io(lambda: mark(self._store, self._instance))
         return is_restart
@@ -65,15 +68,20 @@ class Registry:
                 continue  # the journals find out; a missed heartbeat alone changes nothing
 
     async def put(
-        self, workflow_id: str, status: WorkflowStatus, *, definition: str | None = None
+        self,
+        workflow_id: str,
+        status: WorkflowStatus,
+        *,
+        definition: str | None = None,
+        was: str | None = None,
     ) -> None:
-        """Record the status of a workflow."""
+        """Record the status of a workflow, and of a RESUMABLE one what it ``was``."""
         now = time.time()
         old = self.entries.get(workflow_id)
         if old is None:
             entry = IndexEntry(workflow_id, str(status), now, now, definition)
         else:
-            entry = replace(old, status=str(status), changed_at=now, was=None)
+            entry = replace(old, status=str(status), changed_at=now, was=was)
         await self._commit(entry)
         self.entries[workflow_id] = entry
 
@@ -82,6 +90,14 @@ class Registry:
         entry = replace(self.entries[workflow_id], status=DELETED, changed_at=time.time())
         await self._commit(entry)
         self.entries.pop(workflow_id, None)
+
+    def require_owned(self) -> None:
+        """Does storage I/O. Call it before anything is deleted.
+
+        Raises:
+            FencedError: another engine owns the root now.
+        """
+        self._index.require_owned()
 
     def interrupted(self) -> list[str]:
         """Workflows to carry on with: running ones before pending ones, older before younger."""
@@ -92,6 +108,8 @@ class Registry:
         failed = WorkflowStatus.FAILED
 
         def rank(entry: IndexEntry) -> str | None:
+            if entry.was == SUSPENDED:
+                return None  # somebody stopped it; it is for somebody to resume it
             if entry.status == WorkflowStatus.RESUMABLE:
                 return entry.was or WorkflowStatus.RUNNING
             return WorkflowStatus.RUNNING if include_failed and entry.status == failed else None

@@ -28,10 +28,12 @@ def from_journal(
     task_id: str | None,
     *,
     waited: bool,
+    status: str,
 ) -> Output:
     """The output of a workflow at rest, or the error that says why there is none.
 
     ``waited``: the question was asked while the workflow was live, so its end is the answer.
+    ``status``: what the index says; the journal of an interrupted workflow ends with RUNNING.
 
     Raises:
         WorkflowExecutionError, WorkflowCancellationError, OutputNotAvailableError
@@ -41,15 +43,16 @@ def from_journal(
         if waited:
             raise WorkflowCancellationError(workflow_id)
         raise OutputNotAvailableError(f"Workflow '{workflow_id}' was cancelled; it has no output.")
-    task = state.tasks.get(task_id if task_id is not None else state.root)
+    wanted = task_id if task_id is not None else state.root
+    task = state.find(wanted)
     has_failed = task_id is None and state.error is not None  # perhaps in a finally_ task alone
-    if task is not None and task.status is TaskStatus.SUCCESSFUL and not has_failed:
-        stored = _stored(state, records, task)
+    if not has_failed and (task is None or task.status is TaskStatus.SUCCESSFUL):
+        stored = _stored(records, wanted if task is None else _source(state, task))
         if stored is not None:
             return Output(storage, stored, None)
     if waited and state.status in (WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE):
         raise WorkflowExecutionError(workflow_id, state.error or _interruption(state))
-    raise _refusal(state, workflow_id, task_id, task)
+    raise _refusal(status, workflow_id, task_id, task)
 
 
 def _interruption(state: WorkflowState) -> dict[str, Any] | None:
@@ -58,30 +61,35 @@ def _interruption(state: WorkflowState) -> dict[str, Any] | None:
     return {"type": "Suspended", "message": "it was suspended before it had a result"}
 
 
-def _stored(state: WorkflowState, records: Sequence[Record], task: TaskState) -> StoredValue | None:
-    """The checkpoint of ``task``, at the end of its continuations."""
+def _source(state: WorkflowState, task: TaskState) -> str:
+    """The task that made the value of ``task``: the end of its continuations."""
     while task.continued_to is not None and (
         state.tasks[task.continued_to].status is TaskStatus.SUCCESSFUL
     ):
         task = state.tasks[task.continued_to]
+    return task.task_id
+
+
+def _stored(records: Sequence[Record], task_id: str) -> StoredValue | None:
+    """The checkpoint of a task."""
     for record in reversed(records):
-        if record.task_id == task.task_id and record.kind == Kind.SUCCEEDED:
+        if record.task_id == task_id and record.kind == Kind.SUCCEEDED:
             described = record.data["value"]
             return None if described is None else StoredValue.from_record(described, record.value)
     return None
 
 
 def _refusal(
-    state: WorkflowState, workflow_id: str, task_id: str | None, task: TaskState | None
+    status: str, workflow_id: str, task_id: str | None, task: TaskState | None
 ) -> OutputNotAvailableError:
     if task_id is None:
         return OutputNotAvailableError(
-            f"Workflow '{workflow_id}' is {state.status}; it has no output. "
+            f"Workflow '{workflow_id}' is {status}; it has no output. "
             f"workflow.resume({workflow_id!r}) continues it."
         )
     if task is None:
         return OutputNotAvailableError(
-            f"No such task_id '{task_id}' in workflow '{workflow_id}', and it has ended."
+            f"No such task_id '{task_id}' in workflow '{workflow_id}', which is {status}."
         )
     return OutputNotAvailableError(
         f"Task '{task_id}' of workflow '{workflow_id}' has no stored output: it is {task.status}."

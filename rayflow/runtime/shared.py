@@ -1,4 +1,4 @@
-"""Whether every node sees the root that the engine writes to."""
+"""Whether every node sees the root that the engine writes to, also those that join later."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ logger = logging.getLogger("rayflow.engine")
 ANSWER_SECONDS = 60.0  # a worker must start first, perhaps with packages to install
 
 
-async def check_nodes(address: str, instance: str) -> None:
-    """Let every other node that is alive read the engine's marker.
+class Nodes:
+    """The nodes of the cluster, each asked once whether it sees the engine's marker."""
 
-    A node that dies or does not answer meanwhile is logged and passed over: it is not known to be
-    wrong, and waiting for it would hold up everybody.
+    def __init__(self, address: str, instance: str) -> None:
+        self._address, self._instance = address, instance
+        self._asked = {ray.get_runtime_context().get_node_id()}
 
-    Raises:
-        StorageError: a node does not see the root; the text names it.
-    """
-    here = ray.get_runtime_context().get_node_id()
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    others = [node for node in nodes if node["Alive"] and node["NodeID"] != here]
-    answers = await asyncio.gather(*(_ask(node, address, instance) for node in others))
-    for refusal in filter(None, answers):
-        raise StorageError(refusal)
+    async def refusals(self) -> list[str]:
+        """Why the nodes that were not asked before do not see the root, for those that do not.
+
+        A node that dies or does not answer meanwhile is logged and passed over: it is not known to
+        be wrong, and waiting for it would hold up everybody.
+        """
+        nodes: list[dict[str, Any]] = await asyncio.to_thread(ray.nodes)
+        new = [node for node in nodes if node["Alive"] and node["NodeID"] not in self._asked]
+        self._asked.update(node["NodeID"] for node in new)
+        answers = await asyncio.gather(*(_ask(node, self._address, self._instance) for node in new))
+        return [answer for answer in answers if answer is not None]
 
 
 async def _ask(node: dict[str, Any], address: str, instance: str) -> str | None:

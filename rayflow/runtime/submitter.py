@@ -10,7 +10,13 @@ import ray
 from ray import exceptions
 
 from rayflow.core.outcomes import Outcome
+from rayflow.runtime import placement, processes
+from rayflow.runtime.ray_options import restored
 from rayflow.runtime.worker import TaskCall, run_task, store_value
+
+# RayFlow counts attempts: Ray neither retries nor reconstructs. Two returns: the outcome is small and
+# comes back inline; a large value stays in the object store for its consumers.
+_OURS: dict[str, Any] = {"num_returns": 2, "max_retries": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +45,11 @@ class Submitter(Protocol):
     async def outcome(self, handle: Handle) -> Outcome:
         """What became of it. Never raises."""
 
-    def stop(self, handle: Handle) -> None:
-        """Kill it; its outcome says when it is gone."""
+    def stop(self, handle: Handle, *, force: bool) -> None:
+        """Ask it to stop, or end its process; its outcome says what has become of it."""
+
+    async def destroy(self, place: Any) -> None:
+        """Make sure that a process that has announced an attempt is gone; return when it is."""
 
 
 class RaySubmitter:
@@ -48,18 +57,17 @@ class RaySubmitter:
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
-        # RayFlow counts attempts: Ray neither retries nor reconstructs. Two returns: the outcome is
-        # small and comes back inline; a large value stays in the object store for its consumers.
-        self._task: Any = ray.remote(num_returns=2, max_retries=0)(run_task)
+        self._tasks: dict[int, Any] = {}
         self._store: Any = ray.remote(num_cpus=0, max_retries=0)(store_value)
 
     def submit(
         self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
     ) -> Handle:
         """Start an attempt. Raises ValueError or TypeError if ``options`` make no sense."""
-        chosen = {"name": call.task_id, **options, "num_returns": 2, "max_retries": 0}
-        outcome, value = self._task.options(**chosen).remote(call, self._engine, refs)
-        return Handle(outcome, value, options.get("runtime_env"))
+        chosen = {"name": call.task_id, **placement.here(call.task_id, restored(options))}
+        task = self._task(chosen.pop("max_calls", 0))
+        outcome, value = task.options(**chosen | _OURS).remote(call, self._engine, refs)
+        return Handle(outcome, value, chosen.get("runtime_env"))
 
     def store(self, call: TaskCall, outcome: Outcome, handle: Handle) -> Handle:
         """Start storing the value that an attempt has left in memory; its outcome says where it is."""
@@ -67,22 +75,33 @@ class RaySubmitter:
         # No second value: the one that there is belongs to the attempt.
         return Handle(self._store.options(**named).remote(call, outcome, handle.value), None)
 
+    def _task(self, max_calls: int) -> Any:
+        """The remote function; Ray takes ``max_calls`` for a function as a whole, not for a call."""
+        if max_calls not in self._tasks:
+            self._tasks[max_calls] = ray.remote(max_calls=max_calls, **_OURS)(run_task)
+        return self._tasks[max_calls]
+
     async def outcome(self, handle: Handle) -> Outcome:
         """What became of it. Never raises."""
         try:
             result: Outcome = await handle.outcome
-        except exceptions.TaskCancelledError:
-            return Outcome("stopped")
+        except exceptions.TaskCancelledError as error:
+            # With a cause it was raised by a process that lives on, while no body was running in it.
+            return Outcome("stopped", has_died=not isinstance(error, exceptions.RayTaskError))
         except Exception as error:
             # The value failed alike; Ray logs errors that nobody asked for, so ask.
             if handle.value is not None:
                 await asyncio.gather(handle.value, return_exceptions=True)
-            return Outcome("lost", error=_describe(error))
+            return Outcome("lost", error=_describe(error), has_died=True)
         return result
 
-    def stop(self, handle: Handle) -> None:
-        """Kill it; its outcome says when it is gone."""
-        ray.cancel(handle.outcome, force=True)
+    def stop(self, handle: Handle, *, force: bool) -> None:
+        """Ask it to stop, or end its process; its outcome says what has become of it."""
+        ray.cancel(handle.outcome, force=force)
+
+    async def destroy(self, place: Any) -> None:
+        """Make sure that a process that has announced an attempt is gone; return when it is."""
+        await processes.destroy(place)
 
 
 def _describe(error: Exception) -> dict[str, Any]:

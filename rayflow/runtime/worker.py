@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 import traceback
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
-import ray
-
-from rayflow import context
 from rayflow.core.graph import StoredValue
 from rayflow.core.outcomes import Outcome
 from rayflow.dag import Slot, translate
 from rayflow.errors import (
     CodeUnavailableError,
+    DataLoadError,
     DataSaveError,
     SerializationError,
+    StorageError,
     TaskLostError,
 )
 from rayflow.runtime import code, nodes
+from rayflow.runtime.interruption import interruptible
+from rayflow.runtime.lifeline import Lifeline
+from rayflow.runtime.prints import printing_for
+from rayflow.runtime.processes import node_address
 from rayflow.runtime.references import Input, ValueReader, ValueWriter
+from rayflow.storage import layout
 from rayflow.storage.preview import describe
 from rayflow.storage.root import open_store
 from rayflow.storage.store import Store
 from rayflow.storage.values import INLINE_BYTES
 
-ANNOUNCE_AFTER_SECONDS = 0.05
 _TRACEBACK_BYTES = 64 * 1024
 
 
@@ -48,26 +50,34 @@ class TaskCall:
     checkpoint: bool | Literal["async"]
     token: str
     judge: str | None = None
+    heartbeat: Any = None
+    heartbeat_timeout: float | None = None
+    is_timed: bool = False
+    listener: str | None = None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the engine measures how long the attempt takes."""
+        return self.is_timed or self.heartbeat_timeout is not None
 
 
 def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[Outcome, Any]:
     """Run one attempt and say what became of it. Never raises.
 
-    Returns the outcome, and the value itself if it is too large to travel inside the outcome.
+    Returns the outcome, and the value itself if it is too large to travel inside the outcome. Does not
+    return if the attempt was asked to stop and has stopped: its process ends.
     """
-    started = time.time()
-    announcement = threading.Timer(ANNOUNCE_AFTER_SECONDS, _announce, (call, engine))
-    announcement.daemon = True
-    announcement.start()
-    detail = {"started_at": started, "node": _node(), "pid": os.getpid()}
-    token = context.current.set(
-        context.TaskContext(call.storage, call.workflow_id, call.task_id, call.attempt)
-    )
+    detail = {"started_at": time.time(), "node": node_address(), "pid": os.getpid()}
+    lifeline = Lifeline(call, engine)
     try:
-        return _Attempt(call, refs, detail).run()
-    finally:
-        context.current.reset(token)
-        announcement.cancel()
+        with (
+            printing_for(call.listener, call.task_id),
+            interruptible(lifeline.interruption),
+            lifeline.held(),
+        ):
+            return _Attempt(call, refs, detail, lifeline).run()
+    except (KeyboardInterrupt, _Stopped):
+        lifeline.end_process()
 
 
 def store_value(call: TaskCall, outcome: Outcome, value: Any) -> Outcome:
@@ -84,19 +94,25 @@ def store_value(call: TaskCall, outcome: Outcome, value: Any) -> Outcome:
     return replace(outcome, value=kept)
 
 
-def _announce(call: TaskCall, engine: Any) -> None:
-    """Tell the engine that a body is running; short tasks are over before this is worth it."""
-    engine.task_started.remote(call.workflow_id, call.task_id, call.attempt, call.token)
+class _Stopped(BaseException):
+    """The body ended because it was asked to stop."""
 
 
 class _Attempt:
-    def __init__(self, call: TaskCall, refs: list[tuple[int, Any]], detail: dict[str, Any]) -> None:
-        self._call, self._detail = call, detail
+    def __init__(
+        self,
+        call: TaskCall,
+        refs: list[tuple[int, Any]],
+        detail: dict[str, Any],
+        lifeline: Lifeline,
+    ) -> None:
+        self._call, self._detail, self._lifeline = call, detail, lifeline
         store, code_store = _storage(call.storage)
         live = dict(refs)
         inputs = [Input(stored, live.get(i)) for i, stored in enumerate(call.inputs)]
+        self._store = store
         self._reader = ValueReader(store, inputs)
-        self._writer = ValueWriter(store, call.workflow_id, code_store)
+        self._writer = ValueWriter(store, call.workflow_id, code_store, self._reader.known)
 
     def run(self) -> tuple[Outcome, Any]:
         """Load, call, store; each with the kind of error that belongs to it."""
@@ -106,10 +122,15 @@ class _Attempt:
             judge = code.load(call.storage, call.judge) if call.judge else None
             args, kwargs = self._arguments()
         except Exception as error:
-            return self._lost(error)
+            return self._lost(self._why(error))
         try:
+            self._lifeline.begin()
             value = function(*args, **kwargs)
-        except (Exception, SystemExit) as error:
+            self._lifeline.interruption.is_deaf = True
+        except BaseException as error:
+            self._lifeline.interruption.is_deaf = True
+            if self._lifeline.is_cancelled():
+                raise _Stopped from error
             return self._raised(error, retryable=judge is None or bool(judge(error)))
         try:
             return self._returned(value)
@@ -158,12 +179,13 @@ class _Attempt:
     def _raised(self, error: BaseException, *, retryable: bool) -> tuple[Outcome, Any]:
         described = _describe_error(error)
         stored = self._caught(error, described)
+        heartbeat = self._lifeline.pulse.details
         outcome = Outcome(
             "error",
             value=stored,
             error=described,
             retryable=retryable,
-            detail=self._finished(),
+            detail={**self._finished(), **({} if heartbeat is None else {"heartbeat": heartbeat})},
             preview=describe((None, error), 0),
         )
         return outcome, None
@@ -187,14 +209,19 @@ class _Attempt:
         )
         return outcome, None
 
+    def _why(self, error: Exception) -> Exception:
+        """A node that does not see the root finds nothing of it: then that is what is wrong."""
+        if not isinstance(error, (CodeUnavailableError, DataLoadError)):
+            return error
+        if self._store.size(layout.MARKER) is not None:
+            return error
+        return StorageError(
+            f"Node {node_address()} does not see the storage {self._store.uri}: what the engine wrote is not "
+            "there. Mount it there, or remove the node from the cluster, then resume the workflow."
+        )
+
     def _finished(self) -> dict[str, Any]:
         return {**self._detail, "finished_at": time.time()}
-
-
-@lru_cache(maxsize=1)
-def _node() -> str:
-    """The address of this node."""
-    return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
 
 
 @lru_cache(maxsize=8)

@@ -8,20 +8,24 @@ between leaves the older epoch in force.
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
 from rayflow.core.records import WorkflowStatus
-from rayflow.errors import FencedError
+from rayflow.errors import FencedError, JournalCorruptError
 from rayflow.storage import layout
 from rayflow.storage.log import Cursor, EpochLog
 from rayflow.storage.store import Store
 
+logger = logging.getLogger("rayflow.engine")
+
 OWNER_FRESH_SECONDS = 10.0
 DELETED = "DELETED"
+SUSPENDED = "SUSPENDED"
 
 SCHEMA = pa.schema(
     [
@@ -40,7 +44,8 @@ SCHEMA = pa.schema(
 class IndexEntry:
     """What the index knows of one workflow. Times are Unix seconds.
 
-    ``was`` is set for RESUMABLE workflows: what they were doing when their owner went away.
+    ``was`` is set for RESUMABLE workflows: what they were doing when their owner went
+    away, or SUSPENDED.
     """
 
     workflow_id: str
@@ -82,10 +87,15 @@ class Index:
         """
         return self._read(self._log.epochs())
 
-    def take_over(self, was_live: WorkflowStatus | None) -> dict[str, IndexEntry]:
+    def take_over(
+        self,
+        was_live: WorkflowStatus | None,
+        rebuild: Callable[[Store], dict[str, IndexEntry]] | None = None,
+    ) -> dict[str, IndexEntry]:
         """Become the writer and return all entries.
 
         Args:
+            rebuild: makes the entries of an index that is damaged.
             was_live: the status to give to workflows that the last owner left RUNNING or PENDING
                 (RESUMABLE on a new cluster), or None to leave them as they are.
         """
@@ -95,7 +105,13 @@ class Index:
             self._cursor = self._log.claim(self._epoch)
         except FileExistsError as error:
             raise FencedError(f"Another engine took the index of {self._store.uri}.") from error
-        entries = self._read(epochs)
+        try:
+            entries = self._read(epochs)
+        except JournalCorruptError as error:
+            if rebuild is None:
+                raise
+            logger.warning("%s It is rebuilt from the journals.", error)
+            entries = rebuild(self._store)
         if was_live is not None:
             entries = {k: _left_behind(e, was_live) for k, e in entries.items()}
         self.append(entries.values())
@@ -115,6 +131,16 @@ class Index:
         rows: Sequence[dict[str, object]] = [asdict(entry) for entry in entries]
         batch = pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
         self._cursor = self._log.append(self._epoch, self._cursor, batch)
+
+    def require_owned(self) -> None:
+        """Look whether somebody else has taken the root: what is deleted cannot be fenced afterwards.
+
+        Raises:
+            FencedError: another engine owns the root now.
+            DataLoadError: the storage failed.
+        """
+        if max(self._log.epochs(), default=0) != self._epoch:
+            raise FencedError(f"Another engine took the index of {self._store.uri}.")
 
     def owner(self) -> Owner | None:
         """Who owns the root, as far as the heartbeat tells."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -210,29 +211,37 @@ class Journal:
                 )
 
 
+def first_record(store: Store, folder: str) -> Record | None:
+    """The first record of the journal in ``folder``, if that can be read."""
+    log = EpochLog(store, folder, SCHEMA)
+    try:
+        first = next(iter(log.read(min(log.epochs(), default=0))), None)
+    except JournalCorruptError:
+        return None
+    return _decode(first.batch)[0] if first else None
+
+
 def _encode(records: Sequence[Record]) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pydict(
-        {
-            "seq": [r.seq for r in records],
-            "time": [round(r.time * 1e6) for r in records],
-            "kind": [str(r.kind) for r in records],
-            "task_id": [r.task_id for r in records],
-            "attempt": [r.attempt for r in records],
-            "data": [json.dumps(r.data, separators=(",", ":")) for r in records],
-            "value": [r.value for r in records],
-        },
-        schema=SCHEMA,
-    )
+    columns: list[list[Any]] = [
+        [r.seq for r in records],
+        [round(r.time * 1e6) for r in records],
+        [str(r.kind) for r in records],
+        [r.task_id for r in records],
+        [r.attempt for r in records],
+        [json.dumps(r.data, separators=(",", ":")) for r in records],
+        [r.value for r in records],
+    ]
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
 
 def _decode(batch: pa.RecordBatch, *, after: int = -1) -> list[Record]:
-    columns = [
-        batch.column("seq").to_pylist(),
-        batch.column("time").cast(pa.int64()).to_pylist(),
-        *(batch.column(n).to_pylist() for n in ("kind", "task_id", "attempt", "data", "value")),
-    ]
+    columns = batch.columns
+    columns[1] = columns[1].view(pa.int64())
     return [
         Record(seq, time / 1e6, kind, task_id, attempt, json.loads(data), value)
-        for seq, time, kind, task_id, attempt, data, value in zip(*columns, strict=True)
+        for seq, time, kind, task_id, attempt, data, value in zip(
+            *(column.to_pylist() for column in columns), strict=True
+        )
         if seq > after
     ]

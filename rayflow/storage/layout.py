@@ -6,12 +6,13 @@ from rayflow.core.ids import key_segment, shard
 
 OWNER = "index/owner.json"
 INDEX = "index/log"
+WORKFLOWS = "workflows"
 MARKER = "check/engine"  # the instance of the engine, by which others see that they share the root
 
 
 def workflow(workflow_id: str) -> str:
     """The folder that holds everything of one workflow."""
-    return f"workflows/{shard(workflow_id)}/{key_segment(workflow_id)}"
+    return f"{WORKFLOWS}/{shard(workflow_id)}/{key_segment(workflow_id)}"
 
 
 def journal(workflow_id: str) -> str:

@@ -7,6 +7,7 @@ import mmap
 import os
 import shutil
 import stat
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -113,12 +114,27 @@ class LocalStore(Store):
             if path.is_dir():
                 # Out of sight first, in one step: a crash in the middle leaves no half workflow.
                 gone = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+                os.utime(path)  # young, so that nobody sweeps it while it is being removed
                 path.rename(gone)
                 _sync_folder(path.parent)
                 shutil.rmtree(gone)
             elif path.exists():
                 path.unlink()
                 _sync_folder(path.parent)
+
+    def sweep(self, older_than: float) -> int:
+        """Remove leftovers below the root that nobody has changed for ``older_than`` seconds.
+
+        A write under way changes its file all the time; one that does not is no writer's any more.
+        """
+        count, before = 0, time.time() - older_than
+        with self._saving(""):
+            for folder, folders, files in os.walk(self._root):
+                for name in [n for n in (*folders, *files) if n.startswith(_TEMPORARY)]:
+                    if _remove_if_older(Path(folder, name), before):
+                        count += 1
+                folders[:] = [name for name in folders if not name.startswith(_TEMPORARY)]
+        return count
 
     def _path(self, key: str) -> Path:
         return self._root / key
@@ -171,6 +187,19 @@ def _write_at(descriptor: int, offset: int, data: Buffer) -> None:
     while view:
         view = view[os.write(descriptor, view) :]
     os.fsync(descriptor)
+
+
+def _remove_if_older(path: Path, before: float) -> bool:
+    try:
+        if path.lstat().st_mtime >= before:
+            return False
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+    except FileNotFoundError:  # its writer was quicker
+        return False
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

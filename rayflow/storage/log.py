@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from rayflow.errors import FencedError, JournalCorruptError
+from rayflow.errors import DataLoadError, DataSaveError, FencedError, JournalCorruptError
 from rayflow.storage.store import Store
 
 _MARKER = b"\xff\xff\xff\xff"  # starts every Arrow IPC message
@@ -84,7 +84,7 @@ class EpochLog:
             FileExistsError: the epoch was to be created, and exists.
             DataSaveError: the storage failed; the batch does not count, and may be tried again.
         """
-        data = self._encode(batch, cursor.batches, metadata or {})
+        data = self._encode(epoch, cursor, batch, metadata or {})
         if self.store.appends:
             self._append_to_file(epoch, cursor, data)
         else:
@@ -92,7 +92,11 @@ class EpochLog:
             self.store.write(key, [self._head, data], if_absent=cursor == Cursor())
         # After the write, not before: a new owner claims first and reads afterwards, so a batch
         # that was written before the claim is always seen by it.
-        if self._is_claimed(epoch + 1):
+        try:
+            is_over = self._is_claimed(epoch + 1)
+        except DataLoadError as error:
+            raise DataSaveError(f"Nobody knows who owns {self.folder} now: {error}") from error
+        if is_over:
             raise FencedError(f"Epoch {epoch} of {self.folder} is over: epoch {epoch + 1} exists.")
         created = len(self._head) if cursor.offset == 0 else 0
         return Cursor(cursor.batches + 1, cursor.offset + created + len(data))
@@ -125,10 +129,19 @@ class EpochLog:
             return self.store.size(self._key(epoch)) is not None
         return bool(self.store.list(f"{self.folder}/{epoch:06d}"))
 
-    def _encode(self, batch: pa.RecordBatch, number: int, metadata: Mapping[str, str]) -> bytes:
+    def _encode(
+        self, epoch: int, cursor: Cursor, batch: pa.RecordBatch, metadata: Mapping[str, str]
+    ) -> bytes:
+        offset = cursor.offset if self.store.appends and cursor.offset else len(self._head)
+        marks = {
+            **metadata,
+            "rayflow.epoch": str(epoch),
+            "rayflow.n": str(cursor.batches),
+            "rayflow.at": str(offset),
+            "rayflow.crc": _UNSIGNED,
+        }
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, self.schema) as writer:
-            marks = {**metadata, "rayflow.n": str(number), "rayflow.crc": _UNSIGNED}
             writer.write_batch(batch, custom_metadata=marks)
             end = sink.tell()  # before the end-of-stream mark
         frame = bytes(memoryview(sink.getvalue())[len(self._head) : end])
@@ -140,17 +153,20 @@ class EpochLog:
             tail = self.store.read(self._key(epoch), start.offset)
         except KeyError:
             return
+        if not tail:
+            return
         base = start.offset - len(self._head)
         data = self._head + tail
+        frames = _Frames(data)
         position, number = len(self._head), start.batches
         while position < len(data):
-            found = self._frame_at(data, position)
-            if found is None or found[1].get("rayflow.n") != str(number):
-                self._require_torn_tail(epoch, data, position, number)
+            found = frames.next()
+            if found is None or not _belongs(found[1], epoch, number, base + position):
+                self._require_torn_tail(epoch, data, position, Cursor(number, base + position))
                 return
-            batch, metadata, end = found
-            yield Frame(batch, metadata, Cursor(number + 1, base + end))
-            position, number = end, number + 1
+            batch, metadata, position = found
+            number += 1
+            yield Frame(batch, metadata, Cursor(number, base + position))
 
     def _read_objects(self, epoch: int, cursor: Cursor | None) -> Iterator[Frame]:
         start = cursor or Cursor()
@@ -163,46 +179,33 @@ class EpochLog:
                 if cursor is None:
                     self._require_no_gap(epoch, number)
                 return
-            found = self._frame_at(data, len(self._head))
-            if found is None or found[1].get("rayflow.n") != str(number):
+            found = _Frames(self._head + data[len(self._head) :]).next()
+            if found is None or not _belongs(found[1], epoch, number, len(self._head)):
                 raise JournalCorruptError(f"'{key}' of {self.store.uri} is damaged; restore it.")
             offset += len(data)
-            yield Frame(found[0], found[1], Cursor(number + 1, offset))
             number += 1
+            yield Frame(found[0], found[1], Cursor(number, offset))
 
-    def _frame_at(
-        self, data: bytes, position: int
-    ) -> tuple[pa.RecordBatch, dict[str, str], int] | None:
-        """The intact frame at ``position`` of a stream, its metadata and its end, or None."""
-        if data[position : position + 4] != _MARKER:
-            return None
-        source = pa.BufferReader(memoryview(data)[position:])
-        try:
-            reader = pa.ipc.open_stream(_Joined(self._head, source))
-            batch, raw = reader.read_next_batch_with_custom_metadata()
-            metadata = {k.decode(): v.decode() for k, v in (raw or {}).items()}
-        except (StopIteration, OSError, ValueError, MemoryError, pa.ArrowException):
-            return None  # cut off, or lengths and names that flipped bits have made nonsense of
-        end = position + source.tell()
-        crc = metadata.pop("rayflow.crc", "")
-        if crc != f"{_checksum(data, position, end, crc):08x}":
-            return None
-        return batch, metadata, end
+    def _require_torn_tail(self, epoch: int, data: bytes, position: int, bad: Cursor) -> None:
+        """No later batch of this file may follow a frame that cannot be read.
 
-    def _require_torn_tail(self, epoch: int, data: bytes, position: int, number: int) -> None:
-        """Nothing readable may follow a frame that cannot be read.
+        A value inside the torn frame may hold bytes of whole batches, of this journal even: those
+        do not lie where they say.
 
         Raises:
             JournalCorruptError: an intact later batch follows.
         """
         later = data.find(_MARKER, position + 1)
         while later != -1:
-            found = self._frame_at(data, later)
-            if found is not None and int(found[1].get("rayflow.n", "-1")) > number:
-                raise JournalCorruptError(
-                    f"Batch {number} of '{self._key(epoch)}' in {self.store.uri} is damaged, and "
-                    "committed batches follow it; restore the file from a copy."
-                )
+            found = _Frames(self._head + data[later:]).next()
+            if found is not None:
+                number = int(found[1].get("rayflow.n", "-1"))
+                place = bad.offset + later - position
+                if number > bad.batches and _belongs(found[1], epoch, number, place):
+                    raise JournalCorruptError(
+                        f"Batch {bad.batches} of '{self._key(epoch)}' in {self.store.uri} is "
+                        "damaged, and committed batches follow it; restore the file from a copy."
+                    )
             later = data.find(_MARKER, later + 1)
 
     def _require_no_gap(self, epoch: int, number: int) -> None:
@@ -219,20 +222,41 @@ class EpochLog:
             )
 
 
-class _Joined:
-    """A readable object: the schema message, then the rest of a stream."""
+class _Frames:
+    """The frames of a stream, one after the other, until one is not intact."""
 
-    closed = False
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._source = pa.BufferReader(data)
+        self._reader = pa.ipc.open_stream(self._source)
 
-    def __init__(self, head: bytes, tail: pa.BufferReader) -> None:
-        self._head, self._tail = head, tail
+    def next(self) -> tuple[pa.RecordBatch, dict[str, str], int] | None:
+        """The next frame's batch, its metadata, and its end; or None."""
+        start = self._source.tell()
+        if self._data[start : start + 4] != _MARKER:
+            return None
+        try:
+            batch, raw = self._reader.read_next_batch_with_custom_metadata()
+            metadata = {k.decode(): v.decode() for k, v in (raw or {}).items()}
+        except (StopIteration, OSError, ValueError, MemoryError, pa.ArrowException):
+            return None  # cut off, or lengths and names that flipped bits have made nonsense of
+        end = self._source.tell()
+        crc = metadata.pop("rayflow.crc", "")
+        if crc != f"{_checksum(self._data, start, end, crc):08x}":
+            return None
+        return batch, metadata, end
 
-    def read(self, size: int = -1) -> bytes:
-        if self._head:
-            wanted = len(self._head) if size < 0 else size
-            part, self._head = self._head[:wanted], self._head[wanted:]
-            return part
-        return bytes(self._tail.read(size))
+
+def _belongs(metadata: Mapping[str, str], epoch: int, number: int, offset: int) -> bool:
+    """Whether a frame says that it is batch ``number`` of ``epoch``, at ``offset`` of its file.
+
+    Frames of older journals say their number only.
+    """
+    return (
+        metadata.get("rayflow.n") == str(number)
+        and metadata.get("rayflow.epoch", str(epoch)) == str(epoch)
+        and metadata.get("rayflow.at", str(offset)) == str(offset)
+    )
 
 
 def _checksum(data: bytes, start: int, end: int, crc: str) -> int:

@@ -83,3 +83,13 @@ class Store(ABC):
     @abstractmethod
     def delete(self, prefix: str) -> None:
         """Remove a key, or a folder with all below it. Nothing there is success."""
+
+    def sweep(self, older_than: float) -> int:
+        """Remove what crashes left of writes and deletes more than ``older_than`` seconds ago.
+
+        Returns how many leftovers there were. A store whose writes leave nothing has nothing to do.
+
+        Raises:
+            DataSaveError: the storage failed; the rest can be swept another time.
+        """
+        return 0

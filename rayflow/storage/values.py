@@ -8,6 +8,7 @@ No part of a large value is copied on its way to the store.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import struct
@@ -41,15 +42,30 @@ class Encoded:
         """Length in bytes."""
         return sum(memoryview(part).nbytes for part in self.parts)
 
-    def store(self, store: Store, key: Callable[[], str]) -> StoredValue:
-        """Keep the value inline if it is small, else write it under ``key()``."""
+    def store_once(self, store: Store, key: Callable[[str], str]) -> StoredValue:
+        """Like :meth:`store`, under a key made of the content's hash: equal contents share it.
+
+        ``key`` is given the SHA-256 (hex) of the format and the bytes.
+        """
+        digest = hashlib.sha256(self.format.encode() + b"\0")
+        for part in self.parts:
+            digest.update(part)
+        chosen = key(digest.hexdigest())
+        return self.store(store, lambda: chosen, once=True)
+
+    def store(self, store: Store, key: Callable[[], str], *, once: bool = False) -> StoredValue:
+        """Keep the value inline if it is small, else write it under ``key()``.
+
+        With ``once`` what is there already, in full length, is not written again.
+        """
         size, crc = self.size, 0
         for part in self.parts:
             crc = zlib.crc32(part, crc)
         if size <= INLINE_BYTES:
             return StoredValue(self.format, size, crc, data=b"".join(self.parts))
         chosen = key()
-        store.write(chosen, self.parts)
+        if not once or store.size(chosen) != size:
+            store.write(chosen, self.parts)
         return StoredValue(self.format, size, crc, key=chosen)
 
 

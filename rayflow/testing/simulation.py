@@ -7,18 +7,19 @@ them and the store is the real engine. Ray is neither started nor needed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from rayflow.core.graph import Graph, Node, StoredValue, TaskOptions
 from rayflow.core.outcomes import Outcome
 from rayflow.core.records import WorkflowStatus
 from rayflow.core.state import WorkflowState
-from rayflow.runtime.executor import Surroundings, WorkflowRunner
+from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.intake import Opened, status_fact
 from rayflow.runtime.submitter import Handle
+from rayflow.runtime.surroundings import Surroundings
 from rayflow.runtime.worker import TaskCall
 from rayflow.storage.values import decode, encode
 from rayflow.testing.memory_store import MemoryStore
@@ -70,6 +71,25 @@ Body = Callable[[Attempt], Any]
 """The code of a task: returns a value or a :class:`Graph` (a continuation), or raises."""
 
 
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """Returned by a body that never ends by itself, after a last sign of life if it gives ``heartbeat``.
+
+    ``heeds``: whether it ends when it is asked to; if not, it must be killed.
+    """
+
+    heeds: bool = True
+    heartbeat: Any = None
+
+
+class Observer(Protocol):
+    """Who is told what attempts are doing: the runner."""
+
+    def started(self, task_id: str, attempt: int, token: str) -> None: ...
+
+    def heard(self, task_id: str, attempt: int, token: str, details: Any) -> None: ...
+
+
 def stored(value: Any) -> StoredValue:
     """``value`` as a worker stores it inline. It must be small."""
     return encode(value).store(MemoryStore(), lambda: "too large for a simulation")
@@ -99,6 +119,7 @@ class _Running:
     refs: dict[int, list[StoredValue]] = field(default_factory=dict)
     storing: Outcome | None = None
     is_stopped: bool = False
+    is_killed: bool = False
 
 
 class FakeSubmitter:
@@ -113,6 +134,8 @@ class FakeSubmitter:
 
     Attributes:
         executed: the calls whose bodies have run, in order.
+        killed: the calls whose processes had to be ended, in order.
+        observer: is told of the starts and heartbeats of tasks that have a limit.
         problems: what no submitter can repair, such as an input that is neither stored nor live.
     """
 
@@ -120,6 +143,8 @@ class FakeSubmitter:
         self, bodies: Mapping[str, Body], *, seed: int = 0, loses: float = 0.0, longest: int = 6
     ) -> None:
         self.executed: list[TaskCall] = []
+        self.killed: list[TaskCall] = []
+        self.observer: Observer | None = None
         self.problems: list[str] = []
         self._bodies, self._random = bodies, Random(seed)
         self._loses, self._longest = loses, longest
@@ -146,6 +171,9 @@ class FakeSubmitter:
     async def outcome(self, handle: Handle) -> Outcome:
         """What became of it. Never raises."""
         running: _Running = handle.outcome
+        if self.observer is not None and running.call.is_watched:
+            call = running.call
+            self.observer.started(call.task_id, call.attempt, call.token)
         for _ in range(running.ticks):
             if running.is_stopped:
                 break
@@ -159,13 +187,29 @@ class FakeSubmitter:
             return Outcome("lost", error=_DIED)
         if running.storing is not None:
             return replace(running.storing, value=running.cell[0])
-        return self._run(running)
+        made = self._run(running)
+        return await self._hang(running, made) if isinstance(made, Hang) else made
 
-    def stop(self, handle: Handle) -> None:
-        """Kill it; its outcome says when it is gone."""
-        handle.outcome.is_stopped = True
+    def stop(self, handle: Handle, *, force: bool) -> None:
+        """Ask it to stop, or kill it; its outcome says when it is gone."""
+        running: _Running = handle.outcome
+        running.is_stopped = True
+        if force and not running.is_killed:
+            running.is_killed = True
+            self.killed.append(running.call)
 
-    def _run(self, running: _Running) -> Outcome:
+    async def destroy(self, place: Any) -> None:
+        """Nothing here has a process."""
+
+    async def _hang(self, running: _Running, how: Hang) -> Outcome:
+        call = running.call
+        if self.observer is not None and how.heartbeat is not None:
+            self.observer.heard(call.task_id, call.attempt, call.token, how.heartbeat)
+        while not (running.is_killed or (how.heeds and running.is_stopped)):
+            await asyncio.sleep(0)
+        return Outcome("stopped" if how.heeds else "lost", error=_DIED)
+
+    def _run(self, running: _Running) -> Outcome | Hang:
         call = running.call
         found = [self._input(running, position) for position in range(len(call.inputs))]
         missing = [position for position, value in enumerate(found) if value is None]
@@ -183,6 +227,8 @@ class FakeSubmitter:
             retryable = call.judge is None or type(error).__name__ in call.judge.split()
             value = stored((None, error))
             return Outcome("error", value=value, error=described, retryable=retryable)
+        if isinstance(value, Hang):
+            return value
         if isinstance(value, Graph):
             return Outcome("graph", graph=value)
         result = stored((value, None) if call.catches else value)
@@ -201,17 +247,21 @@ class FakeSubmitter:
 _DIED = {"type": "WorkerCrashedError", "message": "the process died", "traceback": None}
 
 
+async def quick_io(function: Callable[[], None]) -> None:
+    """Storage I/O that takes a turn of the event loop."""
+    await asyncio.sleep(0)
+    function()
+
+
 def surroundings(
-    submitter: FakeSubmitter, clock: FakeClock, *, window: int = 8, slow: int = 1
+    submitter: FakeSubmitter,
+    clock: FakeClock,
+    *,
+    window: int = 8,
+    io: Callable[[Callable[[], None]], Awaitable[None]] = quick_io,
 ) -> Surroundings:
-    """What a runner needs, with commits that take ``slow`` turns of the event loop."""
-
-    async def io(function: Callable[[], None]) -> None:
-        for _ in range(slow):
-            await asyncio.sleep(0)
-        function()
-
-    return Surroundings("memory", submitter, clock, io, lambda: window, lambda state: None)
+    """What a runner needs: ``io`` does what touches the storage."""
+    return Surroundings("memory", submitter, clock, io, lambda: window, lambda state, records: None)
 
 
 async def finish(work: Coroutine[Any, Any, None], ticks: int = TICKS) -> None:
@@ -236,10 +286,13 @@ async def run_workflow(
     *,
     window: int = 8,
     suspend_after: int | None = None,
+    cancel_after: int | None = None,
+    ticks: int = TICKS,
 ) -> WorkflowState:
     """Drive a workflow from :mod:`rayflow.runtime.intake` to its end, as the engine does.
 
-    ``suspend_after``: somebody suspends it after so many of its tasks' bodies have run.
+    ``suspend_after``, ``cancel_after``: somebody suspends or cancels it after so many of its tasks'
+    bodies have run. ``ticks``: turns of the event loop that it may take.
 
     Raises:
         NeverEndsError: it does not end.
@@ -248,8 +301,11 @@ async def run_workflow(
         return opened.state
     around = surroundings(submitter, clock, window=window)
     runner = WorkflowRunner(opened.state, opened.writer, around, "simulated")
+    submitter.observer = runner
     await runner.commit([*opened.first, status_fact(WorkflowStatus.RUNNING)])
     if suspend_after is not None:
         submitter.after(suspend_after, runner.request_suspend)
-    await finish(runner.run())
+    if cancel_after is not None:
+        submitter.after(cancel_after, runner.request_cancel)
+    await finish(runner.run(), ticks)
     return runner.state

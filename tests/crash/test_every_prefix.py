@@ -20,20 +20,23 @@ from rayflow.core.state import TaskStatus, WorkflowState, fold
 from rayflow.retry import Retry
 from rayflow.runtime import intake
 from rayflow.runtime.intake import Opened, Submission
+from rayflow.storage import layout
 from rayflow.storage.journal import Journal
 from rayflow.storage.store import Store
-from rayflow.testing.crash_store import CrashStore, StoreStopped
+from rayflow.testing.crash_store import Change, CrashStore, StoreStopped
 from rayflow.testing.memory_store import MemoryStore
 from rayflow.testing.simulation import (
     Attempt,
     FakeClock,
     FakeSubmitter,
+    Hang,
     node,
     run_workflow,
     unstored,
 )
 
 ID = "crashed/again"
+both_layouts = pytest.mark.parametrize("appends", [True, False], ids=["one file", "whole objects"])
 
 
 def add(attempt: Attempt) -> int:
@@ -172,7 +175,7 @@ def settled(store: Store) -> set[str]:
     return {t.task_id for t in state.tasks.values() if t.status in done and not t.volatile}
 
 
-@pytest.mark.parametrize("appends", [True, False], ids=["one file", "whole objects"])
+@both_layouts
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_every_crash_ends_with_the_same_result_and_repeats_no_recorded_task(
     name: str, appends: bool
@@ -197,7 +200,7 @@ def test_every_crash_ends_with_the_same_result_and_repeats_no_recorded_task(
         assert (crash, unstored(value)) == (crash, expected)
 
 
-@pytest.mark.parametrize("appends", [True, False], ids=["one file", "whole objects"])
+@both_layouts
 def test_a_take_over_that_crashes_after_every_change_loses_nothing(appends: bool) -> None:
     # Given a workflow that crashed half-way
     graph = Graph(WORKFLOWS["chain"][0])
@@ -218,7 +221,7 @@ def test_a_take_over_that_crashes_after_every_change_loses_nothing(appends: bool
             assert state.status is WorkflowStatus.SUCCESSFUL
 
 
-@pytest.mark.parametrize("appends", [True, False], ids=["one file", "whole objects"])
+@both_layouts
 @pytest.mark.parametrize("name", ["chain", "fan", "waiting retry", "spread", "not checkpointed"])
 def test_a_suspension_survives_every_crash_and_loses_nothing(name: str, appends: bool) -> None:
     # Given a workflow that somebody suspends when its first task's body has run
@@ -246,3 +249,121 @@ def test_a_suspension_survives_every_crash_and_loses_nothing(name: str, appends:
         value = state.output.value
         assert value is not None
         assert (crash, unstored(value)) == (crash, expected)
+
+
+@pytest.mark.parametrize("appends", [True, False], ids=["one file", "whole objects"])
+def test_a_workflow_out_of_time_is_so_after_every_crash_and_a_resume_ends_it(appends: bool) -> None:
+    # Given a workflow whose second task hangs until the workflow's time is over
+    graph = Graph((node("add", arguments=1), node("slow", 0), node("add", 1, arguments=2)))
+    hung = {**BODIES, "slow": lambda attempt: Hang()}
+    recorded = CrashStore(MemoryStore(appends=appends))
+
+    def live_out(store: Store) -> WorkflowState:
+        taken = (
+            intake.adopt(store, ID, resume=False)
+            if Journal(store, ID).load()
+            else intake.create(store, Submission(ID, graph, token="t", workflow_timeout=60.0))
+        )
+        return asyncio.run(run_workflow(taken, FakeSubmitter(hung, seed=1), FakeClock()))
+
+    live_out(recorded)
+    for crash, store in crashes(recorded):
+        before = settled(store)
+        # When its owner crashes at any moment and another one takes over
+        state = live_out(store)
+        # Then it ends in the same way
+        assert (crash, state.status) == (crash, WorkflowStatus.FAILED)
+        assert state.error is not None
+        assert state.error["type"] == "rayflow.errors.WorkflowTimeoutError"
+        # And a resume gives it new time, and repeats nothing that was recorded
+        submitter = FakeSubmitter({**BODIES, "slow": add}, seed=2)
+        taken = intake.adopt(store, ID, resume=True)
+        state = asyncio.run(run_workflow(taken, submitter, FakeClock()))
+        assert (crash, state.status) == (crash, WorkflowStatus.SUCCESSFUL)
+        assert not before & {call.task_id for call in submitter.executed}
+        value = state.output.value
+        assert value is not None
+        assert unstored(value) == 3
+
+
+@both_layouts
+@pytest.mark.parametrize("name", ["chain", "fan", "waiting retry", "spread", "not checkpointed"])
+def test_a_cancellation_survives_every_crash(name: str, appends: bool) -> None:
+    graph = Graph(WORKFLOWS[name][0])
+    recorded = CrashStore(MemoryStore(appends=appends))
+    submitter = FakeSubmitter(BODIES, seed=1)
+    work = run_workflow(opened(recorded, graph), submitter, FakeClock(), cancel_after=1)
+    assert asyncio.run(work).status is WorkflowStatus.CANCELED
+    for crash, store in crashes(recorded):
+        canceled = fold(Journal(store, ID).load()).cancel_requested
+        # When its owner crashes at any moment and another one takes over
+        state, submitter = live(store, graph)
+        # Then a recorded cancellation stands and starts nothing; one that was not had no effect
+        wanted = WorkflowStatus.CANCELED if canceled else WorkflowStatus.SUCCESSFUL
+        assert (crash, state.status) == (crash, wanted)
+        assert not (canceled and submitter.executed)
+
+
+def fragile(tasks: int) -> Graph:
+    """A few tasks, one that fails, and one that needs all."""
+    good = [node("add", arguments=n) for n in range(tasks)]
+    return Graph((*good, node("fragile", 0, arguments=5), node("add", *range(tasks + 1))))
+
+
+@both_layouts
+def test_a_resume_after_a_failure_survives_every_crash_and_repeats_no_recorded_task(
+    appends: bool,
+) -> None:
+    # Given a workflow that failed, and whose cause has been mended
+    graph = fragile(3)
+    failed = MemoryStore(appends=appends)
+    submitter = FakeSubmitter({**BODIES, "fragile": broken}, seed=1)
+    state = asyncio.run(run_workflow(opened(failed, graph), submitter, FakeClock()))
+    assert state.status is WorkflowStatus.FAILED
+    cured = {**BODIES, "fragile": add}
+    recorded = CrashStore(MemoryStore(failed.content, appends=appends))
+    begun = [Change("write", key, data=data) for key, data in failed.content.items()]
+    # When somebody resumes it, and the owner crashes at any moment of that
+    taken = intake.adopt(recorded, ID, resume=True)
+    state = asyncio.run(run_workflow(taken, FakeSubmitter(cured, seed=1), FakeClock()))
+    assert state.status is WorkflowStatus.SUCCESSFUL
+    recorded.changes[:0] = begun
+    for count in range(len(begun), len(recorded.changes) + 1):
+        for torn in (None, 1, 100):
+            store = recorded.restore(count, torn=torn if count < len(recorded.changes) else None)
+            before = settled(store) - {"fragile"}
+            # Then another resume ends it with the same result
+            submitter = FakeSubmitter(cured, seed=2)
+            taken = intake.adopt(store, ID, resume=True)
+            state = asyncio.run(run_workflow(taken, submitter, FakeClock()))
+            assert (count, torn, state.status) == (count, torn, WorkflowStatus.SUCCESSFUL)
+            assert not before & {call.task_id for call in submitter.executed}
+            value = state.output.value
+            assert value is not None
+            assert unstored(value) == 8
+
+
+@both_layouts
+@pytest.mark.parametrize("name", ["chain", "spread"])
+@pytest.mark.parametrize("last_first", [False, True], ids=["in order", "last first"])
+def test_a_delete_that_crashes_at_any_object_can_be_repeated_and_frees_the_id(
+    name: str, appends: bool, last_first: bool
+) -> None:
+    nodes, expected = WORKFLOWS[name]
+    whole = MemoryStore(appends=appends)
+    live(whole, Graph(nodes))
+    keys = sorted(whole.content, reverse=last_first)
+    for count in range(len(keys) + 1):
+        left = {key: whole.content[key] for key in keys[count:]}
+        # When the delete is repeated, nothing is left
+        again = MemoryStore(left, appends=appends)
+        again.delete(layout.workflow(ID))
+        assert again.content == {}
+        # And when the id is used again instead, what is left is in nobody's way
+        reused = MemoryStore(left, appends=appends)
+        anew = intake.create(reused, Submission(ID, Graph(nodes), token="other"))
+        state = asyncio.run(run_workflow(anew, FakeSubmitter(BODIES, seed=3), FakeClock()))
+        assert state.status is WorkflowStatus.SUCCESSFUL
+        value = fold(Journal(reused, ID).load()).output.value
+        assert value is not None
+        assert (count, unstored(value)) == (count, expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,5 +51,19 @@ def own_engine(cluster: None, tmp_path: Path) -> Iterator[Callable[..., str]]:
     yield start
     api.disconnect()
     for root in roots:
-        name = f"engine-{hashlib.sha256(root.encode()).hexdigest()[:16]}"
-        ray.kill(ray.get_actor(name, namespace="rayflow"), no_restart=True)
+        stop_engine(root)
+
+
+def stop_engine(root: str) -> None:
+    """Kill the engine of ``root`` for good; the next connection starts another."""
+    api.disconnect()
+    name = f"engine-{hashlib.sha256(root.encode()).hexdigest()[:16]}"
+    ray.kill(ray.get_actor(name, namespace="rayflow"), no_restart=True)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for a condition; fail when it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "The condition did not come true in time."
+        time.sleep(0.02)

@@ -102,6 +102,37 @@ def test_task_ids_count_from_the_dependency_upwards() -> None:
     assert workflow.get_output("numbered", task_id="inc_1") == 3
 
 
+def test_an_id_chosen_by_hand_is_never_given_to_another_task() -> None:
+    first = increment.options(**workflow.options(task_id="inc")).bind(1)
+    second = increment.options(**workflow.options(task_id="inc")).bind(first)
+    chosen = increment.options(**workflow.options(task_id="inc_1")).bind(second)
+    workflow.run(chosen, workflow_id="by-hand")
+
+    values = [workflow.get_output("by-hand", task_id=name) for name in ("inc", "inc_2", "inc_1")]
+    assert values == [2, 3, 4]
+
+
+def test_ids_are_the_same_after_a_retry_and_when_the_workflow_is_run_again(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    child = increment.options(**workflow.options(task_id="child"))
+
+    @workflow.options(task_id="parent")
+    @ray.remote(max_retries=1, retry_exceptions=True)
+    def parent() -> Any:
+        sub = child.bind(child.bind(1))
+        if note._function(str(ledger), "attempt") and len(lines(ledger)) == 1:
+            raise RuntimeError("the first attempt fails after it has built its graph")
+        return workflow.continuation(sub)
+
+    for _ in range(2):
+        assert workflow.run(parent.bind(), workflow_id="same-ids") == 3
+    assert lines(ledger) == ["attempt"] * 2
+    assert workflow.get_output("same-ids", task_id="child") == 2
+    assert workflow.get_output("same-ids", task_id="child_1") == 3
+    with pytest.raises(ValueError, match="child_2"):
+        workflow.get_output("same-ids", task_id="child_2")
+
+
 def test_outputs_inside_containers_arrive_as_references() -> None:
     @ray.remote
     def look(direct: int, nested: list[Any]) -> tuple[str, int]:
@@ -133,6 +164,26 @@ def test_a_continuation_replaces_the_task() -> None:
     dag = countdown.options(**options).bind(30)
     assert workflow.run(dag, workflow_id="countdown") == "liftoff"
     assert workflow.get_output("countdown", task_id="start") == "liftoff"
+
+
+def test_every_link_of_a_chain_of_continuations_has_the_last_value() -> None:
+    @ray.remote
+    def one() -> int:
+        return 1
+
+    @ray.remote
+    def link(left: int, _: int) -> Any:
+        step = workflow.options(task_id="link")
+        return link.options(**step).bind(left - 1, one.bind()) if left else "end"
+
+    dag = link.options(**workflow.options(task_id="link")).bind(100, one.bind())
+    ref = workflow.run_async(dag, workflow_id="links")
+    assert workflow.get_output("links", task_id="link_40") == "end"
+    assert ray.get(ref) == "end"
+    assert workflow.get_output("links", task_id="link_41") == "end"
+    one_id = f"{__name__}.{one._function.__qualname__}_7".replace("<", "").replace(">", "")
+    assert workflow.get_output("links", task_id=one_id) == 1
+    assert workflow.get_metadata("links", "link_41")["name"] == "link"
 
 
 def test_large_arrays_flow_without_a_copy_in_the_journal(engine: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rayflow.core.graph import Graph, Node
 from rayflow.retry import Retry
-from rayflow.testing.simulation import Attempt, node
+from rayflow.testing.simulation import Attempt, Hang, node
 
 
 def number(value: Any) -> int:
@@ -35,6 +35,13 @@ def roll(attempt: Attempt) -> int:
     return add(attempt) + 10_000 * next(ROLLS)
 
 
+def hang(attempt: Attempt) -> int | Hang:
+    """Takes too long, a few times: its node has a timeout."""
+    if attempt.call.attempt <= attempt.arguments % 3:
+        return Hang(heeds=attempt.arguments % 2 == 0, heartbeat=attempt.arguments)
+    return add(attempt)
+
+
 def broken(attempt: Attempt) -> int:
     raise ValueError("never")
 
@@ -47,16 +54,15 @@ def deepen(attempt: Attempt) -> Graph:
     return random_graph(Random(attempt.arguments), depth=2)
 
 
-BODIES = {body.__name__: body for body in (add, flaky, roll, broken, expand, deepen)}
+BODIES = {body.__name__: body for body in (add, flaky, roll, hang, broken, expand, deepen)}
 ROLLS = itertools.count(1)
 
 
 def random_node(random: Random, upstream: Sequence[int], depth: int) -> Node:
-    bodies = (
-        ["add"] * 5 + ["flaky", "roll"] * 2 + ["broken"] + [["expand"] * 2, ["deepen"], []][depth]
-    )
+    bodies = ["add"] * 5 + ["flaky", "roll"] * 2 + ["hang", "broken"]
+    body = random.choice(bodies + [["expand"] * 2, ["deepen"], []][depth])
     return node(
-        random.choice(bodies),
+        body,
         *upstream,
         arguments=random.randrange(1_000),
         max_retries=random.choice((0, 1, 3, 3, -1)),
@@ -66,6 +72,8 @@ def random_node(random: Random, upstream: Sequence[int], depth: int) -> Node:
         effect=random.random() < 0.2,
         retry=random_retry(random),
         judge=random.choice((None, None, "ValueError", "KeyError")),
+        timeout=5.0 if body == "hang" else None,
+        grace=random.choice((None, 0.0, 2.0)) if body == "hang" else None,
     )
 
 
@@ -92,10 +100,11 @@ def endless(nodes: Node) -> bool:
 
 
 def random_graph(random: Random, depth: int = 0) -> Graph:
-    """A DAG in which every node is needed by the last one."""
+    """A DAG in which every node is needed by the last one. Most are small: those fail soonest."""
+    largest = 6 - 2 * depth if random.random() < 0.3 else 2
     nodes: list[Node] = []
     unused: set[int] = set()
-    for position in range(random.randint(1, 6 - 2 * depth)):
+    for position in range(random.randint(1, largest)):
         count = random.randint(0, min(position, 3))
         upstream = random.sample(range(position), count)
         made = random_node(random, upstream, depth)

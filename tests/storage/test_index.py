@@ -6,11 +6,14 @@ import time
 
 import pytest
 
-from rayflow.core.records import WorkflowStatus
+from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.errors import FencedError, JournalCorruptError
 from rayflow.reader import Root
+from rayflow.runtime.intake import status_fact
 from rayflow.storage import layout
 from rayflow.storage.index import DELETED, OWNER_FRESH_SECONDS, Index, IndexEntry, Owner
+from rayflow.storage.journal import Journal
+from rayflow.storage.rebuild import entries_from_journals
 from rayflow.testing.crash_store import CrashStore, Moment, StoreStopped
 from rayflow.testing.memory_store import MemoryStore
 
@@ -100,6 +103,17 @@ def test_an_owner_that_was_replaced_is_fenced_and_changes_nothing(appends: bool)
     assert Index(store).take_over(None) == {"a": entry("a")}
 
 
+@both_layouts
+def test_only_the_owner_of_the_root_may_delete(appends: bool) -> None:
+    store = MemoryStore(appends=appends)
+    old = owned(store, entry("a"))
+    old.require_owned()
+    new = owned(store)
+    new.require_owned()
+    with pytest.raises(FencedError):
+        old.require_owned()
+
+
 def test_a_torn_entry_was_not_written() -> None:
     store = MemoryStore()
     owned(store, entry("a"), entry("b")).append([entry("c")])
@@ -150,3 +164,41 @@ def test_a_reader_sees_live_workflows_of_a_silent_owner_as_resumable() -> None:
         ("RESUMABLE", "RUNNING"),
         ("FAILED", None),
     ]
+
+
+def accepted(store: MemoryStore, workflow_id: str, status: WorkflowStatus) -> None:
+    facts = [
+        Fact(Kind.ACCEPTED, data={"workflow_id": workflow_id, "root": "t", "definition": "d"}),
+        status_fact(status),
+    ]
+    Journal(store, workflow_id).create().commit([f.at(n, 2.0) for n, f in enumerate(facts, 1)])
+
+
+@both_layouts
+def test_a_damaged_index_is_rebuilt_from_the_journals(appends: bool) -> None:
+    # Given workflows with odd ids, one of them with a damaged journal, and a damaged index
+    store = MemoryStore(appends=appends)
+    long = "ü" * 400
+    statuses = {"a/b": "SUCCESSFUL", long: "RUNNING", "c": "FAILED", "bad": "FAILED"}
+    for workflow_id, status in statuses.items():
+        accepted(store, workflow_id, WorkflowStatus(status))
+    Journal(store, "bad").claim(3.0)
+    owned(store, *(entry(workflow_id) for workflow_id in statuses)).append([entry("c")])
+    for start in (layout.journal("bad"), layout.INDEX):
+        key = min(k for k in store.content if k.startswith(start) and not k.endswith("claim"))
+        data = bytearray(store.content[key])
+        data[len(data) // 2] ^= 1
+        store.content[key] = bytes(data)
+    with pytest.raises(JournalCorruptError):
+        Index(store).take_over(None)
+    # When an engine takes the root over
+    entries = Index(store).take_over(RESUMABLE, entries_from_journals)
+    # Then everything is listed again, and only the damaged workflow is in doubt
+    assert {e.workflow_id: (e.status, e.was) for e in entries.values()} == {
+        "a/b": ("SUCCESSFUL", None),
+        long: ("RESUMABLE", "RUNNING"),
+        "c": ("FAILED", None),
+        "bad": ("RESUMABLE", None),
+    }
+    assert Index(store).read() == entries
+    assert (entries["c"].definition, entries["c"].created_at) == ("d", 2.0)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -10,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rayflow.core.records import Fact, Kind, Record
-from rayflow.errors import FencedError, JournalCorruptError
+from rayflow.errors import DataSaveError, FencedError, JournalCorruptError
 from rayflow.storage import layout
-from rayflow.storage.journal import Journal, JournalWriter, Position
+from rayflow.storage.journal import SCHEMA, Journal, JournalWriter, Position
 from rayflow.storage.local import LocalStore
 from rayflow.storage.store import Store
 from rayflow.testing.crash_store import CrashStore, StoreStopped
+from rayflow.testing.flaky_store import FlakyStore, every
 from rayflow.testing.memory_store import MemoryStore
 
 ID = "w"
@@ -86,6 +90,64 @@ def test_a_batch_that_is_torn_at_any_byte_was_not_committed() -> None:
         assert [r.seq for r in journal.load()] == [1, 2, 3], length
     store.content[FILE] = whole
     assert [r.seq for r in journal.load()] == [1, 2, 3, 4]
+
+
+def value_record(seq: int, value: bytes) -> Record:
+    return Fact(Kind.SUCCEEDED, "t", 1, {"value": None}, value).at(seq, 1_700_000_000.0)
+
+
+def test_a_torn_batch_whose_value_holds_later_batches_of_this_very_journal_is_torn() -> None:
+    # Given a journal of four batches, and another one that begins alike
+    store, other = MemoryStore(), MemoryStore()
+    write(store, 1, 1, 1, 1)
+    writer = write(other, 1)
+    # When the other's next batch, which is torn, has the whole first journal in its value
+    writer.commit([value_record(2, store.content[FILE])])
+    other.content[FILE] = other.content[FILE][:-5]
+    # Then it was not committed, and nobody calls it corrupt
+    assert seqs(other) == [1]
+    Journal(other, ID).claim(5.0)
+    assert seqs(other) == [1, 2]
+
+
+def without_place(data: bytes) -> bytes:
+    """A journal as it was before batches said where they belong."""
+    head = SCHEMA.serialize().to_pybytes()
+    out, number = head, 0
+    with pa.ipc.open_stream(data) as reader:
+        for batch in reader:
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, SCHEMA) as writer:
+                marks = {"rayflow.n": str(number), "rayflow.crc": "-" * 8}
+                writer.write_batch(batch, custom_metadata=marks)
+                end = sink.tell()
+            frame = bytes(sink.getvalue())[len(head) : end]
+            out += frame.replace(b"-" * 8, b"%08x" % zlib.crc32(frame), 1)
+            number += 1
+    return out
+
+
+def test_journals_whose_batches_do_not_say_where_they_belong_are_read() -> None:
+    store = MemoryStore()
+    write(store, 1, 2, 1)
+    store.content[FILE] = without_place(store.content[FILE])
+    assert seqs(store) == [1, 2, 3, 4]
+    data = bytearray(store.content[FILE])
+    data[1500] ^= 1
+    store.content[FILE] = bytes(data)
+    with pytest.raises(JournalCorruptError):
+        seqs(store)
+
+
+def test_a_copy_of_a_journal_file_under_the_next_epoch_does_not_count() -> None:
+    store = MemoryStore()
+    write(store, 2, 1)
+    _, records = Journal(store, ID).claim(5.0)
+    store.content[FILE.replace("000001", "000003")] = store.content[FILE]
+    assert Journal(store, ID).load() == records
+    _, again = Journal(store, ID).claim(6.0)
+    assert [r.seq for r in again] == [1, 2, 3, 4, 5]
+    assert Journal(store, ID).load() == again
 
 
 def test_the_next_commit_takes_the_place_of_a_torn_one() -> None:
@@ -187,6 +249,25 @@ def test_an_owner_that_was_overtaken_is_fenced_and_changes_nothing_any_more(appe
         (1, "started"), (2, "started"), (3, "sealed"), (4, "started"),
     ]  # fmt: skip
     assert Journal(store, ID).load()[-1].data == {"text": "new"}
+
+
+@both_layouts
+def test_a_commit_on_a_storage_that_fails_every_third_call_can_be_repeated(appends: bool) -> None:
+    store = MemoryStore(appends=appends)
+    write(store, 1)
+    writer, _ = Journal(store, ID).claim(5.0)
+    writer._log.store = FlakyStore(store, every(3))
+    refused = 0
+    for seq in range(3, 23):
+        while True:
+            try:
+                writer.commit([record(seq)])
+            except DataSaveError:
+                refused += 1
+            else:
+                break
+        assert seqs(store) == list(range(1, seq + 1))
+    assert refused >= 10
 
 
 @both_layouts
@@ -320,18 +401,33 @@ def test_a_reader_that_saw_a_fenced_owners_batch_starts_anew(appends: bool) -> N
     ]  # fmt: skip
 
 
-def test_anyone_can_read_a_journal_with_pyarrow_alone(tmp_path: Path) -> None:
+def read_as_documented(folder: Path) -> list[tuple[int, str]]:
+    """What the program in the documentation makes of a journal."""
+    page = (Path(__file__).parents[2] / "docs/journal-format.md").read_text()
+    [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(program, names)
+    return [(row["seq"], row["kind"]) for row in names["read_journal"](folder)]
+
+
+def test_the_documented_program_reads_a_journal_with_pyarrow_alone(tmp_path: Path) -> None:
     store = LocalStore(str(tmp_path))
-    write(store, 2, 1)
-    Journal(store, ID).claim(5.0)
     folder = tmp_path / layout.journal(ID)
-    rows = []
-    for name in sorted(folder.iterdir()):
-        with pa.ipc.open_stream(name.read_bytes()) as reader:
-            rows += reader.read_all().to_pylist()
-    assert [(row["seq"], row["kind"]) for row in rows] == [
-        (1, "started"), (2, "started"), (3, "started"), (4, "sealed"),
-    ]  # fmt: skip
+    assert read_as_documented(folder) == []
+    old = write(store, 2, 1)
+    assert read_as_documented(folder) == [(1, "started"), (2, "started"), (3, "started")]
+    # It heeds seals: what a fenced owner writes does not count, nor does an epoch without a seal
+    new, _ = Journal(store, ID).claim(5.0)
+    with pytest.raises(FencedError):
+        old.commit([record(4, "fenced")])
+    new.commit([record(5)])
+    Journal(store, ID)._log.claim(3)
+    # And it stops at a torn tail
+    with (folder / "000002.arrows").open("ab") as file:
+        file.write(b"\xff\xff\xff\xff\x10\x00")
+    records = [(r.seq, str(r.kind)) for r in Journal(store, ID).load()]
+    assert read_as_documented(folder) == records
+    assert records[-2:] == [(4, "sealed"), (5, "started")]
 
 
 @pytest.mark.parametrize(

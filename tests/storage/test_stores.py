@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import resource
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,6 +120,39 @@ def test_leftovers_of_an_interrupted_write_are_never_listed(tmp_path: Path) -> N
     (tmp_path / ".tmp-fedcba9876543210").mkdir()
     assert store.list("folder") == [("key", "file")]
     assert store.list("") == [("folder", "folder")]
+
+
+def test_old_leftovers_are_swept_and_those_of_a_live_writer_stay(tmp_path: Path) -> None:
+    store = LocalStore(str(tmp_path))
+    store.write("folder/key", [b"x"])
+    old, new = tmp_path / "folder" / ".tmp-old", tmp_path / "folder" / ".tmp-new"
+    deleted = tmp_path / ".tmp-deleted"
+    (deleted / "journal").mkdir(parents=True)
+    for file in (old, new, deleted / "journal" / "000001.arrows"):
+        file.write_bytes(b"half")
+    for path in (old, deleted):
+        os.utime(path, (0, 0))
+    assert store.sweep(3600) == 2
+    assert everything_below(tmp_path) == ["folder/.tmp-new", "folder/key"]
+    assert store.sweep(3600) == 0
+    assert MemoryStore().sweep(0) == 0
+
+
+def test_a_delete_under_way_is_not_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalStore(str(tmp_path))
+    store.write("workflow/key", [b"x"])
+    os.utime(tmp_path / "workflow", (0, 0))
+    swept = []
+    remove = shutil.rmtree
+
+    def sweep_first(path: Path) -> None:
+        swept.append(store.sweep(3600))
+        remove(path)
+
+    monkeypatch.setattr(shutil, "rmtree", sweep_first)
+    store.delete("workflow")
+    assert swept == [0]
+    assert everything_below(tmp_path) == []
 
 
 def test_a_file_in_the_place_of_a_folder_is_a_storage_error(tmp_path: Path) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import ray
 from ray.dag import InputNode, MultiOutputNode
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from rayflow import workflow
 from rayflow.core.graph import Graph, StoredValue
 from rayflow.dag import Slot, translate
+from rayflow.runtime.ray_options import restored
 from rayflow.storage.values import decode, encode
 from rayflow.testing.memory_store import MemoryStore
 
@@ -175,6 +180,74 @@ def test_actors_methods_and_several_outputs_are_type_errors_anywhere() -> None:
 def test_several_return_values_are_a_value_error() -> None:
     with pytest.raises(ValueError, match="num_returns=2"):
         graph(one.bind(add.options(num_returns=2).bind(1, 2)))
+
+
+def test_a_generator_is_a_value_error() -> None:
+    @ray.remote
+    def numbers() -> Any:
+        yield 1
+
+    with pytest.raises(ValueError, match=r"numbers is a generator.*Return a list"):
+        graph(numbers.bind())
+
+
+def test_an_input_without_arguments_to_take_it_from_is_a_type_error() -> None:
+    with InputNode() as inp:
+        dag = one.bind([inp.x])
+    with pytest.raises(TypeError, match="continuation"):
+        translate(dag, MemoryEncoder())
+
+
+def test_a_list_that_changes_after_bind_is_stored_as_it_is_when_the_dag_is_run() -> None:
+    values = [1]
+    dag = one.bind(values)
+    values.append(2)
+    first = graph(dag)
+    values.append(3)
+    assert arguments(first.nodes[0].args) == (([1, 2],), {})
+
+
+def test_the_same_dag_translates_to_the_same_graph_every_time() -> None:
+    shared = one.bind([1])
+    dag = one.bind(shared, key=[shared, add.bind(1, 2)])
+    assert graph(dag) == graph(dag)
+
+
+def test_an_option_that_is_an_object_is_kept_pickled_and_readable() -> None:
+    strategy = NodeAffinitySchedulingStrategy("ab" * 28, soft=True)
+    looks_pickled = {"pickled": 1.0, "repr": 2.0}
+    plain = {"num_cpus": 0.5, "label_selector": {"zone": "!in(a,b)"}, "_labels": {"team": "ml"}}
+    task = add.options(scheduling_strategy=strategy, resources=looks_pickled, **plain)
+    [made] = graph(task.bind(1, 2)).nodes
+
+    kept = json.loads(json.dumps(made.options.ray))
+    assert kept == made.options.ray
+    assert {name: kept[name] for name in plain} == plain
+    assert kept["scheduling_strategy"]["repr"] == repr(strategy)
+    back = restored(kept)
+    assert back["resources"] == looks_pickled
+    assert vars(back["scheduling_strategy"]) == vars(strategy)
+
+
+def test_an_option_that_ray_has_no_use_for_is_a_value_error_with_task_and_option() -> None:
+    named = workflow.options(task_id="fit")
+    for option in ({"scheduling_strategy": "FAST"}, {"resources": {"GPU": 1}}):
+        node = add.options(**named).bind(1, 2)
+        node._bound_options.update(option)  # as from a Ray that checks less
+        with pytest.raises(ValueError, match=rf"{next(iter(option))}.*of task fit"):
+            graph(node)
+
+
+def test_an_option_that_cannot_be_pickled_is_a_value_error_with_task_and_option() -> None:
+    strategy = NodeAffinitySchedulingStrategy("ab" * 28, soft=True)
+    strategy.lock = threading.Lock()
+    with pytest.raises(ValueError, match=r"scheduling_strategy=.*add cannot be stored.*lock"):
+        graph(add.options(scheduling_strategy=strategy).bind(1, 2))
+
+
+def test_what_cannot_be_loaded_any_more_is_a_value_error_with_its_name() -> None:
+    with pytest.raises(ValueError, match=r"scheduling_strategy=<Gone> cannot be loaded"):
+        restored({"scheduling_strategy": {"pickled": "gASVCgAAAAAAAA==", "repr": "<Gone>"}})
 
 
 @pytest.mark.parametrize(

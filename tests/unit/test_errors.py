@@ -23,6 +23,9 @@ ARGUMENTS: dict[str, Any] = {
     "traceback": "Trace\n",
     "name": "training",
     "known": ("a", "b"),
+    "task_id": "t {0} ü",
+    "attempt": 2,
+    "seconds": 0.5,
     "errors": [{"pointer": "/folds", "detail": "too many"}],
 }
 

@@ -15,7 +15,7 @@ from rayflow.core.outcomes import Outcome
 from rayflow.core.planner import Finish, StopTask, WakeAt, failed_tasks
 from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.retry import Retry
-from tests.unit.test_core import Story, node
+from tests.unit.story import Story, node
 from tests.unit.test_dag import add, graph, one
 
 

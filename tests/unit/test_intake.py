@@ -168,8 +168,11 @@ class Scripted:
         await self._go.wait()
         return self._outcomes.get(handle.outcome, Outcome("stopped"))
 
-    def stop(self, handle: Handle) -> None:
+    def stop(self, handle: Handle, *, force: bool) -> None:
         self._go.set()
+
+    async def destroy(self, place: object) -> None:
+        raise AssertionError("nothing here has a process")
 
 
 def test_a_success_is_not_taken_back_by_a_failure_that_arrives_with_it() -> None:

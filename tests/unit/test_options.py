@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from typing import Any
 
+import cloudpickle
 import pytest
 import ray
 
@@ -84,32 +87,100 @@ def test_all_three_spellings_give_a_task_the_same_options() -> None:
     assert ours(decorated) == CHOSEN
 
 
-def test_a_later_option_replaces_an_earlier_one_and_rays_options_stay() -> None:
-    def g() -> None: ...
+def test_the_options_are_a_mapping() -> None:
+    chosen = workflow.options(task_id="x", checkpoint=False)
+    assert dict(chosen) == {key: chosen[key] for key in chosen.keys()}  # noqa: SIM118
+    assert len(chosen) == 2
+    assert ours(ray.remote(f).options(**dict(chosen))) == {"task_id": "x", "checkpoint": False}
 
-    remote = ray.remote(num_cpus=2, max_retries=5)(g)
-    remote = workflow.options(task_id="first", metadata={"a": 1})(remote)
-    changed = remote.options(**workflow.options(task_id="second", metadata={"b": 2}))
+
+def test_a_later_option_replaces_that_one_and_the_others_stay() -> None:
+    remote = ray.remote(num_cpus=2, max_retries=5)(f)
+    remote = workflow.options(task_id="first", metadata={"a": 1}, checkpoint=False)(remote)
+    changed = remote.options(num_cpus=3, **workflow.options(task_id="second", metadata={"b": 2}))
     call = nodes.call_of(changed.bind())
-    assert call.options == {"task_id": "second", "metadata": {"b": 2}}
-    assert (call.ray_options["num_cpus"], call.ray_options["max_retries"]) == (2, 5)
+    assert call.options == {"task_id": "second", "metadata": {"b": 2}, "checkpoint": False}
+    assert (call.ray_options["num_cpus"], call.ray_options["max_retries"]) == (3, 5)
+    assert ours(remote)["task_id"] == "first"
+
+
+def test_ray_remote_goes_before_the_decorator_and_options_before_both() -> None:
+    declared = ray.remote(**workflow.options(task_id="declared", checkpoint=False))(f)  # type: ignore[call-overload]
+    remote = workflow.options(task_id="decorated", metadata={"a": 1})(declared)
+    assert ours(remote) == {"task_id": "declared", "metadata": {"a": 1}, "checkpoint": False}
+    assert ours(remote.options(**workflow.options(task_id="last")))["task_id"] == "last"
+
+
+def test_none_takes_an_option_back() -> None:
+    remote = workflow.options(catch_exceptions=True)(ray.remote(f))
+    assert ours(remote.options(**workflow.options(catch_exceptions=None))) == {
+        "catch_exceptions": None
+    }
 
 
 def test_of_two_decorators_the_outer_one_wins_entirely() -> None:
-    def g() -> None: ...
-
-    inner = workflow.options(task_id="inner", checkpoint=False)(ray.remote(g))
+    inner = workflow.options(task_id="inner", checkpoint=False)(ray.remote(f))
     assert ours(workflow.options(task_id="outer")(inner)) == {"task_id": "outer"}
 
 
+def test_a_decorator_changes_no_other_remote_function_of_the_same_function() -> None:
+    before, node = ray.remote(f), ray.remote(f).bind()
+    workflow.options(task_id="x")(ray.remote(f))
+    assert ours(before) == nodes.call_of(node).options == ours(ray.remote(f)) == {}
+
+
 def test_options_decorate_remote_functions_only() -> None:
-    with pytest.raises(ValueError, match=r"@ray\.remote"):
-        workflow.options(task_id="x")(f)
+    @ray.remote
+    class Counter: ...
+
+    for thing in (f, Counter, ray.remote(f).options(num_cpus=1)):
+        with pytest.raises(ValueError, match=r"@ray\.remote"):
+            workflow.options(task_id="x")(thing)
+    with pytest.raises(ValueError, match="actors"):
+        ray.remote(**workflow.options(task_id="x"))(type("Counter", (), {}))  # type: ignore[call-overload]
 
 
-def test_labels_of_the_user_reach_ray() -> None:
-    call = nodes.call_of(ray.remote(f).options(_labels={"team": "ml"}).bind())
-    assert call.ray_options["_labels"] == {"team": "ml"}
+def test_labels_and_selectors_of_the_user_are_left_alone() -> None:
+    labels, selector = {"team": "ml"}, {"zone": "a"}
+    remote = ray.remote(_labels=labels, label_selector=selector)(f)
+    call = nodes.call_of(remote.options(**workflow.options(task_id="x")).bind())
+    assert call.ray_options == {"_labels": labels, "label_selector": selector}
+    assert call.options == {"task_id": "x"}
+
+
+FRESH_PROCESS = """
+import pickle, sys
+remote, node_options = pickle.load(sys.stdin.buffer)
+changed = remote.options(num_cpus=3).bind(1)
+from ray.dag import FunctionNode
+assert FunctionNode(remote._function, (), {}, node_options) is not None
+remote.options(**node_options)
+from rayflow.runtime import nodes
+print(nodes.call_of(changed).options["task_id"], nodes.call_of(changed).options["retry"].max_attempts)
+"""
+
+
+def test_a_function_with_options_works_in_a_process_that_has_never_seen_rayflow() -> None:
+    chosen = workflow.options(task_id="x", retry=workflow.Retry(max_attempts=7))
+    remote = chosen(ray.remote(lambda x: x))
+    pickled = cloudpickle.dumps((remote, dict(chosen)))
+    fresh = subprocess.run(
+        [sys.executable, "-c", FRESH_PROCESS], input=pickled, capture_output=True, check=False
+    )
+    assert fresh.stdout.split() == [b"x", b"7"], fresh.stderr.decode()
+
+
+OTHER_RAY = """
+import ray._common.ray_option_utils as tables
+del tables.task_options
+from rayflow import workflow
+"""
+
+
+def test_a_ray_without_the_table_of_options_is_named_at_import() -> None:
+    found = subprocess.run([sys.executable, "-c", OTHER_RAY], capture_output=True, check=False)
+    last = found.stderr.decode().strip().splitlines()[-1]
+    assert last.startswith("ImportError: This version of Ray has no")
 
 
 @pytest.mark.parametrize(

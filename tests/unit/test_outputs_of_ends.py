@@ -41,7 +41,10 @@ async def test_the_workflow_has_failed_and_its_task_has_its_output() -> None:
 
     records = Journal(store, "w").load()
     with pytest.raises(WorkflowExecutionError, match="not cleaned"):
-        results.from_journal("memory", records, "w", None, waited=True)
+        results.from_journal("memory", records, "w", None, waited=True, status="FAILED")
     with pytest.raises(OutputNotAvailableError):
-        results.from_journal("memory", records, "w", None, waited=False)
-    assert results.from_journal("memory", records, "w", "root", waited=False) is not None
+        results.from_journal("memory", records, "w", None, waited=False, status="FAILED")
+    assert (
+        results.from_journal("memory", records, "w", "root", waited=False, status="FAILED")
+        is not None
+    )

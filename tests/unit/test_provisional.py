@@ -20,7 +20,7 @@ from rayflow.storage.journal import Journal
 from rayflow.testing import simulation
 from rayflow.testing.memory_store import MemoryStore
 from rayflow.testing.simulation import FakeClock, FakeSubmitter, run_workflow
-from tests.unit.test_core import Story, node
+from tests.unit.story import Story, node
 
 ASYNC: dict[str, Any] = {"checkpoint": "async"}
 

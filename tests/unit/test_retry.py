@@ -20,7 +20,7 @@ from rayflow.core.state import WorkflowState, fold
 from rayflow.dag import translate
 from rayflow.retry import Judge, Retry
 from rayflow.runtime import code, nodes
-from tests.unit.test_core import Story, node
+from tests.unit.story import Story, node
 from tests.unit.test_dag import MemoryEncoder
 
 VALUE = StoredValue("json", 1, 0, b"1")
@@ -210,3 +210,21 @@ def test_a_task_that_waits_is_not_started_without_an_input_that_was_lost() -> No
     assert story.start() == ["a"]
     story.end("a", Outcome("value", value=VALUE, checkpoint=False))
     assert story.start() == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("retry", "expected"),
+    [
+        (None, ("timeout", "heartbeat")),
+        (Retry(), ("timeout", "heartbeat")),
+        (Retry(on=ConnectionError), ()),
+        (Retry(never=workflow.exceptions.TaskHeartbeatError), ("timeout",)),
+        (Retry(on=workflow.exceptions.TaskHeartbeatError), ("heartbeat",)),
+    ],
+)
+def test_whether_running_out_of_time_is_worth_another_attempt_is_judged_at_submission(
+    retry: Retry | None, expected: tuple[str, ...]
+) -> None:
+    options = work.options(**workflow.options(retry=retry, timeout=5))
+    [translated] = translate(options.bind(), MemoryEncoder()).nodes
+    assert (translated.options.expiry, translated.options.timeout) == (expected, 5.0)

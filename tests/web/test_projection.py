@@ -241,6 +241,34 @@ def test_a_suspended_workflow_is_resumable_and_nothing_of_it_runs(
     assert TaskAttempt.objects.get().status == "CANCELED"
 
 
+def test_a_workflow_out_of_time_has_failed_and_nothing_of_it_runs(
+    engine: FakeGateway, follower: Follower
+) -> None:
+    begin(engine)
+    engine.write("w1", "started", "fit", 1)
+    engine.write("w1", "timed_out")
+    engine.write("w1", "heartbeat", "fit", 1, details={"row": 3})
+    error = {**ERROR, "type": "rayflow.errors.WorkflowTimeoutError", "task_id": None}
+    engine.write("w1", "status", status="FAILED", reason=None, error=error)
+    follower.step(0)
+    workflow = Workflow.objects.get()
+    assert (workflow.status, workflow.error) == ("FAILED", error)
+    assert counters() == {"pending": 1}
+    assert TaskAttempt.objects.get().status == "CANCELED"
+    assert WorkflowEvent.objects.get(kind="heartbeat").data == {"details": {"row": 3}}
+
+
+def test_an_attempt_that_ran_out_of_time_says_so(engine: FakeGateway, follower: Follower) -> None:
+    begin(engine)
+    engine.write("w1", "started", "fit", 1)
+    error = {**ERROR, "type": "rayflow.errors.TaskTimeoutError"}
+    engine.write("w1", "failed", "fit", 1, error=error, cause="timeout", next="retry")
+    follower.step(0)
+    attempt = TaskAttempt.objects.get()
+    assert (attempt.status, attempt.cause, attempt.error) == ("FAILED", "timeout", error)
+    assert counters() == {"pending": 1}
+
+
 def test_a_kind_of_record_from_a_newer_version_is_kept_as_an_event(
     engine: FakeGateway, follower: Follower
 ) -> None:

@@ -1,0 +1,189 @@
+"""The live workflows of an engine: opened, driven to their end, and closed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rayflow.config import Limits
+from rayflow.core.records import Record, WorkflowStatus
+from rayflow.core.state import WorkflowState
+from rayflow.errors import FencedError, StorageError
+from rayflow.runtime.admission import Admission
+from rayflow.runtime.clock import RealClock
+from rayflow.runtime.executor import WorkflowRunner
+from rayflow.runtime.feed import Feed
+from rayflow.runtime.intake import Opened, status_fact
+from rayflow.runtime.lines import Lines, Narrator
+from rayflow.runtime.live import LiveWorkflow
+from rayflow.runtime.registry import Registry
+from rayflow.runtime.submitter import Submitter
+from rayflow.runtime.surroundings import Surroundings
+from rayflow.storage.index import SUSPENDED
+
+logger = logging.getLogger("rayflow.engine")
+
+MIN_WINDOW = 32
+WINDOW_PER_CPU = 4
+
+Io = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+
+class Floor:
+    """Where workflows run. Every workflow in ``live`` has a slot or a place in the queue."""
+
+    def __init__(
+        self,
+        storage: str,
+        limits: Limits,
+        instance: str,
+        submitter: Submitter,
+        registry: Registry,
+        feed: Feed,
+        io: Io,
+    ) -> None:
+        self.live: dict[str, LiveWorkflow] = {}
+        self._storage, self._instance, self._submitter = storage, instance, submitter
+        self._registry, self._feed, self._io = registry, feed, io
+        self.lines = Lines()
+        self._admission = Admission(limits)
+        self._running: set[asyncio.Task[None]] = set()
+        self._window = MIN_WINDOW
+
+    async def open(
+        self,
+        workflow_id: str,
+        token: str,
+        prepare: Callable[[], Opened],
+        listener: str | None = None,
+    ) -> None:
+        """Make a workflow live: its place is taken before the first await, so nobody is second."""
+        may_run = self._admission.enter(workflow_id)
+        live = self.live[workflow_id] = LiveWorkflow(token, listener)
+        if listener is not None:
+            self.lines.opened(listener)
+        try:
+            opened: Opened = await self._io(prepare)
+            if opened.writer is None:  # it has its output already, which the index may not know
+                if self._registry.entries[workflow_id].status != opened.state.status:
+                    await self._registry.put(workflow_id, opened.state.status)
+                self._close(workflow_id)
+                return
+            runner = live.runner = WorkflowRunner(
+                opened.state,
+                opened.writer,
+                self._surroundings(workflow_id, live),
+                f"{self._instance}:{id(live):x}",
+            )
+            status = WorkflowStatus.RUNNING if may_run else WorkflowStatus.PENDING
+            await runner.commit([*opened.first, status_fact(status)], patiently=False)
+            definition = runner.state.accepted.get("definition")
+            await self._registry.put(workflow_id, status, definition=definition)
+        except BaseException:
+            self._close(workflow_id)
+            raise
+        live.accept()
+        self._feed.ring(workflow_id)
+        self.spawn(self._drive(workflow_id, runner))
+
+    async def end(
+        self,
+        workflow_id: str,
+        request: Callable[[WorkflowRunner], None],
+        force: bool,
+        wait: bool = True,
+    ) -> bool:
+        """Ask a live workflow to end and wait until it has; False if it is not live."""
+        while (live := self.live.get(workflow_id)) is not None:
+            runner = await live.accepted()
+            if runner is not None:
+                request(runner)
+                if force:
+                    runner.skip_grace()
+                await (live.done() if wait else live.canceling())
+                return True
+        return False
+
+    def runner(self, workflow_id: str) -> WorkflowRunner | None:
+        """What drives a workflow, if it is live."""
+        live = self.live.get(workflow_id)
+        return None if live is None else live.runner
+
+    @contextmanager
+    def held(self, workflow_id: str) -> Iterator[None]:
+        """Change a workflow at rest: nobody opens, cancels or deletes it meanwhile."""
+        live = self.live[workflow_id] = LiveWorkflow("")
+        try:
+            yield
+        finally:
+            del self.live[workflow_id]
+            live.finish()
+
+    def widen(self, cpus: float) -> None:
+        """Keep the in-flight window in proportion to the cluster."""
+        self._window = max(MIN_WINDOW, int(WINDOW_PER_CPU * cpus))
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let it run beside everything else."""
+        task = asyncio.ensure_future(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def _surroundings(self, workflow_id: str, live: LiveWorkflow) -> Surroundings:
+        narrator = Narrator(workflow_id)
+
+        def committed(state: WorkflowState, records: Sequence[Record]) -> None:
+            live.notify()
+            if live.listener is not None:
+                self.lines.say(live.listener, narrator.tell(records))
+            self._feed.ring(state.workflow_id)
+
+        return Surroundings(
+            self._storage,
+            self._submitter,
+            RealClock(),
+            self._io,
+            lambda: self._window,
+            committed,
+            live.listener,
+        )
+
+    async def _drive(self, workflow_id: str, runner: WorkflowRunner) -> None:
+        status, was = WorkflowStatus.RESUMABLE, None
+        try:
+            await runner.run()
+            status = runner.state.status
+            if status is WorkflowStatus.RESUMABLE and runner.state.suspend_requested:
+                was = SUSPENDED
+        except FencedError as error:
+            logger.warning("let go of workflow '%s': %s", workflow_id, error)
+        except StorageError as error:
+            logger.error("workflow '%s' is RESUMABLE: %s", workflow_id, error)
+        except Exception:
+            logger.exception("workflow '%s' is RESUMABLE after an error of the engine", workflow_id)
+        try:
+            await self._registry.put(workflow_id, status, was=was)
+        except StorageError as error:
+            logger.error("the index does not know the end of workflow '%s': %s", workflow_id, error)
+        self._close(workflow_id)
+
+    def _close(self, workflow_id: str) -> None:
+        """The workflow is not live any more; its slot goes to the next one in the queue."""
+        live = self.live.pop(workflow_id)
+        live.finish()
+        if live.listener is not None:
+            self.lines.closed(live.listener)
+        self._admission.leave(workflow_id)
+        self._feed.ring(workflow_id)
+        for promoted in self._admission.promoted():
+            self.spawn(self._promote(promoted))
+
+    async def _promote(self, workflow_id: str) -> None:
+        live = self.live[workflow_id]
+        runner = await live.accepted()
+        if runner is not None and not live.is_done:
+            runner.admit(status_fact(WorkflowStatus.RUNNING))
+            await self._registry.put(workflow_id, WorkflowStatus.RUNNING)

@@ -1,0 +1,85 @@
+"""What connects an attempt with its engine while it runs: signs of life one way, the wish to stop the other."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from rayflow import context
+from rayflow.runtime.heartbeats import Pulse
+from rayflow.runtime.interruption import Interruption
+from rayflow.runtime.processes import this_process
+
+if TYPE_CHECKING:
+    from rayflow.runtime.worker import TaskCall
+
+ANNOUNCE_AFTER_SECONDS = 0.05  # short tasks are over before it is worth it
+_END_SECONDS = 5.0
+
+
+class Lifeline:
+    """The connection of one attempt. Its calls of the engine wait for no answer."""
+
+    def __init__(self, call: TaskCall, engine: Any) -> None:
+        self.last_heartbeat = call.heartbeat
+        self.interruption = Interruption()
+        self.pulse = Pulse(self._say_beat, call.heartbeat_timeout)
+        self._attempt = (call.workflow_id, call.task_id, call.attempt, call.token)
+        self._is_watched, self._engine = call.is_watched, engine
+        self._context = context.TaskContext(
+            call.storage, call.workflow_id, call.task_id, call.attempt, self, call.listener
+        )
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have the code that runs in the block find this attempt, and the engine hear of it."""
+        announcement = threading.Timer(ANNOUNCE_AFTER_SECONDS, self._announce)
+        announcement.daemon = True
+        if not self._is_watched:
+            announcement.start()
+        context.hold(self)
+        token = context.current.set(self._context)
+        try:
+            yield
+        finally:
+            context.current.reset(token)
+            context.hold(None)
+            self.pulse.stop()
+            announcement.cancel()
+
+    def begin(self) -> None:
+        """The body starts now, which is when its limits of time begin to count."""
+        if self._is_watched:
+            self._announce()
+
+    def beat(self, details: Any) -> None:
+        """Give a sign of life."""
+        self.pulse.beat(details)
+
+    def is_cancelled(self) -> bool:
+        """Whether the attempt was asked to stop."""
+        return self.interruption.asked.is_set()
+
+    def end_process(self) -> NoReturn:
+        """The attempt has stopped as it was asked to. What it has left, threads and GPU memory, goes too.
+
+        Ray reports the end of a process as a crash unless it was Ray that ended it: so let the engine
+        have that done.
+        """
+        with suppress(Exception):
+            self._engine.task_stopped.remote(*self._attempt, self.pulse.details)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            time.sleep(_END_SECONDS)
+        os._exit(0)
+
+    def _announce(self) -> None:
+        self._engine.task_started.remote(*self._attempt, this_process())
+
+    def _say_beat(self, details: Any) -> None:
+        self._engine.task_heartbeat.remote(*self._attempt, details)

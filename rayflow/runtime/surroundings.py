@@ -1,0 +1,74 @@
+"""What a runner needs besides its own workflow: time, a journal, a place to run attempts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rayflow.core.records import Record
+from rayflow.core.state import WorkflowState
+from rayflow.errors import DataSaveError
+from rayflow.runtime.submitter import Submitter
+
+logger = logging.getLogger("rayflow.engine")
+
+
+class Writer(Protocol):
+    """The owner's end of a journal."""
+
+    last_seq: int
+
+    def commit(self, records: Sequence[Record]) -> None: ...
+
+
+class Clock(Protocol):
+    """Time, so that tests can make it."""
+
+    def now(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a runner needs besides its own workflow."""
+
+    storage: str
+    submitter: Submitter
+    clock: Clock
+    io: Callable[[Callable[[], None]], Awaitable[None]]
+    window: Callable[[], int]
+    committed: Callable[[WorkflowState, Sequence[Record]], None]
+    listener: str | None = None
+
+
+async def write(
+    around: Surroundings,
+    writer: Writer,
+    records: Sequence[Record],
+    *,
+    workflow_id: str,
+    patience: float,
+) -> None:
+    """Commit, and have patience with a storage that fails: nothing is lost by waiting.
+
+    Raises:
+        FencedError: another engine owns the workflow now.
+        DataSaveError: the storage refused for ``patience`` seconds.
+    """
+    deadline, delay = around.clock.now() + patience, 0.1
+    while True:
+        try:
+            await around.io(lambda: writer.commit(records))
+            return
+        except DataSaveError as error:
+            if around.clock.now() + delay > deadline:
+                raise
+            logger.warning("workflow '%s': %s Trying again.", workflow_id, error)
+            await around.clock.sleep(delay)
+            delay = min(delay * 2, 5.0)

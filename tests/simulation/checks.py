@@ -1,0 +1,84 @@
+"""What must be true of a journal when everything is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rayflow.core.graph import StoredValue
+from rayflow.core.records import Kind, Record
+from rayflow.core.state import TaskStatus, WorkflowState, fold
+from rayflow.testing.simulation import unstored
+from tests.simulation.witness import OUTCOMES, require
+from tests.simulation.workflows import number
+
+
+def said(record: Record) -> tuple[Any, ...]:
+    """What a record says, but for the time, of which a journal keeps microseconds."""
+    return record.kind, record.task_id, record.attempt, record.data, record.value
+
+
+def check_one_outcome_per_task(journal: Sequence[Record]) -> None:
+    """An outcome is final unless a resume says that the task runs again."""
+    ended: dict[str, str] = {}
+    continued: set[str] = set()
+    for record in journal:
+        task_id = record.task_id or ""
+        if record.kind == Kind.RESUMED:
+            for reset in record.data["reset"]:
+                ended.pop(reset, None)
+                if reset in continued:
+                    ended[reset] = Kind.CONTINUED
+        elif record.kind == Kind.SUCCEEDED and record.data["caught"]:
+            # A catcher has failed itself, or has continued as a graph in which something failed.
+            require(ended.get(task_id) in ("caught", Kind.CONTINUED), f"not catching: {record}")
+            ended[task_id] = record.kind
+        elif record.kind == Kind.TASK_CANCELED:
+            require(ended.get(task_id) in (None, Kind.CONTINUED), f"ended before: {record}")
+            ended[task_id] = record.kind
+        elif record.kind in OUTCOMES and record.data.get("next") != "retry":
+            require(task_id not in ended, f"a second outcome after {ended.get(task_id)}: {record}")
+            ended[task_id] = record.data.get("next", record.kind)
+            if record.kind == Kind.CONTINUED:
+                continued.add(task_id)
+
+
+def check_finals(state: WorkflowState) -> None:
+    """Every finally_ task that could run has run: its owner could have started, its inputs are there."""
+    if not state.has_run:  # it was cancelled before
+        return
+    for task in state.tasks.values():
+        if task.finally_of is None or task.status is not TaskStatus.PENDING:
+            continue
+        owner = state.tasks[task.finally_of]
+        require(bool(task.missing or owner.missing), f"{task.task_id} has not run at the end")
+
+
+def check_values(journal: Sequence[Record]) -> None:
+    """Every stored value is what the body makes of the stored values of the inputs."""
+    values: dict[str, Any] = {}
+    for record in journal:
+        if record.kind == Kind.SUCCEEDED and record.value is not None:
+            values[record.task_id or ""] = unstored_record(record)
+    state = fold(journal)
+    for task in state.tasks.values():
+        if task.function != "add" or task.task_id not in values:
+            continue
+        sources = [source_of(state, u) for u in task.upstream]
+        if isinstance(values[task.task_id], tuple) or any(s not in values for s in sources):
+            continue
+        expected = unstored(task.args) + sum(number(values[s]) for s in sources)
+        require(values[task.task_id] == expected, f"{task.task_id} has a wrong value")
+
+
+def unstored_record(record: Record) -> Any:
+    return unstored(StoredValue.from_record(record.data["value"], record.value))
+
+
+def source_of(state: WorkflowState, task_id: str) -> str:
+    """The task that made the value: the end of a chain of continuations."""
+    while (below := state.tasks[task_id].continued_to) is not None:
+        if state.tasks[below].status is not TaskStatus.SUCCESSFUL:
+            break
+        task_id = below
+    return task_id
