@@ -10,9 +10,7 @@ until everything it rests on is recorded, so records come in the order of the gr
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from rayflow.core.deadlines import StopTask, WakeAt
@@ -20,6 +18,7 @@ from rayflow.core.outcomes import Outcome, facts_of
 from rayflow.core.planner import Finish, StartTask, TimeOut, plan
 from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.core.state import WorkflowState
+from rayflow.runtime.inbox import Inbox
 from rayflow.runtime.live_values import LiveValues
 from rayflow.runtime.stopping import ended
 from rayflow.runtime.submitter import Handle
@@ -27,20 +26,6 @@ from rayflow.runtime.surroundings import Surroundings, Writer, write
 from rayflow.runtime.worker import TaskCall
 
 COMMIT_PATIENCE_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Happening:
-    """Something has happened; what facts follow from it is asked when its turn has come.
-
-    Starts and plain successes do not depend on each other. Whatever else follows from an outcome
-    depends on the state (names in use, who is still without a value), so it is alone in its commit.
-    What happens to a task ``about`` which it is has its turn when the task's inputs are recorded.
-    """
-
-    facts: Callable[[], list[Fact]]
-    is_alone: bool = True
-    about: str | None = None
 
 
 class WorkflowRunner:
@@ -52,9 +37,7 @@ class WorkflowRunner:
         self.state = state
         self._writer, self._around, self._token = writer, around, token
         self.values = LiveValues(state)
-        self._inbox: list[_Happening] = []
-        self._held: list[_Happening] = []
-        self._wake = asyncio.Event()
+        self._inbox = Inbox(state, around.clock)
         self._handles: dict[str, Handle] = {}
         self._watchers: set[asyncio.Task[None]] = set()
 
@@ -73,7 +56,7 @@ class WorkflowRunner:
                 if finish is not None:
                     await self.commit([self._status(finish)])
                     return
-                facts = await self._happened(wake_at)
+                facts = await self._inbox.facts(wake_at)
         finally:
             self._abandon()
 
@@ -102,7 +85,7 @@ class WorkflowRunner:
             under_way = self.state.under_way[task_id]
             under_way.place = None if under_way.is_over else place
             fact = Fact(Kind.STARTED, task_id, attempt)
-            self._put(
+            self._inbox.put(
                 lambda: [fact] if self._is_running(task_id, attempt) else [],
                 is_alone=False,
                 about=task_id,
@@ -119,24 +102,28 @@ class WorkflowRunner:
         under_way.heartbeat = details
         if is_over:
             under_way.is_over = True
-            self._wake.set()
+            self._inbox.wake()
 
     def skip_grace(self) -> None:
         """Whatever is asked to stop, now or later, is not given any time for it."""
         self.state.no_grace = True
-        self._wake.set()
+        self._inbox.wake()
 
     def request_cancel(self) -> None:
         """Cancel the workflow: a recorded fact, not only a signal."""
-        self._put(lambda: [] if self.state.cancel_requested else [Fact(Kind.CANCEL_REQUESTED)])
+        self._inbox.put(
+            lambda: [] if self.state.cancel_requested else [Fact(Kind.CANCEL_REQUESTED)]
+        )
 
     def request_suspend(self) -> None:
         """Stop the workflow so that it can be resumed: a recorded fact, not only a signal."""
-        self._put(lambda: [] if self.state.suspend_requested else [Fact(Kind.SUSPEND_REQUESTED)])
+        self._inbox.put(
+            lambda: [] if self.state.suspend_requested else [Fact(Kind.SUSPEND_REQUESTED)]
+        )
 
     def admit(self, fact: Fact) -> None:
         """A pending workflow may run now."""
-        self._put(lambda: [fact])
+        self._inbox.put(lambda: [fact])
 
     def _is_running(self, task_id: str, attempt: int) -> bool:
         """Whether an attempt is under way, its outcome has not come, and something may come of it."""
@@ -145,48 +132,6 @@ class WorkflowRunner:
 
     def _is_under_way(self, task_id: str, attempt: int, token: str) -> bool:
         return token == self._token and self.state.in_flight.get(task_id) == attempt
-
-    def _put(
-        self, facts: Callable[[], list[Fact]], *, is_alone: bool = True, about: str | None = None
-    ) -> None:
-        self._inbox.append(_Happening(facts, is_alone, about))
-        self._wake.set()
-
-    def _must_wait(self, happening: _Happening) -> bool:
-        """Whether it rests on values that are not recorded yet, but may still be."""
-        task_id = happening.about
-        if task_id is None or task_id in self.state.outdated:
-            return False
-        task = self.state.tasks.get(task_id)  # None: dropped from a chain, so long recorded
-        return task is not None and task.missing > 0
-
-    async def _happened(self, wake_at: float | None) -> list[Fact]:
-        """Wait until something has happened; the facts of all that has."""
-        self._inbox = [h for h in self._held if not self._must_wait(h)] + self._inbox
-        self._held = [h for h in self._held if self._must_wait(h)]
-        if not self._inbox:
-            if wake_at is None:
-                await self._wake.wait()
-            else:
-                clock = self._around.clock
-                await clock.wait(self._wake, max(0.0, wake_at - clock.now()))
-        self._wake.clear()
-        happenings, self._inbox = deque(self._inbox), []
-        facts: list[Fact] = []
-        while happenings:
-            if facts and happenings[0].is_alone:
-                break
-            happening = happenings.popleft()
-            if self._must_wait(happening):
-                self._held.append(happening)
-                continue
-            facts += happening.facts()
-            if facts and happening.is_alone:
-                break
-        if happenings:
-            self._inbox = [*happenings, *self._inbox]
-            self._wake.set()
-        return facts
 
     def _execute(self) -> tuple[Finish | None, float | None]:
         finish, times = None, []
@@ -198,7 +143,7 @@ class WorkflowRunner:
                 case StopTask():
                     times.append(self._stop(command))
                 case TimeOut():
-                    self._put(lambda: [] if self.state.timed_out else [Fact(Kind.TIMED_OUT)])
+                    self._inbox.put(lambda: [] if self.state.timed_out else [Fact(Kind.TIMED_OUT)])
                 case WakeAt(time):
                     times.append(time)
                 case Finish():
@@ -237,7 +182,7 @@ class WorkflowRunner:
                 "message": f"Ray refused the options of the task: {error}",
             }
             outcome = Outcome("error", error=described, retryable=False)
-            self._put(lambda: self._settle(task_id, attempt, outcome, None), about=task_id)
+            self._inbox.put(lambda: self._settle(task_id, attempt, outcome, None), about=task_id)
             return
         self._handles[task_id] = handle
         self._spawn(self._watch(call, handle))
@@ -261,7 +206,7 @@ class WorkflowRunner:
             await self._around.submitter.destroy(under_way.place)
         if outcome.kind == "value" and call.checkpoint == "async":
             outcome = await self._lent(call, handle, outcome)
-        self._put(
+        self._inbox.put(
             lambda: self._settle(call.task_id, call.attempt, outcome, handle),
             is_alone=outcome.kind != "value",
             about=call.task_id,
@@ -305,7 +250,7 @@ class WorkflowRunner:
             def fail() -> list[Fact]:
                 raise error
 
-            self._put(fail)
+            self._inbox.put(fail)
 
     def _settle(
         self, task_id: str, attempt: int, outcome: Outcome, handle: Handle | None

@@ -17,10 +17,12 @@ from rayflow.core import provisional
 from rayflow.core.outcomes import Outcome, facts_of
 from rayflow.core.planner import Finish
 from rayflow.core.records import Fact, Record, WorkflowStatus
-from rayflow.core.state import TaskStatus
+from rayflow.core.state import TaskStatus, WorkflowState
 from rayflow.errors import FencedError
 from rayflow.runtime.executor import WorkflowRunner
+from rayflow.runtime.inbox import Happening, Inbox
 from rayflow.runtime.submitter import Handle
+from rayflow.runtime.surroundings import Surroundings, Writer
 from tests.simulation.crowd import SimulatedEngine, SimulatedFloor
 from tests.simulation.many import first_violation, violations
 from tests.simulation.witness import Witness
@@ -88,11 +90,21 @@ class LeakyRunner(WorkflowRunner):
         return facts
 
 
-class CarelessRunner(WorkflowRunner):
-    """An engine that records outcomes although what they rest on is not recorded yet."""
+class CarelessInbox(Inbox):
+    """Lets nothing wait for the records that it rests on."""
 
-    def _must_wait(self, happening: Any) -> bool:
+    def _must_wait(self, happening: Happening) -> bool:
         return False
+
+
+class CarelessRunner(WorkflowRunner):
+    """An engine with such an inbox."""
+
+    def __init__(
+        self, state: WorkflowState, writer: Writer, around: Surroundings, token: str
+    ) -> None:
+        super().__init__(state, writer, around, token)
+        self._inbox = CarelessInbox(state, around.clock)
 
 
 class ForgetfulRunner(WorkflowRunner):
