@@ -85,8 +85,23 @@ class _Translation:
         self._encoder, self._args, self._kwargs = encoder, args, kwargs
         self._done: dict[int, int] = {}
         self._nodes: list[Node] = []
+        self._owner: int | None = None  # whose ``finally_`` nodes are being translated
+        self._finals: list[tuple[int, Any]] = []  # owners and their ``finally_`` nodes
 
     def run(self, root: Any) -> Graph:
+        self._walk(root)
+        count = len(self._nodes)
+        for owner, final in self._finals:  # which may add to it
+            if id(final) in self._done:
+                raise ValueError(
+                    f"The finally_ DAG of task {self._nodes[owner].name} is a part of the workflow "
+                    "already; bind one of its own, which may use tasks of the workflow as inputs."
+                )
+            self._owner = owner
+            self._walk(final)
+        return Graph(tuple(self._nodes), len(self._nodes) - count)
+
+    def _walk(self, root: Any) -> None:
         stack = [self._open(root)]
         while stack:
             current = stack[-1]
@@ -97,7 +112,6 @@ class _Translation:
             current.next += 1
             if id(upstream) not in self._done:
                 stack.append(self._open(upstream))
-        return Graph(tuple(self._nodes))
 
     def _open(self, node: Any) -> _Open:
         call = nodes.call_of(node)
@@ -137,7 +151,9 @@ class _Translation:
         return _Open(node, call, stored, upstream)
 
     def _close(self, done: _Open) -> None:
-        self._done[id(done.node)] = len(self._nodes)
+        position = self._done[id(done.node)] = len(self._nodes)
+        if (final := done.call.options.get("finally_")) is not None:
+            self._finals.append((position, final))
         self._nodes.append(
             Node(
                 _name(done.call),
@@ -146,6 +162,7 @@ class _Translation:
                 tuple(self._done[id(u)] for u in done.upstream),
                 self._options(done.call),
                 done.call.options.get("metadata") or {},
+                self._owner,
             )
         )
 
@@ -162,6 +179,7 @@ class _Translation:
             checkpoint=call.options.get("checkpoint"),
             ray=described(_name(call), ray_options),
             retry=retry.describe() if retry else None,
+            effect=bool(call.options.get("effect")),
             judge=None if judge is None else self._encoder.function(judge),
             grace=call.options.get("grace"),
             timeout=call.options.get("timeout"),

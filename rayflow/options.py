@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from rayflow.retry import Retry
-from rayflow.runtime import ray_options
+from rayflow.runtime import nodes, ray_options
 
 F = TypeVar("F")
 
@@ -58,7 +58,13 @@ class options(Mapping[str, Any]):
         task_id: the id of the task; a second task with the same id gets a suffix ``_1``.
         metadata: a JSON-serialisable dict, returned by ``get_metadata``.
         catch_exceptions: the task's value becomes ``(value, None)`` or ``(None, exception)``.
-        checkpoint: False keeps the result out of the storage; it is computed again if needed.
+        checkpoint: True stores the result before anything starts that uses it; ``"async"`` lets those
+            start meanwhile, but records nothing of them before it; False keeps the result out of the
+            storage, and it is computed again if needed.
+        effect: True if the task does more than compute (it publishes, pays, sends). It starts only
+            when everything that its inputs rest on is durable, so they cannot change later.
+        finally_: a DAG made with ``.bind()`` that runs when the workflow has come to its end, well or
+            badly, if this task could have started. It may use other tasks of the workflow as inputs.
         retry: a :class:`Retry`; it takes the place of Ray's ``max_retries`` and ``retry_exceptions``.
         timeout: seconds that an attempt may take, from when its body has started.
         heartbeat_timeout: seconds that an attempt may be without ``workflow.heartbeat()``.
@@ -110,6 +116,18 @@ def _switch(name: str, value: object) -> bool:
     return value
 
 
+def _checkpoint(name: str, value: object) -> bool | str:
+    if value != "async" and not isinstance(value, bool):
+        raise ValueError(f"{name} must be True, 'async' or False, not {value!r}.")
+    return value
+
+
+def _final(name: str, value: object) -> object:
+    if not nodes.is_node(value):
+        raise ValueError(f"{name} takes a DAG made with .bind(), not {value!r:.100}.")
+    return value
+
+
 def _retry(name: str, value: object) -> Retry:
     if not isinstance(value, Retry):
         raise TypeError(f"{name} takes a workflow.Retry(...), not {value!r}.")
@@ -143,7 +161,9 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "task_id": _task_id,
     "metadata": _metadata,
     "catch_exceptions": _switch,
-    "checkpoint": _switch,
+    "checkpoint": _checkpoint,
+    "effect": _switch,
+    "finally_": _final,
     "retry": _retry,
     "timeout": _seconds,
     "heartbeat_timeout": _seconds,

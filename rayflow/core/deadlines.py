@@ -34,7 +34,7 @@ class UnderWay:
         means: the latest means of stopping it; None while nobody wants it to stop.
         means_at: when that was applied.
         expired: why it was stopped, if it took too long.
-        is_over: its body has stopped; only its process is left.
+        is_over: its body has ended; only its process, or the storing of its value, is left.
     """
 
     started_at: float | None = None
@@ -50,6 +50,10 @@ class UnderWay:
         """Note that ``means`` are used to stop it."""
         self.means, self.means_at = means, now
         self.expired = self.expired or expired
+
+    def end_body(self) -> None:
+        """Its body has returned: its process runs something else, and its value is all there is to stop."""
+        self.is_over, self.place = True, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ def error_of_workflow(state: WorkflowState) -> dict[str, Any]:
 
 
 def _limits(state: WorkflowState, task_id: str, attempt: UnderWay) -> list[tuple[float, Expiry]]:
-    if attempt.started_at is None:
+    if attempt.started_at is None or attempt.is_over:
         return []
     options = state.tasks[task_id].options
     limits: list[tuple[float, Expiry]] = []

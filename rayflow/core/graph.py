@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from rayflow.core.ids import unused_id
 from rayflow.core.records import Fact, Kind
@@ -46,6 +46,8 @@ class TaskOptions:
 
     ``retry`` holds the numbers of a :class:`rayflow.retry.Retry`; ``judge`` is the digest of the stored
     code that says in the worker whether an exception is worth another attempt (None: every one).
+    ``checkpoint``: whether the outcome is stored, and before (True) or while (``"async"``) consumers
+    run. ``effect``: it does more than compute, so it never starts before its inputs are durable.
     ``expiry`` holds what it says of running out of time: the kinds that are worth another attempt.
     ``grace``, ``timeout`` and ``heartbeat_timeout`` are seconds.
     """
@@ -53,10 +55,11 @@ class TaskOptions:
     max_retries: int = 3
     retry_exceptions: bool = False
     catch_exceptions: bool | None = None
-    checkpoint: bool | None = None
+    checkpoint: bool | Literal["async"] | None = None
     ray: dict[str, Any] = field(default_factory=dict)
     retry: dict[str, Any] | None = None
     judge: str | None = None
+    effect: bool = False
     grace: float | None = None
     timeout: float | None = None
     heartbeat_timeout: float | None = None
@@ -72,6 +75,7 @@ class TaskOptions:
             "ray": self.ray,
             "retry": self.retry,
             "judge": self.judge,
+            "effect": self.effect,
             "grace": self.grace,
             "timeout": self.timeout,
             "heartbeat_timeout": self.heartbeat_timeout,
@@ -81,7 +85,10 @@ class TaskOptions:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One task of a graph that has no id yet. ``upstream`` are positions in the same graph."""
+    """One task of a graph that has no id yet. ``upstream`` are positions in the same graph.
+
+    ``finally_of`` is the position of the task after whose workflow's end this one runs.
+    """
 
     name: str
     function: str
@@ -89,13 +96,18 @@ class Node:
     upstream: tuple[int, ...] = ()
     options: TaskOptions = field(default_factory=TaskOptions)
     metadata: dict[str, Any] = field(default_factory=dict)
+    finally_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A DAG in dependency order: a node's upstream nodes come before it, the root comes last."""
+    """A DAG in dependency order: a node's upstream nodes come before it.
+
+    The root comes last but for ``finals`` nodes at the end, which are those with a ``finally_of``.
+    """
 
     nodes: tuple[Node, ...]
+    finals: int = 0
 
 
 def task_facts(
@@ -105,21 +117,28 @@ def task_facts(
     *,
     parent: str | None = None,
     catch: bool | None = None,
-    checkpoint: bool | None = None,
+    checkpoint: bool | Literal["async"] | None = None,
+    finally_of: str | None = None,
+    is_kept: bool = False,
 ) -> tuple[list[Fact], str]:
     """Give every node of ``graph`` an id and return its ``task`` facts and the root's id.
 
     Ids continue the workflow's numbering: dependencies get the smaller suffix. A number never makes
     the name of another node, so an id chosen by hand is that task's. The root inherits
     ``catch`` and every node inherits ``checkpoint`` where it does not say otherwise
-    (``ray-workflows`` 1.7 and 1.8).
+    (``ray-workflows`` 1.7 and 1.8). ``finally_of``: whose ``finally_`` task continues as this graph.
+
+    ``finally_`` tasks and their inputs are stored in any case, since the end may come after a crash;
+    with ``is_kept`` the root is such an input.
     """
+    kept = {u for n in graph.nodes if n.finally_of is not None for u in n.upstream}
     ids: list[str] = []
     fresh: set[str] = set()
     chosen = {node.name for node in graph.nodes}
     counts: dict[str, int] = {}
     facts: list[Fact] = []
-    last = len(graph.nodes) - 1
+    last = len(graph.nodes) - graph.finals - 1
+    kept |= {last} if is_kept else set()
     for position, node in enumerate(graph.nodes):
         used = counts.get(node.name, names.get(node.name, 0))
         task_id = unused_id(node.name, used, lambda c: c in fresh or c in tasks, chosen)
@@ -131,14 +150,19 @@ def task_facts(
             options["catch_exceptions"] = catch
         if options["checkpoint"] is None:
             options["checkpoint"] = checkpoint
+        owner = finally_of if node.finally_of is None else ids[node.finally_of]
+        if options["checkpoint"] is False and (owner is not None or position in kept):
+            options["checkpoint"] = True
         data = {
             "name": node.name,
             "function": node.function,
             "upstream": [ids[u] for u in node.upstream],
-            "parent": parent,
+            # A ``finally_`` task is no part of what its creator continues as: its errors are its own.
+            "parent": parent if node.finally_of is None else None,
+            "finally_of": owner,
             "metadata": node.metadata,
             "options": options,
             "args": node.args.describe(),
         }
         facts.append(Fact(Kind.TASK, task_id, None, data, node.args.data))
-    return facts, ids[-1]
+    return facts, ids[last]

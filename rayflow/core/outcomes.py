@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from rayflow.core import finals
 from rayflow.core.graph import Graph, StoredValue, task_facts
 from rayflow.core.records import Fact, Kind
 from rayflow.core.retry import Cause, catcher, may_retry, retry_at
@@ -53,6 +54,8 @@ def facts_of(
         or state.in_flight.get(task_id) != attempt
     ):
         return []
+    if task_id in state.outdated:
+        return []  # it has used a value that did not become durable, and runs again
     if outcome.kind == "value":
         return [_succeeded(task, attempt, outcome)]
     if outcome.kind == "graph":
@@ -85,6 +88,8 @@ def _continued(state: WorkflowState, task: TaskState, attempt: int, outcome: Out
         parent=task.task_id,
         catch=task.options["catch_exceptions"],
         checkpoint=task.options["checkpoint"],
+        finally_of=task.finally_of,
+        is_kept=finals.need(state, task),
     )
     hand_over = Fact(Kind.CONTINUED, task.task_id, attempt, {"root": root, **outcome.detail})
     return [hand_over, *facts]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from rayflow.core import finals
 from rayflow.core.deadlines import StopTask, WakeAt, error_of_workflow, overdue, stops
 from rayflow.core.records import WorkflowStatus
 from rayflow.core.state import TaskStatus, WorkflowState
@@ -14,7 +15,10 @@ from rayflow.core.state import TaskStatus, WorkflowState
 
 @dataclass(frozen=True, slots=True)
 class StartTask:
-    """Start attempt number ``attempt`` of a task whose ancestors are all durable."""
+    """Start attempt number ``attempt`` of a task whose inputs are all there.
+
+    They are durable, unless they come from tasks with ``checkpoint="async"``.
+    """
 
     task_id: str
     attempt: int
@@ -50,13 +54,15 @@ def plan(state: WorkflowState, now: float, *, window: int) -> list[Command]:
     if state.status is not WorkflowStatus.RUNNING:
         return _plan_pending(state, now)
     if state.cancel_requested:
-        return _stop_or(state, Finish(WorkflowStatus.CANCELED), now)
+        return _wind_up(state, now, window, Finish(WorkflowStatus.CANCELED))
+    has_output = state.output.status is TaskStatus.SUCCESSFUL
+    if state.timed_out and not has_output:  # though a finally_ task may have failed since
+        return _wind_up(state, now, window, _timed_out(state))
     if state.error is not None:
-        return _stop_or(state, Finish(_failure_status(state.error), state.error), now)
-    if state.output.status is TaskStatus.SUCCESSFUL:
-        return _stop_or(state, Finish(WorkflowStatus.SUCCESSFUL), now)
-    if state.timed_out:
-        return _stop_or(state, _timed_out(state), now)
+        end = Finish(_failure_status(state.error), state.error)
+        return _wind_up(state, now, window, end)
+    if has_output:
+        return _wind_up(state, now, window, Finish(WorkflowStatus.SUCCESSFUL))
     if state.suspend_requested:
         return _stop_or(state, SUSPENDED, now)
     return [*_out_of_time(state, now), *_must_stop(state, now), *_starts(state, now, window)]
@@ -68,7 +74,8 @@ def lost_values(state: WorkflowState, again: Iterable[str] = ()) -> list[str]:
     Such are results of ``checkpoint=False`` tasks whose owner is gone (``ray-workflows`` 1.8).
     ``again``: tasks that have ended badly and will have another chance, so they are consumers too.
     """
-    needed = [t for t in state.tasks.values() if t.status is TaskStatus.PENDING]
+    pending = (t for t in state.tasks.values() if t.status is TaskStatus.PENDING)
+    needed = [t for t in pending if t.finally_of is None]
     needed += [state.tasks[task_id] for task_id in again]
     stack = [u for task in needed for u in task.upstream] + ([state.root] if state.root else [])
     lost: dict[str, None] = {}
@@ -104,6 +111,8 @@ def is_abandoned(state: WorkflowState, parent: str | None) -> bool:
 def _plan_pending(state: WorkflowState, now: float) -> list[Command]:
     if state.status is not WorkflowStatus.PENDING:
         return []
+    if (state.cancel_requested or state.timed_out) and state.has_run and finals.due(state):
+        return []  # they have their turn when the workflow has
     if state.cancel_requested:
         return [Finish(WorkflowStatus.CANCELED)]
     if state.timed_out:
@@ -135,13 +144,29 @@ def _stop_or(state: WorkflowState, finish: Finish, now: float) -> list[Command]:
     return [finish]
 
 
+def _wind_up(state: WorkflowState, now: float, window: int, end: Finish) -> list[Command]:
+    """Stop what is under way, then run the ``finally_`` tasks, then end."""
+    others = [t for t in state.in_flight if state.tasks[t].finally_of is None]
+    if others:
+        return [*stops(state, others, now)]
+    waiting = [t for t in finals.due(state) if t.task_id not in state.in_flight]
+    if not waiting and not state.in_flight:
+        return [end]
+    later = [t.retry_at for t in waiting if t.retry_at is not None and t.retry_at > now]
+    ready = [t for t in waiting if t.retry_at is None or t.retry_at <= now]
+    room = max(0, window - len(state.in_flight))
+    commands = _must_stop(state, now)
+    commands += [StartTask(t.task_id, t.attempt + 1) for t in ready[:room]]
+    return [*commands, WakeAt(min(later))] if later else commands
+
+
 def _must_stop(state: WorkflowState, now: float) -> list[Command]:
     """Attempts that nobody wants any more, and those that take too long."""
     unwanted: list[str] = []
     wanted: list[str] = []
     for task_id in state.in_flight:
-        is_unwanted = state.tasks[task_id].status is TaskStatus.CANCELED
-        (unwanted if is_unwanted else wanted).append(task_id)
+        is_canceled = state.tasks[task_id].status is TaskStatus.CANCELED
+        (unwanted if is_canceled or task_id in state.outdated else wanted).append(task_id)
     return [*stops(state, unwanted, now), *overdue(state, wanted, now)]
 
 

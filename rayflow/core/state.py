@@ -1,9 +1,10 @@
 """The state of one workflow: ``fold(records)``.
 
 Starting, resuming and recovering are one path: fold what the journal holds (nothing for a new
-workflow), then continue. The only parts of a state that are not in the journal are ``in_flight`` and
-``under_way``, the attempts that the present owner has under way, and ``no_grace``. After a crash they are
-empty, so whatever had no recorded outcome is ready to run again.
+workflow), then continue. The only parts of a state that are not in the journal are ``no_grace`` and what
+the present owner has under way: ``in_flight`` with its attempts, ``under_way``, ``provisional`` and
+``outdated`` with what is known of them. After a crash they are empty, so whatever had no recorded outcome
+is ready to run again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from rayflow.core import provisional
 from rayflow.core.deadlines import UnderWay
 from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record, WorkflowStatus
@@ -33,8 +35,9 @@ class TaskStatus(StrEnum):
 class TaskState:
     """One task of a workflow.
 
-    ``missing`` counts upstream tasks without an outcome; ``unread`` counts consumers that have no
-    outcome yet, so that an inline value can be forgotten when nobody will ask for it again.
+    ``missing`` counts upstream tasks without a recorded value, ``lent`` those among them whose value is
+    there already (:mod:`rayflow.core.provisional`); ``unread`` counts consumers that have no outcome
+    yet, so that an inline value can be forgotten when nobody will ask for it again.
     """
 
     task_id: str
@@ -47,6 +50,7 @@ class TaskState:
     metadata: dict[str, Any]
     status: TaskStatus = TaskStatus.PENDING
     missing: int = 0
+    lent: int = 0
     unread: int = 0
     attempt: int = 0
     failures: int = 0  # since the last resume, for whatever cause
@@ -59,6 +63,7 @@ class TaskState:
     resolves: str | None = None
     dependents: list[str] = field(default_factory=list)
     children: list[str] = field(default_factory=list)
+    finally_of: str | None = None
     heartbeat: Any = None  # the last details of an attempt that had no value
 
 
@@ -76,7 +81,11 @@ class WorkflowState:
         self.ready: dict[str, None] = {}  # an ordered set
         self.delayed: dict[str, float] = {}
         self.in_flight: dict[str, int] = {}
+        self.provisional: dict[str, None] = {}  # tasks whose values are lent
+        self.outdated: set[str] = set()  # attempts under way that used a value which is no more
+        self.finals: dict[str, list[str]] = {}  # finally_ tasks by their owners, in order
         self.error: dict[str, Any] | None = None
+        self.has_run = False
         self.cancel_requested = False
         self.suspend_requested = False
         self.under_way: dict[str, UnderWay] = {}
@@ -124,9 +133,20 @@ class WorkflowState:
         self.under_way[task_id] = UnderWay()
 
     def settle(self, task_id: str) -> None:
-        """Note that no attempt of ``task_id`` is under way any more."""
-        self.in_flight.pop(task_id, None)
-        self.under_way.pop(task_id, None)
+        """Note that no attempt of ``task_id`` is under way any more, and that nothing came of it.
+
+        The next one has another number all the same, so that late messages are not taken for its own.
+        """
+        task = self.tasks[task_id]
+        task.attempt = max(task.attempt, self.in_flight.get(task_id, 0))
+        self._forget(task_id)
+        self._schedule(task)
+
+    def lend(self, task_id: str) -> None:
+        """Note that an attempt under way has a value, so consumers may start; it is not durable yet."""
+        if self.tasks[task_id].status is TaskStatus.PENDING:
+            for consumer in provisional.lend(self, task_id):
+                self._schedule(consumer)
 
     def descendants(self, task_id: str) -> Iterator[TaskState]:
         """All tasks that exist because ``task_id`` continued as a graph, at any depth."""
@@ -161,7 +181,10 @@ class WorkflowState:
             self.gone.get(parent) or parent,
             data["options"],
             data["metadata"],
+            finally_of=data.get("finally_of"),
         )
+        if task.finally_of is not None:
+            self.finals.setdefault(task.finally_of, []).append(task.task_id)
         self.tasks[task.task_id] = task
         self.names[task.name] = self.names.get(task.name, 0) + 1
         task.resolves = self._links.pop(task.task_id, None)
@@ -173,10 +196,12 @@ class WorkflowState:
             upstream.dependents.append(task.task_id)
             if upstream.status is not TaskStatus.SUCCESSFUL:
                 task.missing += 1
+                task.lent += upstream_id in self.provisional
         self._schedule(task)
 
     def _status(self, record: Record) -> None:
         self.status = WorkflowStatus(record.data["status"])
+        self.has_run = self.has_run or self.status is WorkflowStatus.RUNNING
         if self.is_finished:
             self.error = record.data.get("error")
 
@@ -194,8 +219,8 @@ class WorkflowState:
         value = None if stored is None else StoredValue.from_record(stored, record.value)
         if not task.dependents:  # it may be the workflow's output
             task.preview = record.data.get("preview")
-        self._forget(task.task_id)
         self._resolve(task, value, volatile=stored is None)
+        self._forget(task.task_id)
 
     def _failed(self, record: Record) -> None:
         task = self._about(record)
@@ -229,12 +254,17 @@ class WorkflowState:
         """Drop a link of a chain of continuations, so that a long chain needs no more memory.
 
         ``task`` has handed over what was handed to it, and its graph is done. If it would do with an
-        error and a checkpoint what the task before it does, that task stands for it from now on.
+        error and a checkpoint what the task before it does, that task stands for it from now on. What
+        belongs to a ``finally_`` task, or has one, stays until the end of the workflow.
         """
+        if task.finally_of is not None:
+            return
         if task.resolves is None or not _are_alike(task, before := self.tasks[task.resolves]):
             return
         graph = list(self.descendants(before.task_id))
         if any(t is not task and t.status is not TaskStatus.SUCCESSFUL for t in graph):
+            return
+        if any(t.task_id in self.finals for t in graph):
             return
         for dropped in graph:
             del self.tasks[dropped.task_id]
@@ -250,6 +280,7 @@ class WorkflowState:
         task.status = TaskStatus.CANCELED
         self.ready.pop(task.task_id, None)
         self.delayed.pop(task.task_id, None)
+        provisional.withdraw(self, task.task_id)
         if record.attempt is not None:  # the attempt itself is gone, not only unwanted
             self.settle(task.task_id)
 
@@ -295,7 +326,10 @@ class WorkflowState:
         """An attempt has ended: the task is neither ready, nor waiting, nor under way."""
         self.ready.pop(task_id, None)
         self.delayed.pop(task_id, None)
-        self.settle(task_id)
+        self.in_flight.pop(task_id, None)
+        self.under_way.pop(task_id, None)
+        self.outdated.discard(task_id)
+        provisional.withdraw(self, task_id)
 
     def _unready(self, task: TaskState) -> None:
         task.missing += 1
@@ -303,8 +337,15 @@ class WorkflowState:
         self.delayed.pop(task.task_id, None)
 
     def _schedule(self, task: TaskState) -> None:
-        """Have a task that waits for nothing but its time, if it waits at all, run again."""
-        if task.missing or task.status is not TaskStatus.PENDING:
+        """Have a task that waits for nothing but its time, if it waits at all, run again.
+
+        A ``finally_`` task waits for the end of all others (:mod:`rayflow.core.finals`).
+        """
+        if task.finally_of is not None:
+            return
+        if task.status is not TaskStatus.PENDING or task.task_id in self.in_flight:
+            return
+        if not provisional.may_start(task):
             return
         if task.retry_at is None:
             self.ready[task.task_id] = None
@@ -315,13 +356,18 @@ class WorkflowState:
         """Give ``task`` its value, and every task that waited to be replaced by it, iteratively."""
         current: TaskState | None = task
         while current is not None and current.status is not TaskStatus.SUCCESSFUL:
-            if current.status is not TaskStatus.CONTINUED and not volatile:
+            # A finally_ task may run again for another end, and needs its inputs then.
+            keeps = volatile or current.finally_of is not None
+            if current.status is not TaskStatus.CONTINUED and not keeps:
                 self._read_inputs(current)
             current.status = TaskStatus.SUCCESSFUL
             current.value, current.volatile = value, volatile
+            was_lent = current.task_id in self.provisional
+            self.provisional.pop(current.task_id, None)
             for dependent_id in current.dependents:
                 dependent = self.tasks[dependent_id]
                 dependent.missing -= 1
+                dependent.lent -= was_lent
                 self._schedule(dependent)
             current = self.tasks[current.resolves] if current.resolves is not None else None
 

@@ -170,11 +170,13 @@ class Engine:
     async def cancel(self, workflow_id: str, force: bool = False, wait: bool = True) -> None:
         """Cancel a workflow and wait until nothing of it runs any more, or until that is on record.
 
-        One that is not live becomes CANCELED, unless it has ended well or been cancelled already.
-        ``force``: its tasks get no time to end by themselves.
+        One that is not live becomes CANCELED, unless it has ended well or been cancelled already. If
+        it has ``finally_`` tasks to run, it becomes live for them. ``force``: its tasks get no time
+        to end by themselves; ``finally_`` tasks run in any case.
 
         Raises:
             WorkflowNotFoundError: no workflow has this id.
+            queue.Full: there is no place to run ``finally_`` tasks; the cancellation is recorded.
         """
         await self.start()
         if await self._floor.end(workflow_id, WorkflowRunner.request_cancel, force, wait):
@@ -185,8 +187,15 @@ class Engine:
         if entry.status in (WorkflowStatus.RESUMABLE, WorkflowStatus.FAILED):
             with self._floor.held(workflow_id):
                 await self._io(self._registry.require_owned)
-                await self._io(lambda: intake.cancel_at_rest(self._store, workflow_id))
-                await self._registry.put(workflow_id, WorkflowStatus.CANCELED)
+                is_over = await self._io(lambda: intake.cancel_at_rest(self._store, workflow_id))
+                if is_over:
+                    await self._registry.put(workflow_id, WorkflowStatus.CANCELED)
+            if not is_over:
+                await self._floor.open(
+                    workflow_id, "", lambda: self._adopt(workflow_id, resume=False)
+                )
+                await self._floor.end(workflow_id, WorkflowRunner.request_cancel, force, wait)
+                return
             self._feed.ring(workflow_id)
 
     async def suspend(self, workflow_id: str, force: bool = False) -> None:

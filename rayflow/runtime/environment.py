@@ -61,8 +61,8 @@ def keep_tasks(store: Store, graph: Graph) -> Graph:
     """``graph`` with the packages of its tasks' own environments kept, see :func:`keep`."""
     if not any(node.options.ray.get("runtime_env") for node in graph.nodes):
         return graph
-    nodes = (replace(n, options=_keep_task(store, n.options)) for n in graph.nodes)
-    return Graph(tuple(nodes))
+    nodes = tuple(replace(n, options=_keep_task(store, n.options)) for n in graph.nodes)
+    return replace(graph, nodes=nodes)
 
 
 def without_secrets(ray_options: Mapping[str, Any]) -> dict[str, Any]:

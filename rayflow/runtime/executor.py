@@ -2,43 +2,32 @@
 
 Everything that happens to a workflow goes through one inbox and one loop, so the journal and the state
 have one order. What arrives while a commit is under way goes into the next one (group commit). No
-command is carried out before the records it rests on are durable.
+command is carried out before the records it rests on are durable, with one exception: consumers of a
+task with ``checkpoint="async"`` start as soon as its value is there. What becomes of them is held back
+until everything it rests on is recorded, so records come in the order of the graph.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from rayflow.core.deadlines import StopTask, WakeAt
-from rayflow.core.graph import StoredValue
 from rayflow.core.outcomes import Outcome, facts_of
 from rayflow.core.planner import Finish, StartTask, TimeOut, plan
 from rayflow.core.records import Fact, Kind, WorkflowStatus
-from rayflow.core.state import TaskState, TaskStatus, WorkflowState
+from rayflow.core.state import WorkflowState
 from rayflow.errors import FencedError
 from rayflow.runtime import environment
+from rayflow.runtime.inbox import Inbox
+from rayflow.runtime.live_values import LiveValues
 from rayflow.runtime.stopping import ended
 from rayflow.runtime.submitter import Handle
 from rayflow.runtime.surroundings import Surroundings, Writer, write
 from rayflow.runtime.worker import TaskCall
 
 COMMIT_PATIENCE_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Happening:
-    """Something has happened; what facts follow from it is asked when its turn has come.
-
-    Starts and plain successes do not depend on each other. Whatever else follows from an outcome
-    depends on the state (names in use, who is still without a value), so it is alone in its commit.
-    """
-
-    facts: Callable[[], list[Fact]]
-    is_alone: bool = True
 
 
 class WorkflowRunner:
@@ -49,11 +38,9 @@ class WorkflowRunner:
     ) -> None:
         self.state = state
         self._writer, self._around, self._token = writer, around, token
-        self._inbox: list[_Happening] = []
-        self._wake = asyncio.Event()
+        self.values = LiveValues(state)
+        self._inbox = Inbox(state, around.clock)
         self._handles: dict[str, Handle] = {}
-        self._refs: dict[str, Any] = {}
-        self._memory: dict[str, StoredValue] = {}  # values of tasks with checkpoint=False
         self._watchers: set[asyncio.Task[None]] = set()
 
     async def run(self, first: Sequence[Fact] = ()) -> None:
@@ -71,7 +58,7 @@ class WorkflowRunner:
                 if finish is not None:
                     await self.commit([self._status(finish)])
                     return
-                facts = await self._happened(wake_at)
+                facts = await self._inbox.facts(wake_at)
         finally:
             self._abandon()
 
@@ -91,16 +78,19 @@ class WorkflowRunner:
         await write(self._around, self._writer, records, workflow_id=workflow_id, patience=patience)
         for record in records:
             self.state.apply(record)
+            self.values.recorded(record)
         self._around.committed(self.state, records)
 
     def started(self, task_id: str, attempt: int, token: str, place: Any = None) -> None:
         """A worker says that an attempt is running, and in which process."""
         if self._is_under_way(task_id, attempt, token):
-            self.state.under_way[task_id].place = place
+            under_way = self.state.under_way[task_id]
+            under_way.place = None if under_way.is_over else place
             fact = Fact(Kind.STARTED, task_id, attempt)
-            self._put(
-                lambda: [fact] if task_id in self._handles else [],  # else its outcome came first
+            self._inbox.put(
+                lambda: [fact] if self._is_running(task_id, attempt) else [],
                 is_alone=False,
+                about=task_id,
             )
 
     def heard(
@@ -114,24 +104,28 @@ class WorkflowRunner:
         under_way.heartbeat = details
         if is_over:
             under_way.is_over = True
-            self._wake.set()
+            self._inbox.wake()
 
     def skip_grace(self) -> None:
         """Whatever is asked to stop, now or later, is not given any time for it."""
         self.state.no_grace = True
-        self._wake.set()
+        self._inbox.wake()
 
     def request_cancel(self) -> None:
         """Cancel the workflow: a recorded fact, not only a signal."""
-        self._put(lambda: [] if self.state.cancel_requested else [Fact(Kind.CANCEL_REQUESTED)])
+        self._inbox.put(
+            lambda: [] if self.state.cancel_requested else [Fact(Kind.CANCEL_REQUESTED)]
+        )
 
     def request_suspend(self) -> None:
         """Stop the workflow so that it can be resumed: a recorded fact, not only a signal."""
-        self._put(lambda: [] if self.state.suspend_requested else [Fact(Kind.SUSPEND_REQUESTED)])
+        self._inbox.put(
+            lambda: [] if self.state.suspend_requested else [Fact(Kind.SUSPEND_REQUESTED)]
+        )
 
     def admit(self, fact: Fact) -> None:
         """A pending workflow may run now."""
-        self._put(lambda: [fact])
+        self._inbox.put(lambda: [fact])
 
     def let_go(self) -> None:
         """Another engine owns the root: stop what runs and write nothing more."""
@@ -139,54 +133,15 @@ class WorkflowRunner:
         def fenced() -> list[Fact]:
             raise FencedError("Another engine owns the root now.")
 
-        self._put(fenced)
+        self._inbox.put(fenced)
 
-    def live_ref(self, task: TaskState) -> Any:
-        """A reference to the value of ``task`` in Ray's object store, if it is there."""
-        return self._refs.get(self._source(task))
-
-    def stored(self, task: TaskState) -> StoredValue | None:
-        """Where the value of ``task`` is stored, checkpointed or only in memory."""
-        return task.value or self._memory.get(self._source(task))
+    def _is_running(self, task_id: str, attempt: int) -> bool:
+        """Whether an attempt is under way, its outcome has not come, and something may come of it."""
+        is_this = self.state.in_flight.get(task_id) == attempt and task_id in self._handles
+        return is_this and task_id not in self.state.outdated
 
     def _is_under_way(self, task_id: str, attempt: int, token: str) -> bool:
         return token == self._token and self.state.in_flight.get(task_id) == attempt
-
-    def _source(self, task: TaskState) -> str:
-        """The task that really made the value: the end of a chain of continuations."""
-        while (
-            task.continued_to is not None
-            and self.state.tasks[task.continued_to].status is TaskStatus.SUCCESSFUL
-        ):
-            task = self.state.tasks[task.continued_to]
-        return task.task_id
-
-    def _put(self, facts: Callable[[], list[Fact]], *, is_alone: bool = True) -> None:
-        self._inbox.append(_Happening(facts, is_alone))
-        self._wake.set()
-
-    async def _happened(self, wake_at: float | None) -> list[Fact]:
-        """Wait until something has happened; the facts of all that has."""
-        if not self._inbox:
-            if wake_at is None:
-                await self._wake.wait()
-            else:
-                clock = self._around.clock
-                await clock.wait(self._wake, max(0.0, wake_at - clock.now()))
-        self._wake.clear()
-        happenings, self._inbox = deque(self._inbox), []
-        facts: list[Fact] = []
-        while happenings:
-            if facts and happenings[0].is_alone:
-                break
-            happening = happenings.popleft()
-            facts += happening.facts()
-            if facts and happening.is_alone:
-                break
-        if happenings:
-            self._inbox = [*happenings, *self._inbox]
-            self._wake.set()
-        return facts
 
     def _execute(self) -> tuple[Finish | None, float | None]:
         finish, times = None, []
@@ -198,7 +153,7 @@ class WorkflowRunner:
                 case StopTask():
                     times.append(self._stop(command))
                 case TimeOut():
-                    self._put(lambda: [] if self.state.timed_out else [Fact(Kind.TIMED_OUT)])
+                    self._inbox.put(lambda: [] if self.state.timed_out else [Fact(Kind.TIMED_OUT)])
                 case WakeAt(time):
                     times.append(time)
                 case Finish():
@@ -209,7 +164,8 @@ class WorkflowRunner:
         task = self.state.tasks[task_id]
         self.state.dispatch(task_id, attempt)
         inputs = [self.state.tasks[u] for u in task.upstream]
-        refs = [(i, ref) for i, t in enumerate(inputs) if (ref := self.live_ref(t)) is not None]
+        refs = [(i, ref) for i, t in enumerate(inputs) if (ref := self.values.ref(t)) is not None]
+        checkpoint = task.options["checkpoint"]
         call = TaskCall(
             self._around.storage,
             self.state.workflow_id,
@@ -217,9 +173,9 @@ class WorkflowRunner:
             attempt,
             task.function,
             task.args,
-            tuple(self.stored(t) for t in inputs),
+            tuple(self.values.stored(t) for t in inputs),
             bool(task.options["catch_exceptions"]),
-            task.options["checkpoint"] is not False,
+            True if checkpoint is None else checkpoint,
             self._token,
             task.options.get("judge"),
             heartbeat=task.heartbeat,
@@ -238,10 +194,10 @@ class WorkflowRunner:
                 "message": f"Ray refused the options of the task: {error}",
             }
             outcome = Outcome("error", error=described, retryable=False)
-            self._put(lambda: self._settle(task_id, attempt, outcome, None))
+            self._inbox.put(lambda: self._settle(task_id, attempt, outcome, None), about=task_id)
             return
         self._handles[task_id] = handle
-        self._spawn(self._watch(task_id, attempt, handle))
+        self._spawn(self._watch(call, handle))
 
     def _stop(self, command: StopTask) -> float:
         """Carry out a step of stopping; returns when to look again at the latest."""
@@ -255,20 +211,58 @@ class WorkflowRunner:
             self._spawn(self._around.submitter.destroy(attempt.place))
         return now
 
-    async def _watch(self, task_id: str, attempt: int, handle: Handle) -> None:
+    async def _watch(self, call: TaskCall, handle: Handle) -> None:
         outcome = await self._around.submitter.outcome(handle)
-        under_way = self.state.under_way.get(task_id)
+        under_way = self.state.under_way.get(call.task_id)
         if outcome.has_died and under_way is not None and under_way.place is not None:
             await self._around.submitter.destroy(under_way.place)
-        self._put(
-            lambda: self._settle(task_id, attempt, outcome, handle),
+        if outcome.kind == "value" and call.checkpoint == "async":
+            outcome = await self._lent(call, handle, outcome)
+        self._inbox.put(
+            lambda: self._settle(call.task_id, call.attempt, outcome, handle),
             is_alone=outcome.kind != "value",
+            about=call.task_id,
         )
+
+    async def _lent(self, call: TaskCall, handle: Handle, outcome: Outcome) -> Outcome:
+        """Let consumers start from a value, and have it stored meanwhile if its worker did not."""
+        task_id, value = call.task_id, outcome.value
+        assert value is not None
+        is_stored = value.data is not None or value.key is not None
+        attempt = self.state.under_way[task_id]
+        if attempt.means is not None or task_id in self.state.outdated:
+            return outcome if is_stored else Outcome("stopped")
+        attempt.end_body()
+        self.values.keep(task_id, value, handle.value, in_memory=True)
+        self.state.lend(task_id)
+        self._start_ready()
+        if is_stored:
+            return outcome
+        storing = self._around.submitter.store(call, outcome, handle)
+        self._handles[task_id] = storing
+        return await self._around.submitter.outcome(storing)
+
+    def _start_ready(self) -> None:
+        """Start what can start at once, also while a commit is under way."""
+        for command in plan(self.state, self._around.clock.now(), window=self._around.window()):
+            if isinstance(command, StartTask):
+                self._start(command.task_id, command.attempt)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         watcher = asyncio.ensure_future(work)
         self._watchers.add(watcher)
-        watcher.add_done_callback(self._watchers.discard)
+        watcher.add_done_callback(self._watched)
+
+    def _watched(self, watcher: asyncio.Task[None]) -> None:
+        """An error in a watcher is one of the whole workflow: nobody would hear of the attempt else."""
+        self._watchers.discard(watcher)
+        error = None if watcher.cancelled() else watcher.exception()
+        if error is not None:
+
+            def fail() -> list[Fact]:
+                raise error
+
+            self._inbox.put(fail)
 
     def _settle(
         self, task_id: str, attempt: int, outcome: Outcome, handle: Handle | None
@@ -280,27 +274,20 @@ class WorkflowRunner:
         now = self._around.clock.now()
         outcome = ended(self.state, task_id, outcome, now)
         facts = facts_of(self.state, task_id, attempt, outcome, now)
+        if outcome.kind != "value" or not facts:
+            self.values.drop(task_id)
+        elif handle is not None and outcome.value is not None:
+            in_memory = not outcome.checkpoint
+            self.values.keep(task_id, outcome.value, handle.value, in_memory=in_memory)
         if not facts:
             self.state.settle(task_id)
             return []
-        if outcome.kind == "value" and outcome.value is not None:
-            if handle is not None and outcome.value.data is None:
-                self._refs[task_id] = handle.value
-            if not outcome.checkpoint:
-                self._memory[task_id] = outcome.value
-        self._release_inputs(self.state.tasks[task_id])
+        self.values.release_inputs(self.state.tasks[task_id])
         return facts
-
-    def _release_inputs(self, task: TaskState) -> None:
-        """Let go of live values that no other consumer waits for: they are in the storage."""
-        for upstream_id in task.upstream:
-            upstream = self.state.tasks[upstream_id]
-            if upstream.unread <= 1 and upstream_id != self.state.root and not upstream.volatile:
-                self._refs.pop(self._source(upstream), None)
 
     def _status(self, finish: Finish) -> Fact:
         successful = finish.status is WorkflowStatus.SUCCESSFUL
-        output = self.state.tasks[self._source(self.state.output)] if successful else None
+        output = self.state.tasks[self.values.source(self.state.output)] if successful else None
         return Fact(
             Kind.STATUS,
             data={

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from rayflow.core import finals
 from rayflow.core.graph import Graph, task_facts
 from rayflow.core.planner import failed_tasks, lost_values
 from rayflow.core.records import Fact, Kind, WorkflowStatus
@@ -127,13 +128,24 @@ def adopt(store: Store, workflow_id: str, *, resume: bool) -> Opened:
         return Opened(state, writer, [])  # it had failed or been stopped, and is to end so
     again = failed_tasks(state) if asked else []
     reset = lost_values(state, again) + again
+    if asked:
+        reset += finals.again(state, reset)
     facts = [Fact(Kind.RESUMED, data={"reset": reset, "asked": asked})] if reset or resume else []
     return Opened(state, writer, facts)
 
 
-def cancel_at_rest(store: Store, workflow_id: str) -> None:
-    """Record that a workflow that nobody drives is cancelled."""
+def cancel_at_rest(store: Store, workflow_id: str) -> bool:
+    """Record that a workflow that nobody drives is cancelled.
+
+    Returns False if that is only requested, since ``finally_`` tasks are due: adopt it then.
+    """
     writer, records = Journal(store, workflow_id).claim(time.time())
-    facts = [Fact(Kind.CANCEL_REQUESTED), status_fact(WorkflowStatus.CANCELED)]
+    state = fold(records)
+    is_over = not (state.has_run and finals.due(state))
+    facts = [] if state.cancel_requested else [Fact(Kind.CANCEL_REQUESTED)]
+    if is_over:
+        facts.append(status_fact(WorkflowStatus.CANCELED))
     last, now = records[-1].seq, time.time()
-    writer.commit([fact.at(last + n, now) for n, fact in enumerate(facts, start=1)])
+    if facts:
+        writer.commit([fact.at(last + n, now) for n, fact in enumerate(facts, start=1)])
+    return is_over

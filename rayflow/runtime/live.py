@@ -65,8 +65,10 @@ class LiveWorkflow:
             task = state.find(wanted)
             if task is None and wanted in state:  # long done: its value is in the journal alone
                 return None
+            if task_id is None and (state.error is not None or state.cancel_requested):
+                return None  # a finally_ task failed, or a cancel came, after the value was there
             if task is not None and task.status is TaskStatus.SUCCESSFUL:
-                stored, ref = runner.stored(task), runner.live_ref(task)
+                stored, ref = runner.values.stored(task), runner.values.ref(task)
                 has_value = ref is not None or _is_at_hand(stored)
                 return Output(storage, stored, ref) if has_value else None
             if self.is_done:

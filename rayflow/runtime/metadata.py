@@ -67,7 +67,7 @@ def of_task(
             "max_retries": options["max_retries"],
             "catch_exceptions": bool(options["catch_exceptions"]),
             "retry_exceptions": options["retry_exceptions"],
-            "checkpoint": options["checkpoint"] is not False,
+            "checkpoint": True if options["checkpoint"] is None else options["checkpoint"],
             "ray_options": environment.without_secrets(options["ray"]),
         },
         "user_metadata": declared["metadata"],

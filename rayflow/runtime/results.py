@@ -45,7 +45,8 @@ def from_journal(
         raise OutputNotAvailableError(f"Workflow '{workflow_id}' was cancelled; it has no output.")
     wanted = task_id if task_id is not None else state.root
     task = state.find(wanted)
-    if task is None or task.status is TaskStatus.SUCCESSFUL:
+    has_failed = task_id is None and state.error is not None  # perhaps in a finally_ task alone
+    if not has_failed and (task is None or task.status is TaskStatus.SUCCESSFUL):
         stored = _stored(records, wanted if task is None else _source(state, task))
         if stored is not None:
             return Output(storage, stored, None)

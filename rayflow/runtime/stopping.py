@@ -27,7 +27,10 @@ def ended(state: WorkflowState, task_id: str, outcome: Outcome, now: float) -> O
         error = outcome.error or _CANCELED
         return replace(outcome, kind="lost", error=error)
     is_ending = state.cancel_requested or state.suspend_requested or state.timed_out
-    if attempt.expired is None or is_ending:
+    is_final = (
+        state.tasks[task_id].finally_of is not None
+    )  # which runs on when a workflow is to end
+    if attempt.expired is None or (is_ending and not is_final):
         return replace(outcome, kind="stopped")
     return _expired(state, task_id, attempt, now)
 

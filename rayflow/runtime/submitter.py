@@ -12,7 +12,7 @@ from ray import exceptions
 from rayflow.core.outcomes import Outcome
 from rayflow.runtime import placement, processes
 from rayflow.runtime.ray_options import restored
-from rayflow.runtime.worker import TaskCall, run_task
+from rayflow.runtime.worker import TaskCall, run_task, store_value
 
 # RayFlow counts attempts: Ray neither retries nor reconstructs. Two returns: the outcome is small and
 # comes back inline; a large value stays in the object store for its consumers.
@@ -21,10 +21,14 @@ _OURS: dict[str, Any] = {"num_returns": 2, "max_retries": 0}
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """An attempt under way: references to its outcome and to its (large) value."""
+    """An attempt under way: references to its outcome and to its (large) value.
+
+    ``runtime_env`` is where the value can be read, if not everywhere.
+    """
 
     outcome: Any
     value: Any
+    runtime_env: Any = None
 
 
 class Submitter(Protocol):
@@ -34,6 +38,9 @@ class Submitter(Protocol):
         self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
     ) -> Handle:
         """Start an attempt. Raises ValueError or TypeError if ``options`` make no sense."""
+
+    def store(self, call: TaskCall, outcome: Outcome, handle: Handle) -> Handle:
+        """Start storing the value that an attempt has left in memory; its outcome says where it is."""
 
     async def outcome(self, handle: Handle) -> Outcome:
         """What became of it. Never raises."""
@@ -51,6 +58,7 @@ class RaySubmitter:
     def __init__(self, engine: Any) -> None:
         self._engine = engine
         self._tasks: dict[int, Any] = {}
+        self._store: Any = ray.remote(num_cpus=0, max_retries=0)(store_value)
 
     def submit(
         self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
@@ -59,7 +67,13 @@ class RaySubmitter:
         chosen = {"name": call.task_id, **placement.here(call.task_id, restored(options))}
         task = self._task(chosen.pop("max_calls", 0))
         outcome, value = task.options(**chosen | _OURS).remote(call, self._engine, refs)
-        return Handle(outcome, value)
+        return Handle(outcome, value, chosen.get("runtime_env"))
+
+    def store(self, call: TaskCall, outcome: Outcome, handle: Handle) -> Handle:
+        """Start storing the value that an attempt has left in memory; its outcome says where it is."""
+        named = {"name": f"{call.task_id}: checkpoint", "runtime_env": handle.runtime_env}
+        # No second value: the one that there is belongs to the attempt.
+        return Handle(self._store.options(**named).remote(call, outcome, handle.value), None)
 
     def _task(self, max_calls: int) -> Any:
         """The remote function; Ray takes ``max_calls`` for a function as a whole, not for a call."""
@@ -76,7 +90,8 @@ class RaySubmitter:
             return Outcome("stopped", has_died=not isinstance(error, exceptions.RayTaskError))
         except Exception as error:
             # The value failed alike; Ray logs errors that nobody asked for, so ask.
-            await asyncio.gather(handle.value, return_exceptions=True)
+            if handle.value is not None:
+                await asyncio.gather(handle.value, return_exceptions=True)
             return Outcome("lost", error=_describe(error), has_died=True)
         return result
 

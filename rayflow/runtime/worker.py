@@ -7,9 +7,9 @@ import os
 import time
 import traceback
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from rayflow.core.graph import StoredValue
 from rayflow.core.outcomes import Outcome
@@ -48,7 +48,7 @@ class TaskCall:
     args: StoredValue
     inputs: tuple[StoredValue | None, ...]
     catches: bool
-    checkpoint: bool
+    checkpoint: bool | Literal["async"]
     token: str
     judge: str | None = None
     heartbeat: Any = None
@@ -81,6 +81,20 @@ def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[
             return _Attempt(call, refs, detail, lifeline).run()
     except (KeyboardInterrupt, _Stopped):
         lifeline.end_process()
+
+
+def store_value(call: TaskCall, outcome: Outcome, value: Any) -> Outcome:
+    """Store a value that an attempt has left in Ray's object store alone. Never raises.
+
+    Returns ``outcome`` with the place of the value, or why it has none.
+    """
+    store, code_store = _storage(call.storage)
+    writer = ValueWriter(store, call.workflow_id, code_store)
+    try:
+        kept = writer.keep(writer.result(value, call.task_id), call.task_id)
+    except Exception as error:
+        return Outcome("lost", error=_describe_error(error), detail=outcome.detail)
+    return replace(outcome, value=kept)
 
 
 class _Stopped(BaseException):
@@ -152,14 +166,14 @@ class _Attempt:
             value = (value, None)
         encoded = self._writer.result(value, self._call.task_id)
         preview = describe(value, encoded.size)
-        if self._call.checkpoint or encoded.size <= INLINE_BYTES:
+        if self._call.checkpoint is True or encoded.size <= INLINE_BYTES:
             stored = self._writer.keep(encoded, self._call.task_id)
         else:  # lives in Ray's object store alone
             stored = StoredValue(encoded.format, encoded.size, 0)
         outcome = Outcome(
             "value",
             value=stored,
-            checkpoint=self._call.checkpoint,
+            checkpoint=bool(self._call.checkpoint),
             preview=preview,
             detail=self._finished(),
         )

@@ -180,12 +180,14 @@ def _write_at(descriptor: int, offset: int, data: Buffer) -> None:
     size = os.fstat(descriptor).st_size
     if size < offset:  # never fill the gap with zeros
         raise OSError(errno.EIO, f"the file has lost its end: {size} bytes instead of {offset}")
-    if size > offset:
-        os.ftruncate(descriptor, offset)  # what a failed append left behind
     os.lseek(descriptor, offset, os.SEEK_SET)
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
+    # What a failed append has left behind goes last: if it was all there, somebody may have counted it,
+    # and the same bytes are written once more over it, so that it is there at every moment.
+    if size > offset + len(data):
+        os.ftruncate(descriptor, offset + len(data))
     os.fsync(descriptor)
 
 

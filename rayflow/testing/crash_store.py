@@ -99,10 +99,17 @@ class CrashStore(Store):
             if self._moment == "after":
                 change.apply(self._inner)
             elif self._moment == "middle" and change.kind == "append":
-                change.apply(self._inner, len(change.data) // 2)
+                self._tear(change)
             raise StoreStopped(f"stopped {self._moment} {change.kind} of '{change.key}'")
         change.apply(self._inner)
         self.changes.append(change)
+
+    def _tear(self, change: Change) -> None:
+        """Write half of an append; what lay behind that since an append that failed is still there."""
+        half = change.data[: len(change.data) // 2]
+        size = self._inner.size(change.key) if change.offset else None
+        rest = b"" if size is None else self._inner.read(change.key, change.offset)[len(half) :]
+        self._inner.append(change.key, change.offset, half + rest)
 
     def _require_running(self) -> None:
         if self.is_stopped:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Protocol
 
@@ -111,8 +111,13 @@ def node(function: str, *upstream: int, arguments: Any = None, **options: Any) -
 
 @dataclass(slots=True)
 class _Running:
+    """An attempt, or the storing of the value that it has left in its ``cell``."""
+
     call: TaskCall
     ticks: int
+    cell: list[StoredValue]
+    refs: dict[int, list[StoredValue]] = field(default_factory=dict)
+    storing: Outcome | None = None
     is_stopped: bool = False
     is_killed: bool = False
 
@@ -123,7 +128,8 @@ class FakeSubmitter:
     Args:
         bodies: the code of tasks by the ``function`` of their nodes.
         seed: decides about everything that is random.
-        loses: the probability that an attempt dies, before or after its body has run.
+        loses: the probability that an attempt dies, before or after its body has run, and that a
+            value is lost which lives in memory alone.
         longest: how many turns of the event loop an attempt takes at most.
 
     Attributes:
@@ -153,7 +159,14 @@ class FakeSubmitter:
         self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
     ) -> Handle:
         """Start an attempt."""
-        return Handle(_Running(call, self._random.randint(1, self._longest)), None)
+        cell: list[StoredValue] = []  # stands for a place in Ray's object store
+        ticks = self._random.randint(1, self._longest)
+        return Handle(_Running(call, ticks, cell, dict(refs)), cell)
+
+    def store(self, call: TaskCall, outcome: Outcome, handle: Handle) -> Handle:
+        """Start storing the value that an attempt has left in memory."""
+        ticks = self._random.randint(1, 3 * self._longest)
+        return Handle(_Running(call, ticks, handle.value, storing=outcome), None)
 
     async def outcome(self, handle: Handle) -> Outcome:
         """What became of it. Never raises."""
@@ -169,10 +182,12 @@ class FakeSubmitter:
         if running.is_stopped and self._random.random() < 0.7:
             return Outcome(self._random.choice(("stopped", "lost")), error=_DIED)
         if self._random.random() < self._loses:
-            if self._random.random() < 0.5:
-                self._run(running.call)
+            if self._random.random() < 0.5 and running.storing is None:
+                self._run(running)
             return Outcome("lost", error=_DIED)
-        made = self._run(running.call)
+        if running.storing is not None:
+            return replace(running.storing, value=running.cell[0])
+        made = self._run(running)
         return await self._hang(running, made) if isinstance(made, Hang) else made
 
     def stop(self, handle: Handle, *, force: bool) -> None:
@@ -194,12 +209,14 @@ class FakeSubmitter:
             await asyncio.sleep(0)
         return Outcome("stopped" if how.heeds else "lost", error=_DIED)
 
-    def _run(self, call: TaskCall) -> Outcome | Hang:
-        missing = [position for position, value in enumerate(call.inputs) if value is None]
+    def _run(self, running: _Running) -> Outcome | Hang:
+        call = running.call
+        found = [self._input(running, position) for position in range(len(call.inputs))]
+        missing = [position for position, value in enumerate(found) if value is None]
         if missing:
             self.problems.append(f"{call.task_id} was started without its inputs {missing}")
             return Outcome("lost", error=_DIED)
-        inputs = tuple(unstored(value) for value in call.inputs if value is not None)
+        inputs = tuple(unstored(value) for value in found if value is not None)
         self.executed.append(call)
         if len(self.executed) == self._act_after:
             self._act()
@@ -215,7 +232,16 @@ class FakeSubmitter:
         if isinstance(value, Graph):
             return Outcome("graph", graph=value)
         result = stored((value, None) if call.catches else value)
-        return Outcome("value", value=result, checkpoint=call.checkpoint)
+        if call.checkpoint == "async" and self._random.random() < 0.5:  # as if it were large
+            running.cell.append(result)
+            result = replace(result, data=None)
+        return Outcome("value", value=result, checkpoint=bool(call.checkpoint))
+
+    def _input(self, running: _Running, position: int) -> StoredValue | None:
+        stored = running.call.inputs[position]
+        if stored is not None and stored.data is not None:
+            return stored
+        return next(iter(running.refs.get(position, ())), None)
 
 
 _DIED = {"type": "WorkerCrashedError", "message": "the process died", "traceback": None}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -105,6 +106,41 @@ WORKFLOWS: dict[str, tuple[tuple[Any, ...], int]] = {
         (node("add", arguments=1), node("add", 0, checkpoint=False), node("add", 1)),
         1,
     ),
+    "async chain": (
+        (
+            node("add", arguments=1, checkpoint="async"),
+            node("add", 0, checkpoint="async"),
+            node("add", 1, checkpoint=False),
+            node("add", 2, effect=True),
+        ),
+        1,
+    ),
+    "async fan": (
+        (
+            node("flaky", arguments=1, checkpoint="async", max_retries=3, retry_exceptions=True),
+            *(node("add", 0, arguments=n, checkpoint="async") for n in (1, 2, 3)),
+            node("add", 1, 2, 3, effect=True),
+        ),
+        9,
+    ),
+    "async continuation": (
+        (node("spread", checkpoint="async"), node("add", 0, checkpoint="async"), node("add", 1)),
+        3,
+    ),
+    "async caught": (
+        (node("hope", catch_exceptions=True, checkpoint="async"), node("count_errors", 0)),
+        1,
+    ),
+    "finally": (
+        (
+            node("add", arguments=1, checkpoint=False),
+            node("add", 0),
+            replace(node("add", 0, arguments=2, checkpoint="async"), finally_of=0),
+            replace(node("flaky", 2, max_retries=3, retry_exceptions=True), finally_of=0),
+            replace(node("spread"), finally_of=1),
+        ),
+        1,
+    ),
     "volatile continuation": ((node("spread", checkpoint=False), node("add", 0)), 3),
 }
 
@@ -145,7 +181,7 @@ def test_every_crash_ends_with_the_same_result_and_repeats_no_recorded_task(
     name: str, appends: bool
 ) -> None:
     nodes, expected = WORKFLOWS[name]
-    graph = Graph(nodes)
+    graph = Graph(nodes, sum(n.finally_of is not None for n in nodes))
     recorded = CrashStore(MemoryStore(appends=appends))
     state, _ = live(recorded, graph)
     assert state.status is WorkflowStatus.SUCCESSFUL
@@ -157,6 +193,8 @@ def test_every_crash_ends_with_the_same_result_and_repeats_no_recorded_task(
         assert (crash, state.status) == (crash, WorkflowStatus.SUCCESSFUL)
         records = Journal(store, ID).load()
         assert [record.seq for record in records] == list(range(1, len(records) + 1))
+        undone = [t for t in state.tasks.values() if t.status is TaskStatus.PENDING]
+        assert (crash, undone) == (crash, [])
         value = fold(records).output.value
         assert value is not None
         assert (crash, unstored(value)) == (crash, expected)

@@ -21,11 +21,13 @@ def said(record: Record) -> tuple[Any, ...]:
 def check_one_outcome_per_task(journal: Sequence[Record]) -> None:
     """An outcome is final unless a resume says that the task runs again."""
     ended: dict[str, str] = {}
+    continued: set[str] = set()
     for record in journal:
         task_id = record.task_id or ""
         if record.kind == Kind.RESUMED:
             for reset in record.data["reset"]:
-                if ended.pop(reset, None) == Kind.CONTINUED:
+                ended.pop(reset, None)
+                if reset in continued:
                     ended[reset] = Kind.CONTINUED
         elif record.kind == Kind.SUCCEEDED and record.data["caught"]:
             # A catcher has failed itself, or has continued as a graph in which something failed.
@@ -37,6 +39,19 @@ def check_one_outcome_per_task(journal: Sequence[Record]) -> None:
         elif record.kind in OUTCOMES and record.data.get("next") != "retry":
             require(task_id not in ended, f"a second outcome after {ended.get(task_id)}: {record}")
             ended[task_id] = record.data.get("next", record.kind)
+            if record.kind == Kind.CONTINUED:
+                continued.add(task_id)
+
+
+def check_finals(state: WorkflowState) -> None:
+    """Every finally_ task that could run has run: its owner could have started, its inputs are there."""
+    if not state.has_run:  # it was cancelled before
+        return
+    for task in state.tasks.values():
+        if task.finally_of is None or task.status is not TaskStatus.PENDING:
+            continue
+        owner = state.tasks[task.finally_of]
+        require(bool(task.missing or owner.missing), f"{task.task_id} has not run at the end")
 
 
 def check_values(journal: Sequence[Record]) -> None:

@@ -31,7 +31,7 @@ from rayflow.storage.store import Store
 from rayflow.testing.crash_store import StoreStopped
 from rayflow.testing.memory_store import MemoryStore
 from rayflow.testing.simulation import FakeClock, FakeSubmitter
-from tests.simulation.checks import check_one_outcome_per_task, check_values
+from tests.simulation.checks import check_finals, check_one_outcome_per_task, check_values
 from tests.simulation.weather import Weather
 from tests.simulation.witness import require
 from tests.simulation.workflows import BODIES, random_graph
@@ -49,6 +49,21 @@ class Equipment(NamedTuple):
     problems: list[str]
 
 
+class Messenger:
+    """Brings what attempts say to the runner of their workflow, which is made after its submitter."""
+
+    def __init__(self, live: LiveWorkflow) -> None:
+        self._live = live
+
+    def started(self, task_id: str, attempt: int, token: str) -> None:
+        if self._live.runner is not None:
+            self._live.runner.started(task_id, attempt, token)
+
+    def heard(self, task_id: str, attempt: int, token: str, details: Any) -> None:
+        if self._live.runner is not None:
+            self._live.runner.heard(task_id, attempt, token, details)
+
+
 class SimulatedFloor(Floor):
     """The floor, with attempts that run in this process."""
 
@@ -59,6 +74,7 @@ class SimulatedFloor(Floor):
         loses = random.choice((0.0, 0.1)) if weather.is_rough else 0.0
         submitter = FakeSubmitter(BODIES, seed=random.randrange(2**32), loses=loses)
         submitter.problems = problems
+        submitter.observer = Messenger(live)
         window = random.choice((1, 2, 8))
         return replace(
             super()._surroundings(workflow_id, live),
@@ -204,7 +220,10 @@ class Crowd:
             require([r.seq for r in journal] == list(range(1, len(journal) + 1)), "a gap in seq")
             check_one_outcome_per_task(journal)
             check_values(journal)
-            status = fold(journal).status
+            state = fold(journal)
+            status = state.status
+            if state.is_finished:
+                check_finals(state)
             # A resume or cancel that nobody acknowledged, because of a crash, is in the journal only.
             is_unheard = entry.status == WorkflowStatus.FAILED and (
                 status.is_live or status is WorkflowStatus.CANCELED

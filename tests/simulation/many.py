@@ -25,13 +25,14 @@ def violations(seeds: Sequence[int]) -> list[str]:
         return [line for lines in pool.map(_violations_of, chunks) for line in lines]
 
 
-def first_violation(seeds: Iterable[int], **variant: Any) -> str:
-    """The first thing that a variant of the engine breaks."""
+def first_violation(seeds: Iterable[int], about: str = "", **variant: Any) -> str:
+    """The first thing that a variant of the engine breaks whose text says what it is ``about``."""
     for seed in seeds:
         try:
             simulate(seed, **variant)
         except Violation as violation:
-            return str(violation)
+            if about in str(violation):
+                return str(violation)
     return "nothing was noticed"
 
 

@@ -66,4 +66,6 @@ class Meddler:
         if self._submitter.delivered:
             call, outcome, handle = self._random.choice(self._submitter.delivered)
             settle = self._runner._settle
-            self._runner._put(lambda: settle(call.task_id, call.attempt, outcome, handle))
+            self._runner._inbox.put(
+                lambda: settle(call.task_id, call.attempt, outcome, handle), about=call.task_id
+            )

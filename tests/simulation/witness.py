@@ -16,6 +16,7 @@ from rayflow.testing.simulation import FakeClock, FakeSubmitter
 from tests.simulation.workflows import BODIES
 
 OUTCOMES = (Kind.SUCCEEDED, Kind.FAILED, Kind.CONTINUED, Kind.TASK_CANCELED)
+RESTING = (Kind.STARTED, Kind.SUCCEEDED, Kind.FAILED, Kind.CONTINUED)
 
 
 class Violation(AssertionError):
@@ -42,9 +43,16 @@ class Witness:
     def acknowledge(self, records: Sequence[Record]) -> None:
         self.last_seq = records[-1].seq
         for record in records:
+            self._check_order(record)
             self.durable.apply(record)
             if record.kind in OUTCOMES:
                 self._acknowledged.append(record)
+
+    def _check_order(self, record: Record) -> None:
+        """Nothing is recorded of a task before the values that it rests on are."""
+        task = self.durable.tasks.get(record.task_id or "")  # not there: dropped from a chain
+        if task is not None and record.kind in RESTING:
+            require(not task.missing, f"recorded before {task.missing} of its inputs: {record}")
 
 
 class WatchedSubmitter(FakeSubmitter):
@@ -53,12 +61,15 @@ class WatchedSubmitter(FakeSubmitter):
     Attributes:
         delivered: every outcome with its call and handle, so that it can arrive once more.
         left: attempts that neither ended nor were stopped.
+        early: how many attempts were started before their inputs were durable.
+        finals: how many attempts of ``finally_`` tasks were started.
     """
 
     def __init__(self, witness: Witness, clock: FakeClock, seed: int, loses: float) -> None:
         super().__init__(BODIES, seed=seed, loses=loses)
         self.delivered: list[tuple[TaskCall, Outcome, Handle]] = []
         self.left: dict[int, TaskCall] = {}
+        self.early = self.finals = 0
         self._witness, self._clock = witness, clock
 
     def submit(
@@ -67,22 +78,49 @@ class WatchedSubmitter(FakeSubmitter):
         task = self._witness.durable.tasks.get(call.task_id)
         if task is None:
             raise Violation(f"{call.task_id} was started before it was durable")
-        if task.missing or task.status is not TaskStatus.PENDING:
+        missing = [u for u in task.upstream if not self._may_be_used(u)]
+        effect = bool(task.missing and task.options["effect"])
+        if missing or effect or task.status is not TaskStatus.PENDING:
             raise Violation(
-                f"{call.task_id} was started while {task.status} with {task.missing} inputs missing"
+                f"{call.task_id} was started while {task.status} with {missing} missing, {effect=}"
             )
         if task.retry_at is not None and self._clock.now() < task.retry_at:
             raise Violation(f"{call.task_id} was started before its wait was over")
         if any(other.task_id == call.task_id for other in self.left.values()):
             raise Violation(f"{call.task_id} was started while an attempt of it was under way")
+        if task.finally_of is not None:
+            self._check_end(call.task_id)
+        self.early += bool(task.missing)
         handle = super().submit(call, options, refs)
         self.left[id(handle)] = call
         return handle
 
     async def outcome(self, handle: Handle) -> Outcome:
         outcome = await super().outcome(handle)
-        self.delivered.append((self.left.pop(id(handle), handle.outcome.call), outcome, handle))
+        call = self.left.pop(id(handle), handle.outcome.call)
+        if outcome.value is None or outcome.value.data is not None:  # else it is to be stored first
+            self.delivered.append((call, outcome, handle))
         return outcome
+
+    def _check_end(self, task_id: str) -> None:
+        """A finally_ task starts when the workflow has its end, and runs with none but its own kind."""
+        durable = self._witness.durable
+        is_over = durable.output.status is TaskStatus.SUCCESSFUL
+        if not (is_over or durable.error or durable.cancel_requested or durable.timed_out):
+            raise Violation(f"{task_id} was started before the end")
+        tasks = [call.task_id for call in self.left.values()]
+        others = [t for t in tasks if durable.tasks[t].finally_of is None]
+        if others:
+            raise Violation(f"{task_id} was started beside {others}")
+        self.finals += 1
+
+    def _may_be_used(self, task_id: str) -> bool:
+        """Whether the value of a task is durable, or that of one that does not wait for that."""
+        tasks = self._witness.durable.tasks
+        task = tasks[task_id]
+        while task.status is TaskStatus.CONTINUED and task.continued_to is not None:
+            task = tasks[task.continued_to]
+        return task.status is TaskStatus.SUCCESSFUL or task.options["checkpoint"] == "async"
 
 
 def check_nothing_is_left(runner: WorkflowRunner, submitter: WatchedSubmitter) -> None:

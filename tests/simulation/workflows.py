@@ -1,14 +1,16 @@
-"""Random workflows. Each body's value follows from its arguments and inputs alone."""
+"""Random workflows: each body's value follows from its arguments and inputs alone, but for a roll."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 from rayflow.core.graph import Graph, Node
 from rayflow.retry import Retry
-from rayflow.testing.simulation import Attempt, node
+from rayflow.testing.simulation import Attempt, Hang, node
 
 
 def number(value: Any) -> int:
@@ -28,6 +30,18 @@ def flaky(attempt: Attempt) -> int:
     return add(attempt)
 
 
+def roll(attempt: Attempt) -> int:
+    """Another value every time: a recorded outcome must not rest on one that changes later."""
+    return add(attempt) + 10_000 * next(ROLLS)
+
+
+def hang(attempt: Attempt) -> int | Hang:
+    """Takes too long, a few times: its node has a timeout."""
+    if attempt.call.attempt <= attempt.arguments % 3:
+        return Hang(heeds=attempt.arguments % 2 == 0, heartbeat=attempt.arguments)
+    return add(attempt)
+
+
 def broken(attempt: Attempt) -> int:
     raise ValueError("never")
 
@@ -40,21 +54,26 @@ def deepen(attempt: Attempt) -> Graph:
     return random_graph(Random(attempt.arguments), depth=2)
 
 
-BODIES = {body.__name__: body for body in (add, flaky, broken, expand, deepen)}
+BODIES = {body.__name__: body for body in (add, flaky, roll, hang, broken, expand, deepen)}
+ROLLS = itertools.count(1)
 
 
 def random_node(random: Random, upstream: Sequence[int], depth: int) -> Node:
-    bodies = ["add"] * 5 + ["flaky"] * 2 + ["broken"] + [["expand"] * 2, ["deepen"], []][depth]
+    bodies = ["add"] * 5 + ["flaky", "roll"] * 2 + ["hang", "broken"]
+    body = random.choice(bodies + [["expand"] * 2, ["deepen"], []][depth])
     return node(
-        random.choice(bodies),
+        body,
         *upstream,
         arguments=random.randrange(1_000),
         max_retries=random.choice((0, 1, 3, 3, -1)),
         retry_exceptions=random.random() < 0.7,
         catch_exceptions=random.choice((None, None, True, False)),
-        checkpoint=random.choice((None, None, None, None, True, False)),
+        checkpoint=random.choice((None, None, None, "async", "async", True, False)),
+        effect=random.random() < 0.2,
         retry=random_retry(random),
         judge=random.choice((None, None, "ValueError", "KeyError")),
+        timeout=5.0 if body == "hang" else None,
+        grace=random.choice((None, 0.0, 2.0)) if body == "hang" else None,
     )
 
 
@@ -95,4 +114,19 @@ def random_graph(random: Random, depth: int = 0) -> Graph:
         unused -= set(upstream)
         unused.add(position)
     nodes.append(node("add", *sorted(unused), arguments=random.randrange(1_000)))
-    return Graph(tuple(nodes))
+    finals = random_finals(random, len(nodes) - 1, depth)
+    return Graph((*nodes, *finals), len(finals))
+
+
+def random_finals(random: Random, root: int, depth: int) -> list[Node]:
+    """Some chains of ``finally_`` nodes, which use nodes of the graph and each other."""
+    finals: list[Node] = []
+    for owner in sorted(random.sample(range(root + 1), random.choice((0, 0, 0, min(2, root))))):
+        upstream = random.sample(range(root), random.randint(0, min(root, 2)))
+        for _ in range(random.randint(1, 2)):
+            made = random_node(random, upstream, depth)
+            while endless(made):
+                made = random_node(random, upstream, depth)
+            finals.append(replace(made, finally_of=owner))
+            upstream = [root + len(finals)]
+    return finals

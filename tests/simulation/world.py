@@ -21,7 +21,7 @@ from rayflow.storage.store import Store
 from rayflow.testing.crash_store import StoreStopped
 from rayflow.testing.memory_store import MemoryStore
 from rayflow.testing.simulation import FakeClock, finish, surroundings
-from tests.simulation.checks import check_one_outcome_per_task, check_values, said
+from tests.simulation.checks import check_finals, check_one_outcome_per_task, check_values, said
 from tests.simulation.crowd import Crowd
 from tests.simulation.meddler import Meddler
 from tests.simulation.weather import Weather
@@ -52,8 +52,10 @@ class World:
         self.random = Random(seed)
         self.store = MemoryStore(appends=self.random.random() < 0.7)
         self.graph = random_graph(self.random)
+        self.timeout = self.random.choice((None, None, None, 8.0))
         self.acknowledged: list[Record] = []
         self.problems: list[str] = []
+        self.early = self.finals = 0  # attempts, as in WatchedSubmitter
         self._runner_type, self._witness_type = runner_type, witness_type
         self._resumes = 0
         self._claimed: list[Opened] = []
@@ -101,7 +103,10 @@ class World:
         try:
             return intake.adopt(store, ID, resume=self.random.random() < 0.5)
         except WorkflowNotResumableError:  # nothing of it is durable: it is submitted once more
-            return intake.create(store, Submission(ID, self.graph, token="t"))
+            return intake.create(store, self._submission())
+
+    def _submission(self) -> Submission:
+        return Submission(ID, self.graph, token="t", workflow_timeout=self.timeout)
 
     def _usurp(self) -> None:
         """Another engine claims the workflow in the middle of a storage operation of this one."""
@@ -119,6 +124,7 @@ class World:
         around = surroundings(submitter, clock, window=window, io=weather.io)
         self._tokens.append(f"owner {len(self._tokens)}")
         runner = self._runner_type(opened.state, witness, around, self._tokens[-1])
+        submitter.observer = runner
         may_run = calm or self.random.random() < 0.8
         status = WorkflowStatus.RUNNING if may_run else WorkflowStatus.PENDING
         meddling = Meddler(self.random, runner, submitter, self._tokens).act(calm, may_run)
@@ -130,6 +136,8 @@ class World:
         finally:
             meddler.cancel()
             self.problems += submitter.problems
+            self.early += submitter.early
+            self.finals += submitter.finals
 
     def _wants_resume(self) -> bool:
         """Whether somebody resumes a workflow that failed, a few times; the system's failures always."""
@@ -152,6 +160,7 @@ class World:
         check_values(journal)
         errors = [r.data["error"] or {} for r in journal if r.kind == Kind.STATUS]
         require(all(e.get("type") != "WorkflowStuck" for e in errors), "it was stuck")
+        check_finals(fold(journal))
         final = fold(journal).status
         ends = (WorkflowStatus.SUCCESSFUL, WorkflowStatus.FAILED, WorkflowStatus.CANCELED)
         require(final in ends, f"it ended {final}")

@@ -105,6 +105,17 @@ def test_an_append_that_a_full_disk_stops_can_be_repeated(tmp_path: Path) -> Non
     assert store.read("log") == b"committed" + b"y" * 5000
 
 
+def test_an_append_that_is_repeated_and_fails_takes_away_nothing_that_was_there(
+    tmp_path: Path,
+) -> None:
+    store = LocalStore(str(tmp_path))
+    store.append("log", 0, b"committed")
+    store.append("log", 9, b"x" * 5000)  # whoever wrote it has not heard that it is there
+    with disk_full_after(1000), pytest.raises(DataSaveError):
+        store.append("log", 9, b"x" * 5000)
+    assert store.read("log") == b"committed" + b"x" * 5000
+
+
 def test_a_first_append_that_a_full_disk_stops_can_be_repeated(tmp_path: Path) -> None:
     store = LocalStore(str(tmp_path))
     with disk_full_after(1000), pytest.raises(DataSaveError):

@@ -24,7 +24,8 @@ class Story:
     """A workflow told record by record."""
 
     def __init__(self, *nodes: Node) -> None:
-        facts, root = task_facts(Graph(nodes), {}, {})
+        finals = sum(node.finally_of is not None for node in nodes)
+        facts, root = task_facts(Graph(nodes, finals), {}, {})
         self.records: list[Record] = []
         self.now = 0.0
         self.state = WorkflowState()

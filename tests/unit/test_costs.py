@@ -160,5 +160,5 @@ def test_what_is_finished_is_let_go_while_the_workflow_runs() -> None:
     assert [task.task_id for task in held] == [runner.state.root]
     assert not runner._handles
     assert not runner._watchers
-    assert not runner._memory
-    assert len(runner._refs) <= 1
+    assert not runner.values._memory
+    assert len(runner.values._refs) <= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -201,3 +202,44 @@ def test_a_success_is_not_taken_back_by_a_failure_that_arrives_with_it() -> None
     succeeded = [r.task_id for r in records if r.kind == Kind.SUCCEEDED]
     assert succeeded == ["add", "parent"]
     assert canceled == ["add_1"]
+
+
+def suspend_and_cancel(store: Store) -> list[str]:
+    """Suspend a workflow when its first task has run, cancel it at rest; the tasks that ran."""
+    ran: list[str] = []
+
+    def note(attempt: Attempt) -> int:
+        ran.append(attempt.call.task_id)
+        return 1
+
+    graph = Graph(
+        (node("first"), node("second", 0), replace(node("clean", 0), finally_of=0)), finals=1
+    )
+    bodies = dict.fromkeys(("first", "second", "clean"), note)
+    opened = intake.create(store, Submission("w", graph, token="t"))
+    work = run_workflow(opened, FakeSubmitter(bodies), FakeClock(), suspend_after=1)
+    assert asyncio.run(work).status is WorkflowStatus.RESUMABLE
+    assert not intake.cancel_at_rest(store, "w")
+    assert fold(Journal(store, "w").load()).status is WorkflowStatus.RESUMABLE
+    taken = intake.adopt(store, "w", resume=False)
+    state = asyncio.run(run_workflow(taken, FakeSubmitter(bodies), FakeClock()))
+    assert state.status is WorkflowStatus.CANCELED
+    return ran
+
+
+def test_a_workflow_at_rest_is_canceled_after_its_finally_tasks() -> None:
+    store = MemoryStore()
+    assert suspend_and_cancel(store) == ["first", "clean"]
+    # When it is canceled once more, there is nothing left to do
+    assert intake.cancel_at_rest(store, "w")
+
+
+def test_a_workflow_that_never_ran_is_canceled_without_its_finally_tasks() -> None:
+    store = MemoryStore()
+    graph = Graph((node("first"), replace(node("clean"), finally_of=0)), finals=1)
+    opened = intake.create(store, Submission("w", graph, token="t"))
+    assert opened.writer is not None
+    facts = [*opened.first, status_fact(WorkflowStatus.PENDING)]
+    opened.writer.commit([fact.at(n, 0.0) for n, fact in enumerate(facts, start=1)])
+    assert intake.cancel_at_rest(store, "w")
+    assert fold(Journal(store, "w").load()).status is WorkflowStatus.CANCELED

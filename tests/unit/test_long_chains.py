@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,53 @@ def test_a_failed_link_of_a_chain_runs_again_when_the_workflow_is_resumed() -> N
     assert failed_tasks(story.state) == [task_id]
     story.tell(Fact(Kind.RESUMED, data={"reset": [task_id]}))
     assert story.start() == [task_id]
+
+
+def test_a_link_whose_graph_has_a_finally_task_is_kept_until_that_has_run() -> None:
+    story = Story(node("top"))
+    story.start()
+    graph = Graph((node("link"), replace(node("clean"), finally_of=0)), finals=1)
+    story.end("top", Outcome("graph", graph=graph))
+    assert story.start() == ["link"]
+    [task_id] = hand_over(story, "link", node("link"))
+    [task_id] = hand_over(story, task_id, node("link"))
+    assert list(story.state.tasks) == ["top", "link", "clean", "link_2"]
+    story.end(task_id)
+    assert story.start() == ["clean"]
+    story.end("clean")
+    assert story.plan() == [planner.Finish(WorkflowStatus.SUCCESSFUL)]
+    assert fold(story.records).tasks.keys() == story.state.tasks.keys()
+
+
+def test_a_finally_task_may_continue_as_a_chain() -> None:
+    story = Story(node("top"), replace(node("clean"), finally_of=0))
+    story.start()
+    story.end("top")
+    [task_id] = story.start()
+    for _ in range(3):
+        [task_id] = hand_over(story, task_id, node("clean"))
+    story.end(task_id)
+    assert story.state.tasks["clean"].value == VALUE
+    assert story.plan() == [planner.Finish(WorkflowStatus.SUCCESSFUL)]
+
+
+def test_a_value_is_lent_and_withdrawn_along_a_chain_whose_links_do_not_wait_for_storage() -> None:
+    story = Story(node("top", checkpoint="async"), node("z", 0))
+    [task_id] = story.start()
+    for _ in range(20):
+        [task_id] = hand_over(story, task_id, node("link"))
+    assert list(story.state.tasks) == ["top", "z", "link_19"]
+    # Its value is there, then its storing fails
+    story.state.lend(task_id)
+    assert story.start() == ["z"]
+    story.fail(task_id, "lost")
+    assert story.state.outdated == {"z"}
+    story.state.settle("z")
+    # It runs again
+    assert story.start() == [task_id]
+    story.state.lend(task_id)
+    assert story.start() == ["z"]
+    story.end(task_id)
+    assert story.state.tasks["top"].value == VALUE
+    story.end("z")
+    assert story.plan() == [planner.Finish(WorkflowStatus.SUCCESSFUL)]

@@ -62,12 +62,18 @@ def test_metadata_is_a_copy_of_its_own() -> None:
     "bad",
     [
         {"task_id": ""}, {"task_id": 5}, {"task_id": "\ud800"}, {"catch_exceptions": 1}, {"checkpoint": "no"},
+        {"checkpoint": 1}, {"effect": "yes"},
     ],
     ids=str,
 )  # fmt: skip
 def test_a_bad_value_is_refused_with_its_name(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         options(**bad)
+
+
+def test_a_bad_checkpoint_is_refused_with_the_three_that_there_are() -> None:
+    with pytest.raises(ValueError, match="True, 'async' or False"):
+        options(checkpoint="sync")
 
 
 CHOSEN: dict[str, Any] = {"task_id": "fit", "metadata": {"a": 1}, "catch_exceptions": True}

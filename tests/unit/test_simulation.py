@@ -6,20 +6,27 @@ that the checks notice what they are there for.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from rayflow.core import provisional
 from rayflow.core.outcomes import Outcome, facts_of
-from rayflow.core.records import Fact, Record
+from rayflow.core.planner import Finish
+from rayflow.core.records import Fact, Record, WorkflowStatus
+from rayflow.core.state import TaskStatus, WorkflowState
 from rayflow.errors import FencedError
 from rayflow.runtime.executor import WorkflowRunner
+from rayflow.runtime.inbox import Happening, Inbox
 from rayflow.runtime.submitter import Handle
+from rayflow.runtime.surroundings import Surroundings, Writer
 from tests.simulation.crowd import SimulatedEngine, SimulatedFloor
 from tests.simulation.many import first_violation, violations
 from tests.simulation.witness import Witness
+from tests.simulation.world import World
 
 RUNS = int(os.environ.get("SIMULATED_RUNS", "20000"))
 
@@ -52,7 +59,7 @@ class HastyRunner(WorkflowRunner):
             self.state.apply(record)
         self._execute()
         if records:
-            await self._write(records, 60.0)
+            self._writer.commit(records)
 
 
 class CredulousRunner(WorkflowRunner):
@@ -83,6 +90,32 @@ class LeakyRunner(WorkflowRunner):
         return facts
 
 
+class CarelessInbox(Inbox):
+    """Lets nothing wait for the records that it rests on."""
+
+    def _must_wait(self, happening: Happening) -> bool:
+        return False
+
+
+class CarelessRunner(WorkflowRunner):
+    """An engine with such an inbox."""
+
+    def __init__(
+        self, state: WorkflowState, writer: Writer, around: Surroundings, token: str
+    ) -> None:
+        super().__init__(state, writer, around, token)
+        self._inbox = CarelessInbox(state, around.clock)
+
+
+class ForgetfulRunner(WorkflowRunner):
+    """An engine that ends workflows without their finally_ tasks."""
+
+    def _execute(self) -> tuple[Finish | None, float | None]:
+        if not self.state.in_flight and self.state.output.status is TaskStatus.SUCCESSFUL:
+            return Finish(WorkflowStatus.SUCCESSFUL), None
+        return super()._execute()
+
+
 class ForgetfulFloor(SimulatedFloor):
     """A floor that keeps the slots of workflows that have ended."""
 
@@ -103,6 +136,8 @@ class ForgetfulEngine(SimulatedEngine):
         ({"runner_type": HastyRunner}, "was started"),
         ({"runner_type": CredulousRunner}, "a second outcome"),
         ({"runner_type": LeakyRunner}, "left behind"),
+        ({"runner_type": CarelessRunner}, "recorded before"),
+        ({"runner_type": ForgetfulRunner}, "has not run at the end"),
         ({"engine_type": ForgetfulEngine}, "a slot has leaked"),
     ],
     ids=[
@@ -110,12 +145,27 @@ class ForgetfulEngine(SimulatedEngine):
         "it acts before the commit",
         "it takes late messages",
         "it leaks attempts",
+        "it records what rests on a value without a record",
+        "it forgets finally_ tasks",
         "it leaks slots",
     ],
 )
 def test_the_simulation_notices_an_engine_that_breaks_a_promise(
     variant: dict[str, Any], noticed: str
 ) -> None:
-    found = first_violation(range(500), **variant)
+    found = first_violation(range(500), about=noticed, **variant)
     assert noticed in found
     assert "python -m tests.simulate" in found
+
+
+def test_the_simulation_notices_effects_that_start_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provisional, "may_start", lambda task: task.missing == task.lent)
+    assert "effect=True" in first_violation(range(500), about="effect=True")
+
+
+def test_tasks_of_the_simulation_do_start_early_and_finally_tasks_run() -> None:
+    worlds = [World(seed) for seed in range(200)]
+    for world in worlds:
+        asyncio.run(world.live())
+    assert sum(world.early for world in worlds) > 20
+    assert sum(world.finals for world in worlds) > 20

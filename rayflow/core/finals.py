@@ -1,0 +1,59 @@
+"""``finally_`` tasks: what is left to do when a workflow has otherwise come to its end.
+
+They belong to a task, their owner, and are due if it could have started. Those of the latest owner come
+first. Whether they end well or badly, the next ones follow, and then the workflow ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rayflow.core import provisional
+
+if TYPE_CHECKING:
+    from rayflow.core.state import TaskState, WorkflowState
+
+
+def due(state: WorkflowState) -> list[TaskState]:
+    """The ``finally_`` tasks of the owner whose turn it is. Empty when there is nothing left to do."""
+    for owner_id in reversed(state.finals):
+        owner = state.tasks[owner_id]
+        if owner.missing or (owner.finally_of is not None and _waiting(state, owner.finally_of)):
+            continue  # it could not start, or is such a task itself and first among its own
+        if waiting := _waiting(state, owner_id):
+            return waiting
+    return []
+
+
+def again(state: WorkflowState, reset: Iterable[str]) -> list[str]:
+    """Those that have run and run again, because a resume runs ``reset``: there will be a new end.
+
+    If nothing but ``finally_`` tasks is left, those that have ended well are not repeated.
+    """
+    resets = set(reset)
+    has_output = state.output.status == "SUCCESSFUL"
+    if has_output and all(state.tasks[t].finally_of is not None for t in resets):
+        return []
+    members = (task_id for group in state.finals.values() for task_id in group)
+    return [t for t in members if t not in resets and state.tasks[t].status != "PENDING"]
+
+
+def need(state: WorkflowState, task: TaskState) -> bool:
+    """Whether the value of ``task`` is, perhaps as that of what it resolves, an input of one of them."""
+    current: TaskState | None = task
+    while current is not None:
+        if any(state.tasks[d].finally_of is not None for d in current.dependents):
+            return True
+        current = state.tasks[current.resolves] if current.resolves is not None else None
+    return False
+
+
+def _waiting(state: WorkflowState, owner_id: str) -> list[TaskState]:
+    """Those of one owner that are under way or can be."""
+    members = (state.tasks[task_id] for task_id in state.finals[owner_id])
+    return [t for t in members if t.task_id in state.in_flight or _can_run(t)]
+
+
+def _can_run(task: TaskState) -> bool:
+    return task.status == "PENDING" and provisional.may_start(task)
