@@ -23,6 +23,7 @@ from rayflow.runtime.worker import TaskCall
 from rayflow.testing import simulation
 from rayflow.testing.memory_store import MemoryStore
 from rayflow.testing.simulation import (
+    START,
     Attempt,
     FakeClock,
     FakeSubmitter,
@@ -188,6 +189,34 @@ async def test_the_limits_of_an_attempt_end_with_its_body_however_long_its_value
     await work
     assert runner.state.status is WorkflowStatus.SUCCESSFUL
     assert runner.state.tasks["a"].failures == 0
+
+
+def test_a_task_that_started_early_has_its_limits_from_then_on() -> None:
+    class SlowStorage(SlowStores):
+        """Storing the first value takes ten times as long as the second task may."""
+
+        async def outcome(self, handle: Handle) -> Outcome:
+            if handle.outcome.storing is not None:
+                while self.killed == [] and clock.now() < START + 100.0:
+                    await asyncio.sleep(0)
+            return await super().outcome(handle)
+
+    def slow(attempt: Attempt) -> Hang:
+        return Hang(heeds=False)
+
+    nodes = (
+        simulation.node("a", checkpoint="async"),
+        simulation.node("b", 0, timeout=10.0, grace=1.0, max_retries=0),
+    )
+    killed = 0
+    for seed in range(10):
+        clock = FakeClock()
+        submitter = SlowStorage({"a": lambda _: 1, "b": slow}, seed=seed)
+        opened = intake.create(MemoryStore(), Submission("w", Graph(nodes), token="t"))
+        state = asyncio.run(run_workflow(opened, submitter, clock))
+        assert (state.error or {})["type"] == "rayflow.errors.TaskTimeoutError"
+        killed += clock.now() < START + 50.0
+    assert killed == 10
 
 
 async def test_the_process_of_a_body_that_has_returned_is_left_alone_though_it_is_heard_of_late() -> (
