@@ -211,7 +211,8 @@ class WorkflowState:
             return
         task.attempt = max(task.attempt, record.attempt or 0)
         if self.in_flight.get(task.task_id) == record.attempt:
-            self.under_way[task.task_id].started_at = record.time
+            under_way = self.under_way[task.task_id]
+            under_way.started_at = under_way.started_at or record.time
 
     def _succeeded(self, record: Record) -> None:
         task = self._about(record)

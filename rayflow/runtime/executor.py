@@ -86,6 +86,7 @@ class WorkflowRunner:
         if self._is_under_way(task_id, attempt, token):
             under_way = self.state.under_way[task_id]
             under_way.place = None if under_way.is_over else place
+            under_way.started_at = self._around.clock.now()
             fact = Fact(Kind.STARTED, task_id, attempt)
             self._inbox.put(
                 lambda: [fact] if self._is_running(task_id, attempt) else [],
@@ -216,6 +217,8 @@ class WorkflowRunner:
         under_way = self.state.under_way.get(call.task_id)
         if outcome.has_died and under_way is not None and under_way.place is not None:
             await self._around.submitter.destroy(under_way.place)
+        elif under_way is not None and not outcome.has_died and outcome.kind != "stopped":
+            under_way.end_body()  # its outcome may have to wait for its turn
         if outcome.kind == "value" and call.checkpoint == "async":
             outcome = await self._lent(call, handle, outcome)
         self._inbox.put(
@@ -229,10 +232,8 @@ class WorkflowRunner:
         task_id, value = call.task_id, outcome.value
         assert value is not None
         is_stored = value.data is not None or value.key is not None
-        attempt = self.state.under_way[task_id]
-        if attempt.means is not None or task_id in self.state.outdated:
+        if self.state.under_way[task_id].means is not None or task_id in self.state.outdated:
             return outcome if is_stored else Outcome("stopped")
-        attempt.end_body()
         self.values.keep(task_id, value, handle.value, in_memory=True)
         self.state.lend(task_id)
         self._start_ready()

@@ -18,9 +18,12 @@ from rayflow.runtime import intake
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.intake import Submission, status_fact
 from rayflow.runtime.stopping import ended
+from rayflow.runtime.submitter import Handle
+from rayflow.runtime.worker import TaskCall
 from rayflow.testing import simulation
 from rayflow.testing.memory_store import MemoryStore
 from rayflow.testing.simulation import (
+    START,
     Attempt,
     FakeClock,
     FakeSubmitter,
@@ -148,32 +151,78 @@ def test_the_engine_runs_finally_tasks_after_the_time_of_the_workflow() -> None:
     assert state.tasks["clean"].failures == 1
 
 
+class SlowStores(FakeSubmitter):
+    """Storing the value of an attempt takes longer than the attempt may."""
+
+    def store(self, call: TaskCall, outcome: Outcome, handle: Handle) -> Handle:
+        storing = super().store(call, outcome, handle)
+        storing.outcome.ticks = 200
+        return storing
+
+
+async def while_a_value_is_stored() -> tuple[WorkflowRunner, FakeClock, asyncio.Future[None]]:
+    """The body of the only task has returned, and its value is on its way into the storage."""
+    limits: dict[str, Any] = {"timeout": 1.0, "heartbeat_timeout": 1.0}
+    graph = Graph((simulation.node("a", checkpoint="async", **limits),))
+    for seed in range(20):  # which decides whether the value is large
+        opened = intake.create(MemoryStore(), Submission("w", graph, token="t"))
+        assert opened.writer is not None
+        submitter, clock = SlowStores({"a": lambda _: 1}, seed=seed), FakeClock()
+        around = surroundings(submitter, clock)
+        submitter.observer = runner = WorkflowRunner(opened.state, opened.writer, around, "token")
+        await runner.commit([*opened.first, status_fact(WorkflowStatus.RUNNING)])
+        work = asyncio.ensure_future(finish(runner.run()))
+        while not (work.done() or runner.state.provisional):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if runner.state.provisional:
+            return runner, clock, work
+        await work
+    raise AssertionError("no value was large")
+
+
 async def test_the_limits_of_an_attempt_end_with_its_body_however_long_its_value_is_stored() -> (
     None
 ):
-    class Slow(FakeSubmitter):
-        """A store call takes longer than the task may."""
+    runner, clock, work = await while_a_value_is_stored()
+    await clock.sleep(100.0)
+    await work
+    assert runner.state.status is WorkflowStatus.SUCCESSFUL
+    assert runner.state.tasks["a"].failures == 0
 
-        def store(self, *args: Any) -> Any:
-            handle = super().store(*args)
-            handle.outcome.ticks = 200
-            return handle
 
-    graph = Graph((simulation.node("a", checkpoint="async", timeout=1.0, heartbeat_timeout=1.0),))
-    stored = 0
-    for seed in range(8):  # half of the values are large
-        opened = intake.create(MemoryStore(), Submission("w", graph, token="t"))
-        assert opened.writer is not None
-        submitter, clock = Slow({"a": lambda _: 1}, seed=seed), FakeClock()
-        around = surroundings(submitter, clock)
-        runner = WorkflowRunner(opened.state, opened.writer, around, "token")
-        submitter.observer = runner
-        await runner.commit([*opened.first, status_fact(WorkflowStatus.RUNNING)])
-        running = asyncio.ensure_future(finish(runner.run()))
-        while not (running.done() or opened.state.provisional):
-            await asyncio.sleep(0)
-        stored += not running.done()
-        await clock.sleep(100.0)
-        await running
-        assert opened.state.tasks["a"].failures == 0
-    assert stored
+def test_a_task_that_started_early_has_its_limits_from_then_on() -> None:
+    class SlowStorage(SlowStores):
+        """Storing the first value takes ten times as long as the second task may."""
+
+        async def outcome(self, handle: Handle) -> Outcome:
+            if handle.outcome.storing is not None:
+                while self.killed == [] and clock.now() < START + 100.0:
+                    await asyncio.sleep(0)
+            return await super().outcome(handle)
+
+    def slow(attempt: Attempt) -> Hang:
+        return Hang(heeds=False)
+
+    nodes = (
+        simulation.node("a", checkpoint="async"),
+        simulation.node("b", 0, timeout=10.0, grace=1.0, max_retries=0),
+    )
+    killed = 0
+    for seed in range(10):
+        clock = FakeClock()
+        submitter = SlowStorage({"a": lambda _: 1, "b": slow}, seed=seed)
+        opened = intake.create(MemoryStore(), Submission("w", Graph(nodes), token="t"))
+        state = asyncio.run(run_workflow(opened, submitter, clock))
+        assert (state.error or {})["type"] == "rayflow.errors.TaskTimeoutError"
+        killed += clock.now() < START + 50.0
+    assert killed == 10
+
+
+async def test_the_process_of_a_body_that_has_returned_is_left_alone_though_it_is_heard_of_late() -> (
+    None
+):
+    runner, _, work = await while_a_value_is_stored()
+    runner.started("a", 1, "token", "a process that runs another task now")
+    assert runner.state.under_way["a"].place is None
+    await work

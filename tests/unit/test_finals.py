@@ -15,6 +15,7 @@ from rayflow.core.outcomes import Outcome
 from rayflow.core.planner import Finish, StopTask, WakeAt, failed_tasks
 from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.retry import Retry
+from rayflow.runtime import code, nodes
 from tests.unit.story import Story, node
 from tests.unit.test_dag import add, graph, one
 
@@ -226,3 +227,13 @@ def test_a_long_chain_of_finally_nodes_needs_no_recursion() -> None:
 def test_what_is_no_dag_is_refused() -> None:
     with pytest.raises(ValueError, match="finally_"):
         workflow.options(finally_=clean)
+
+
+def test_the_stored_code_of_a_task_does_not_hold_its_finally_dag() -> None:
+    def body() -> int:
+        return 1
+
+    plain = ray.remote(body).bind()
+    final = workflow.options(finally_=one.bind())(ray.remote(body)).bind()
+    assert nodes.call_of(final).options.keys() == {"finally_"}
+    assert code.dump(nodes.call_of(final).function) == code.dump(nodes.call_of(plain).function)
