@@ -1,7 +1,7 @@
 """``python -m tests.crash.program ADDRESS COMMAND ROOT LEDGER``: a program that uses a cluster.
 
 ``start`` starts the workflow "moved" and says so, then says how it ended; ``resume`` says what status it
-found, that it has resumed, and the value. Each is a line.
+found, that it has resumed, and the value. Each is a line that begins with ``> ``.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import ray
 from rayflow import workflow
 from tests.crash.test_kills import build
 
+SAYS = "> "  # Ray prints, too
+
 
 def say(word: object) -> None:
-    print(word, flush=True)
+    print(f"{SAYS}{word}", flush=True)
 
 
 def main(address: str, command: str, root: str, ledger: str) -> None:

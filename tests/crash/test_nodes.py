@@ -13,14 +13,16 @@ from rayflow.core.records import Kind
 from rayflow.reader import open_root
 from tests.crash.clusters import OwnCluster, descendants, until
 from tests.crash.ledger import assert_nothing_recorded_ran_again, executions
+from tests.crash.program import SAYS
 from tests.crash.test_kills import engine_pid, has_run
 
 VALUE = str(9 * 6 + 1)
 
 
 def line(stream: IO[str] | None) -> str:
+    """The next thing that a program says; Ray prints, too."""
     assert stream is not None
-    return stream.readline().strip()
+    return next(said.removeprefix(SAYS).strip() for said in stream if said.startswith(SAYS))
 
 
 def running_on(node: int, ledger: Path) -> bool:
