@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from rayflow.core import provisional
 
 if TYPE_CHECKING:
-    from rayflow.core.state import TaskState, WorkflowState
+    from rayflow.core.state import WorkflowState
+    from rayflow.core.tasks import TaskState
 
 
 def due(state: WorkflowState) -> list[TaskState]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from rayflow.core.planner import failed_tasks, is_abandoned, lost_values
 from rayflow.core.records import WorkflowStatus
-from rayflow.core.state import TaskState, TaskStatus, WorkflowState
+from rayflow.core.state import WorkflowState
+from rayflow.core.tasks import TaskState, TaskStatus
 
 
 @dataclass(frozen=True, slots=True)

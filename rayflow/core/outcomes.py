@@ -9,7 +9,8 @@ from rayflow.core import finals
 from rayflow.core.graph import Graph, StoredValue, task_facts
 from rayflow.core.records import Fact, Kind
 from rayflow.core.retry import Cause, catcher, may_retry, retry_at
-from rayflow.core.state import TaskState, TaskStatus, WorkflowState
+from rayflow.core.state import WorkflowState
+from rayflow.core.tasks import TaskState, TaskStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import Any
 from rayflow.core import finals
 from rayflow.core.deadlines import StopTask, WakeAt, error_of_workflow, overdue, stops
 from rayflow.core.records import WorkflowStatus
-from rayflow.core.state import TaskStatus, WorkflowState
+from rayflow.core.state import WorkflowState
+from rayflow.core.tasks import TaskStatus
 
 
 @dataclass(frozen=True, slots=True)

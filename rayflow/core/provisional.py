@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rayflow.core.state import TaskState, WorkflowState
+    from rayflow.core.state import WorkflowState
+    from rayflow.core.tasks import TaskState
 
 
 def may_start(task: TaskState) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Literal
 
-from rayflow.core.state import TaskState, WorkflowState
+from rayflow.core.state import WorkflowState
+from rayflow.core.tasks import TaskState
 
 Cause = Literal["application", "system", "timeout"]
 

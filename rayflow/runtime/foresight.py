@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from rayflow.core.foresight import ResumePlan, foresee
 from rayflow.core.records import WorkflowStatus
-from rayflow.core.state import TaskState, WorkflowState
+from rayflow.core.state import WorkflowState
+from rayflow.core.tasks import TaskState
 from rayflow.runtime import environment
 from rayflow.storage import layout
 from rayflow.storage.store import Store

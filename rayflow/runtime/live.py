@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from rayflow.core.graph import StoredValue
-from rayflow.core.state import TaskStatus
+from rayflow.core.tasks import TaskStatus
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.references import Output
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record
-from rayflow.core.state import TaskState, TaskStatus, WorkflowState
+from rayflow.core.state import WorkflowState
+from rayflow.core.tasks import TaskState, TaskStatus
 
 
 class LiveValues:

@@ -7,7 +7,8 @@ from typing import Any
 
 from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record, WorkflowStatus
-from rayflow.core.state import TaskState, TaskStatus, WorkflowState, fold
+from rayflow.core.state import WorkflowState, fold
+from rayflow.core.tasks import TaskState, TaskStatus
 from rayflow.errors import (
     OutputNotAvailableError,
     WorkflowCancellationError,

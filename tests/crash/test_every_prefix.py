@@ -16,7 +16,8 @@ import pytest
 
 from rayflow.core.graph import Graph
 from rayflow.core.records import WorkflowStatus
-from rayflow.core.state import TaskStatus, WorkflowState, fold
+from rayflow.core.state import WorkflowState, fold
+from rayflow.core.tasks import TaskStatus
 from rayflow.retry import Retry
 from rayflow.runtime import intake
 from rayflow.runtime.intake import Opened, Submission

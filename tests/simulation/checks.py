@@ -7,7 +7,8 @@ from typing import Any
 
 from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record
-from rayflow.core.state import TaskStatus, WorkflowState, fold
+from rayflow.core.state import WorkflowState, fold
+from rayflow.core.tasks import TaskStatus
 from rayflow.testing.simulation import unstored
 from tests.simulation.witness import OUTCOMES, require
 from tests.simulation.workflows import number

@@ -8,7 +8,8 @@ from typing import Any
 
 from rayflow.core.outcomes import Outcome
 from rayflow.core.records import Kind, Record
-from rayflow.core.state import TaskStatus, WorkflowState
+from rayflow.core.state import WorkflowState
+from rayflow.core.tasks import TaskStatus
 from rayflow.runtime.executor import WorkflowRunner, Writer
 from rayflow.runtime.submitter import Handle
 from rayflow.runtime.worker import TaskCall

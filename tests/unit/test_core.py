@@ -17,7 +17,8 @@ from rayflow.core.outcomes import Outcome, facts_of
 from rayflow.core.planner import Finish, StartTask, StopTask, failed_tasks, lost_values, plan
 from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
 from rayflow.core.retry import may_retry
-from rayflow.core.state import TaskStatus, WorkflowState, fold
+from rayflow.core.state import WorkflowState, fold
+from rayflow.core.tasks import TaskStatus
 from rayflow.errors import InvalidWorkflowIdError, WorkflowError
 from tests.unit.story import ERROR, VALUE, Story, node
 

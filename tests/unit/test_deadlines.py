@@ -12,7 +12,8 @@ from rayflow.core.graph import Graph, Node
 from rayflow.core.outcomes import Outcome
 from rayflow.core.planner import Finish, TimeOut
 from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
-from rayflow.core.state import TaskStatus, WorkflowState, fold
+from rayflow.core.state import WorkflowState, fold
+from rayflow.core.tasks import TaskStatus
 from rayflow.errors import TaskTimeoutError
 from rayflow.retry import Retry
 from rayflow.runtime import intake

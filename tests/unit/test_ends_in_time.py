@@ -13,7 +13,8 @@ from rayflow.core.graph import Graph
 from rayflow.core.outcomes import Outcome
 from rayflow.core.planner import Finish, StartTask
 from rayflow.core.records import Fact, Kind, WorkflowStatus
-from rayflow.core.state import TaskStatus, WorkflowState
+from rayflow.core.state import WorkflowState
+from rayflow.core.tasks import TaskStatus
 from rayflow.runtime import intake
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.intake import Submission, status_fact

@@ -10,7 +10,8 @@ import pytest
 from rayflow.core.graph import Graph
 from rayflow.core.outcomes import Outcome
 from rayflow.core.records import Kind, WorkflowStatus
-from rayflow.core.state import TaskStatus, fold
+from rayflow.core.state import fold
+from rayflow.core.tasks import TaskStatus
 from rayflow.errors import WorkflowNotResumableError
 from rayflow.runtime import intake
 from rayflow.runtime.executor import WorkflowRunner

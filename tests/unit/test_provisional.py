@@ -11,7 +11,7 @@ from rayflow.core.graph import Graph
 from rayflow.core.outcomes import Outcome
 from rayflow.core.planner import StopTask
 from rayflow.core.records import Kind, WorkflowStatus
-from rayflow.core.state import TaskStatus
+from rayflow.core.tasks import TaskStatus
 from rayflow.runtime import intake
 from rayflow.runtime.intake import Submission
 from rayflow.runtime.submitter import Handle

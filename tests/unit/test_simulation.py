@@ -17,7 +17,8 @@ from rayflow.core import provisional
 from rayflow.core.outcomes import Outcome, facts_of
 from rayflow.core.planner import Finish
 from rayflow.core.records import Fact, Record, WorkflowStatus
-from rayflow.core.state import TaskStatus, WorkflowState
+from rayflow.core.state import WorkflowState
+from rayflow.core.tasks import TaskStatus
 from rayflow.errors import FencedError
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.inbox import Happening, Inbox
