@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from rayflow.core import provisional
+from rayflow.core import chains, provisional
 from rayflow.core.deadlines import UnderWay
 from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record, WorkflowStatus
@@ -47,8 +47,10 @@ class WorkflowState:
         self.deadline: float | None = None
         self.timed_out = False
         self.last_seq = 0
-        self.gone: dict[str, str | None] = {}  # see _shorten
-        self._links: dict[str, str] = {}
+        self.gone: dict[str, str | None] = {}  # dropped tasks, see rayflow.core.chains
+        self.links: dict[
+            str, str
+        ] = {}  # roots of continuations that have no task yet, whose they are
 
     @property
     def is_finished(self) -> bool:
@@ -141,7 +143,7 @@ class WorkflowState:
             self.finals.setdefault(task.finally_of, []).append(task.task_id)
         self.tasks[task.task_id] = task
         self.names[task.name] = self.names.get(task.name, 0) + 1
-        task.resolves = self._links.pop(task.task_id, None)
+        task.resolves = self.links.pop(task.task_id, None)
         if task.parent is not None:
             self.tasks[task.parent].children.append(task.task_id)
         for upstream_id in task.upstream:
@@ -200,35 +202,11 @@ class WorkflowState:
         task = self._about(record)
         task.status = TaskStatus.CONTINUED
         task.continued_to = record.data["root"]
-        self._links[task.continued_to] = task.task_id
+        self.links[task.continued_to] = task.task_id
         self._forget(task.task_id)
-        self._read_inputs(task)
-        self._shorten(task)
-
-    def _shorten(self, task: TaskState) -> None:
-        """Drop a link of a chain of continuations, so that a long chain needs no more memory.
-
-        ``task`` has handed over what was handed to it, and its graph is done. If it would do with an
-        error and a checkpoint what the task before it does, that task stands for it from now on. What
-        belongs to a ``finally_`` task, or has one, stays until the end of the workflow.
-        """
-        if task.finally_of is not None:
-            return
-        if task.resolves is None or not _are_alike(task, before := self.tasks[task.resolves]):
-            return
-        graph = list(self.descendants(before.task_id))
-        if any(t is not task and t.status is not TaskStatus.SUCCESSFUL for t in graph):
-            return
-        if any(t.task_id in self.finals for t in graph):
-            return
-        for dropped in graph:
-            del self.tasks[dropped.task_id]
-            self.gone[dropped.task_id] = None
-        before.children.clear()
-        before.continued_to = task.continued_to
-        assert task.continued_to is not None
-        self._links[task.continued_to] = before.task_id
-        self.gone[task.task_id] = before.task_id
+        if task.finally_of is None:  # else it may begin anew, see _resumed
+            self._read_inputs(task)
+        chains.shorten(self, task)
 
     def _task_canceled(self, record: Record) -> None:
         task = self._about(record)
@@ -260,7 +238,9 @@ class WorkflowState:
             self._allow_time(record)
             for task in self.tasks.values():
                 task.failures = task.system_failures = 0
-        resets = [self.tasks[task_id] for task_id in record.data["reset"]]
+        for task_id in record.data["reset"]:
+            chains.begin_anew(self, task_id)
+        resets = [self.tasks[task_id] for task_id in record.data["reset"] if task_id in self.tasks]
         for task in resets:
             was_successful = task.status is TaskStatus.SUCCESSFUL
             task.status = TaskStatus.CONTINUED if task.continued_to else TaskStatus.PENDING
@@ -333,13 +313,6 @@ class WorkflowState:
             upstream.unread -= 1
             if not upstream.unread and upstream.value is not None and upstream_id != self.root:
                 upstream.value = replace(upstream.value, data=None)
-
-
-def _are_alike(task: TaskState, other: TaskState) -> bool:
-    """Whether it makes no difference to which of two tasks of a chain an error or a value goes."""
-    catch = bool(task.options["catch_exceptions"]) == bool(other.options["catch_exceptions"])
-    stored = False not in (task.options["checkpoint"], other.options["checkpoint"])
-    return catch and stored
 
 
 _HANDLERS: dict[str, Callable[[WorkflowState, Record], None]] = {

@@ -23,12 +23,15 @@ def check_one_outcome_per_task(journal: Sequence[Record]) -> None:
     """An outcome is final unless a resume says that the task runs again."""
     ended: dict[str, str] = {}
     continued: set[str] = set()
+    finals: set[str] = set()  # which begin anew, also if they had continued as a graph
     for record in journal:
         task_id = record.task_id or ""
+        if record.kind == Kind.TASK and record.data["finally_of"] and not record.data["parent"]:
+            finals.add(task_id)
         if record.kind == Kind.RESUMED:
             for reset in record.data["reset"]:
                 ended.pop(reset, None)
-                if reset in continued:
+                if reset in continued - finals:
                     ended[reset] = Kind.CONTINUED
         elif record.kind == Kind.SUCCEEDED and record.data["caught"]:
             # A catcher has failed itself, or has continued as a graph in which something failed.
@@ -65,6 +68,8 @@ def check_values(journal: Sequence[Record]) -> None:
     for task in state.tasks.values():
         if task.function != "add" or task.task_id not in values:
             continue
+        if task.status is not TaskStatus.SUCCESSFUL:
+            continue  # it has been reset since
         sources = [source_of(state, u) for u in task.upstream]
         if isinstance(values[task.task_id], tuple) or any(s not in values for s in sources):
             continue

@@ -161,6 +161,28 @@ def test_they_run_again_at_the_new_end_of_a_failed_workflow() -> None:
     assert story.plan() == [Finish(WorkflowStatus.SUCCESSFUL)]
 
 
+def test_one_that_had_continued_as_a_graph_begins_with_its_body_again_when_its_input_does() -> None:
+    story = Story(node("a", max_retries=0), final("c", 0), final("d", 0, 1))
+    story.start()
+    story.fail("a")
+    below = Graph((node("x"), node("y", 0), final("z", 1)), 1)
+    while ready := story.start():
+        continues = Outcome("graph", graph=below) if ready[0] in ("c", "d") else None
+        story.end(ready[0], continues)
+    assert len(story.state.tasks) == 9
+    story.status(WorkflowStatus.FAILED)
+    resume(story)
+    assert list(story.state.tasks) == ["a", "c", "d"]
+    story.start()
+    story.fail("a")
+    assert story.start() == ["c"]
+    assert story.start() == []  # its graph is no more, and "d" waits for its new value
+    story.end("c")
+    assert story.start() == ["d"]
+    story.end("d", Outcome("graph", graph=Graph((node("x"),))))
+    assert story.start() == ["x_2"]
+
+
 def test_only_those_that_failed_run_again_when_all_else_is_done() -> None:
     story = Story(node("a"), node("b", 0), final("c", 0), final("d", 1))
     for task_id in ("a", "b", "d"):
