@@ -17,7 +17,7 @@ from rayflow.core.graph import Graph, task_facts
 from rayflow.core.planner import failed_tasks, lost_values
 from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.core.state import WorkflowState, fold
-from rayflow.errors import WorkflowNotResumableError
+from rayflow.errors import WorkflowNotFoundError, WorkflowNotResumableError
 from rayflow.storage import layout
 from rayflow.storage.journal import Journal, JournalWriter
 from rayflow.storage.store import Store
@@ -138,8 +138,16 @@ def cancel_at_rest(store: Store, workflow_id: str) -> bool:
     """Record that a workflow that nobody drives is cancelled.
 
     Returns False if that is only requested, since ``finally_`` tasks are due: adopt it then.
+
+    Raises:
+        WorkflowNotFoundError: nothing is stored of it; a delete was interrupted.
+        FencedError: another engine was quicker.
+        JournalCorruptError: the journal is damaged.
     """
-    writer, records = Journal(store, workflow_id).claim(time.time())
+    journal = Journal(store, workflow_id)
+    if not journal.load():
+        raise WorkflowNotFoundError(workflow_id)
+    writer, records = journal.claim(time.time())
     state = fold(records)
     is_over = not (state.has_run and finals.due(state))
     facts = [] if state.cancel_requested else [Fact(Kind.CANCEL_REQUESTED)]

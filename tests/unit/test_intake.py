@@ -12,7 +12,7 @@ from rayflow.core.outcomes import Outcome
 from rayflow.core.records import Kind, WorkflowStatus
 from rayflow.core.state import fold
 from rayflow.core.tasks import TaskStatus
-from rayflow.errors import WorkflowNotResumableError
+from rayflow.errors import WorkflowNotFoundError, WorkflowNotResumableError
 from rayflow.runtime import intake
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.intake import Submission, status_fact
@@ -244,3 +244,10 @@ def test_a_workflow_that_never_ran_is_canceled_without_its_finally_tasks() -> No
     opened.writer.commit([fact.at(n, 0.0) for n, fact in enumerate(facts, start=1)])
     assert intake.cancel_at_rest(store, "w")
     assert fold(Journal(store, "w").load()).status is WorkflowStatus.CANCELED
+
+
+def test_a_cancel_writes_nothing_of_a_workflow_whose_delete_was_interrupted() -> None:
+    store = MemoryStore()
+    with pytest.raises(WorkflowNotFoundError):
+        intake.cancel_at_rest(store, "w")
+    assert not store.content
