@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from rayflow.core import provisional
 from rayflow.core.deadlines import StopTask, WakeAt
 from rayflow.core.outcomes import Outcome, facts_of
 from rayflow.core.planner import Finish, StartTask, TimeOut, plan
@@ -276,6 +277,7 @@ class WorkflowRunner:
         outcome = ended(self.state, task_id, outcome, now)
         facts = facts_of(self.state, task_id, attempt, outcome, now)
         if outcome.kind != "value" or not facts:
+            provisional.withdraw(self.state, task_id)  # now: others may start during the commit
             self.values.drop(task_id)
         elif handle is not None and outcome.value is not None:
             in_memory = not outcome.checkpoint

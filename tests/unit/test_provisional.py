@@ -91,32 +91,44 @@ def test_a_value_of_a_canceled_attempt_is_not_lent() -> None:
     assert story.state.tasks["a"].status is TaskStatus.CANCELED
 
 
+class LosingSubmitter(FakeSubmitter):
+    """Loses the first value that is to be stored."""
+
+    lost = False
+
+    async def outcome(self, handle: Handle) -> Outcome:
+        outcome = await super().outcome(handle)
+        if handle.value is None and not self.lost:
+            self.lost = True
+            return Outcome("lost", error={"type": "X", "message": "", "traceback": None})
+        return outcome
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_a_value_that_cannot_be_stored_is_computed_again(seed: int) -> None:
     rolls = iter(range(100))
     bodies = {"roll": lambda attempt: next(rolls), "same": lambda attempt: attempt.inputs[0]}
-
-    class Submitter(FakeSubmitter):
-        """Loses the first value that is to be stored."""
-
-        lost = False
-
-        async def outcome(self, handle: Handle) -> Outcome:
-            outcome = await super().outcome(handle)
-            if handle.value is None and not self.lost:
-                self.lost = True
-                return Outcome("lost", error={"type": "X", "message": "", "traceback": None})
-            return outcome
-
     graph = Graph(
         (simulation.node("roll", checkpoint="async"), simulation.node("same", 0, **ASYNC))
     )
     store = MemoryStore()
     opened = intake.create(store, Submission("w", graph, token="t"))
-    state = asyncio.run(run_workflow(opened, Submitter(bodies, seed=seed), FakeClock()))
+    state = asyncio.run(run_workflow(opened, LosingSubmitter(bodies, seed=seed), FakeClock()))
     assert state.status is WorkflowStatus.SUCCESSFUL
     values = [r.value for r in Journal(store, "w").load() if r.kind == Kind.SUCCEEDED]
     assert values[0] == values[1]
+
+
+def test_nothing_starts_from_a_value_whose_loss_is_being_recorded() -> None:
+    bodies = {"one": lambda attempt: 1, "sum": lambda attempt: sum(attempt.inputs)}
+    ones = [simulation.node("one", **ASYNC) for _ in range(4)]
+    graph = Graph((*ones, simulation.node("sum", 0, 1, 2, 3)))
+    for seed in range(200):
+        opened = intake.create(MemoryStore(), Submission("w", graph, token="t"))
+        submitter = LosingSubmitter(bodies, seed=seed)
+        state = asyncio.run(run_workflow(opened, submitter, FakeClock()))
+        assert (seed, state.status) == (seed, WorkflowStatus.SUCCESSFUL)
+        assert (seed, submitter.problems) == (seed, [])
 
 
 def test_an_engine_that_cannot_start_an_early_task_says_so_instead_of_waiting_for_ever() -> None:
