@@ -59,11 +59,6 @@ class Retry:
         """Says whether an exception is worth another attempt."""
         return Judge(_as_tuple(self.on), _as_tuple(self.never))
 
-    @property
-    def homes(self) -> set[str]:
-        """The modules of the exception types."""
-        return self.judge.homes
-
     def describe(self) -> dict[str, Any]:
         """The numbers, as they go into the journal."""
         return {k: v for k, v in asdict(self).items() if k not in ("on", "never")}

@@ -27,7 +27,6 @@ from rayflow.storage.root import check_shared, check_writable, open_store
 logger = logging.getLogger("rayflow")
 
 _MANY = 1_000_000  # waiting callers hold no thread, so nothing needs to bound them
-_START_SECONDS = 60.0
 
 
 class Connection:
@@ -185,8 +184,7 @@ def _recorded() -> str | None:
 
 def _engine_of(address: str, limits: Limits, instance: str) -> Any:
     """The engine of a root: found, or made as ``instance``."""
-    in_client: bool = ray.util.client.ray.is_connected()  # type: ignore[no-untyped-call]
-    if in_client or not environment.of_process():
+    if is_far() or not environment.of_process():
         return make_engine(address, limits, instance)
     name = engine_name(address)
     with suppress(ValueError):  # there is none

@@ -26,7 +26,6 @@ from rayflow.errors import (
     StorageError,
     WorkflowError,
     WorkflowExistsError,
-    WorkflowNotFoundError,
     WorkflowNotResumableError,
     WorkflowRunningError,
     WorkflowStillActiveError,
@@ -181,9 +180,7 @@ class Engine:
         await self.start()
         if await self._floor.end(workflow_id, WorkflowRunner.request_cancel, force, wait):
             return
-        entry = self._registry.entries.get(workflow_id)
-        if entry is None:
-            raise WorkflowNotFoundError(workflow_id)
+        entry = self._registry.entry(workflow_id)
         if entry.status in (WorkflowStatus.RESUMABLE, WorkflowStatus.FAILED):
             with self._floor.held(workflow_id):
                 await self._io(self._registry.require_owned)
@@ -209,8 +206,7 @@ class Engine:
         await self.start()
         if await self._floor.end(workflow_id, WorkflowRunner.request_suspend, force):
             return
-        if workflow_id not in self._registry.entries:
-            raise WorkflowNotFoundError(workflow_id)
+        self._registry.entry(workflow_id)
 
     async def delete(self, workflow_id: str) -> None:
         """Remove a workflow and everything stored of it; its id is free again.
@@ -221,8 +217,7 @@ class Engine:
         await self.start()
         if workflow_id in self._floor.live:
             raise WorkflowStillActiveError(workflow_id)
-        if workflow_id not in self._registry.entries:
-            raise WorkflowNotFoundError(workflow_id)
+        self._registry.entry(workflow_id)
         # Out of the index last: a crash in between leaves an entry that can be deleted again.
         with self._floor.held(workflow_id):
             await self._io(self._registry.require_owned)
@@ -237,10 +232,7 @@ class Engine:
             WorkflowNotFoundError: no workflow has this id.
         """
         await self.start()
-        entry = self._registry.entries.get(workflow_id)
-        if entry is None:
-            raise WorkflowNotFoundError(workflow_id)
-        return str(entry.status)
+        return str(self._registry.entry(workflow_id).status)
 
     async def list_workflows(self) -> list[tuple[str, str]]:
         """All ids with their status: RESUMABLE ones last, formerly running before pending."""
@@ -259,10 +251,8 @@ class Engine:
             WorkflowNotFoundError: no workflow has this id.
         """
         await self.start()
-        entry = self._registry.entries.get(workflow_id)
-        if entry is None:
-            raise WorkflowNotFoundError(workflow_id)
-        state, status = fold(await self._load(workflow_id)), WorkflowStatus(entry.status)
+        status = WorkflowStatus(self._registry.entry(workflow_id).status)
+        state = fold(await self._load(workflow_id))
         plan: ResumePlan = await self._io(lambda: foresight.plan_resume(self._store, state, status))
         return plan
 

@@ -20,6 +20,7 @@ from rayflow.errors import (
     FencedError,
     RootInUseError,
     StorageError,
+    WorkflowNotFoundError,
 )
 from rayflow.storage.index import DELETED, SUSPENDED, Index, IndexEntry, Owner
 from rayflow.storage.rebuild import entries_from_journals
@@ -105,6 +106,17 @@ class Registry:
             entry = replace(old, status=str(status), changed_at=now, was=was)
         await self._commit(entry)
         self.entries[workflow_id] = entry
+
+    def entry(self, workflow_id: str) -> IndexEntry:
+        """What is known of a workflow.
+
+        Raises:
+            WorkflowNotFoundError: no workflow has this id.
+        """
+        entry = self.entries.get(workflow_id)
+        if entry is None:
+            raise WorkflowNotFoundError(workflow_id)
+        return entry
 
     async def remove(self, workflow_id: str) -> None:
         """Forget a workflow."""
