@@ -18,8 +18,9 @@ from rayflow.core.records import WorkflowStatus
 from rayflow.reader import open_root
 from tests.chaos.checks import Verdict, check, read
 from tests.chaos.flows import build, name_of
-from tests.crash.clusters import OwnCluster, is_alive, until
+from tests.crash.clusters import OwnCluster, is_alive
 from tests.crash.test_kills import engine_pid
+from tests.waiting import until
 
 DECK = ["worker"] * 8 + ["engine"] * 4 + ["driver"] * 3 + ["node"] * 2 + ["cluster", "stop"]
 SHORT_DECK = ["worker", "engine", "driver", "worker", "cluster"]

@@ -13,13 +13,13 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import ray
 
 from tests.cluster import CHECKOUT
+from tests.waiting import until
 
 MARK = "RAYFLOW_TEST_CLUSTER"
 # A node that is gone is found out within seconds. Programs find the cluster by its address alone.
@@ -160,14 +160,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until ``condition`` is true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
 
 
 def _name(process: psutil.Process) -> str:

@@ -8,7 +8,7 @@ is taken over like after any crash, and runs to its end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from rayflow.testing.crash_store import Change, CrashStore, StoreStopped
 from rayflow.testing.memory_store import MemoryStore
 from rayflow.testing.simulation import (
     Attempt,
+    Body,
     FakeClock,
     FakeSubmitter,
     Hang,
@@ -176,6 +177,20 @@ def settled(store: Store) -> set[str]:
     return {t.task_id for t in state.tasks.values() if t.status in done and not t.volatile}
 
 
+def assert_a_resume_ends_it(
+    store: Store, before: set[str], bodies: Mapping[str, Body], expected: Any, crash: object
+) -> None:
+    """A resume after ``crash`` gives the result, and repeats nothing of ``before``."""
+    submitter = FakeSubmitter(bodies, seed=2)
+    taken = intake.adopt(store, ID, resume=True)
+    state = asyncio.run(run_workflow(taken, submitter, FakeClock()))
+    assert (crash, state.status) == (crash, WorkflowStatus.SUCCESSFUL)
+    assert not before & {call.task_id for call in submitter.executed}
+    value = state.output.value
+    assert value is not None
+    assert (crash, unstored(value)) == (crash, expected)
+
+
 @both_layouts
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_every_crash_ends_with_the_same_result_and_repeats_no_recorded_task(
@@ -242,14 +257,7 @@ def test_a_suspension_survives_every_crash_and_loses_nothing(name: str, appends:
         assert (crash, state.status) == (crash, wanted)
         assert not (suspended and submitter.executed)
         # And a resume ends it with the same result, and repeats nothing that was recorded
-        submitter = FakeSubmitter(BODIES, seed=2)
-        taken = intake.adopt(store, ID, resume=True)
-        state = asyncio.run(run_workflow(taken, submitter, FakeClock()))
-        assert (crash, state.status) == (crash, WorkflowStatus.SUCCESSFUL)
-        assert not before & {call.task_id for call in submitter.executed}
-        value = state.output.value
-        assert value is not None
-        assert (crash, unstored(value)) == (crash, expected)
+        assert_a_resume_ends_it(store, before, BODIES, expected, crash)
 
 
 @pytest.mark.parametrize("appends", [True, False], ids=["one file", "whole objects"])
@@ -277,14 +285,7 @@ def test_a_workflow_out_of_time_is_so_after_every_crash_and_a_resume_ends_it(app
         assert state.error is not None
         assert state.error["type"] == "rayflow.errors.WorkflowTimeoutError"
         # And a resume gives it new time, and repeats nothing that was recorded
-        submitter = FakeSubmitter({**BODIES, "slow": add}, seed=2)
-        taken = intake.adopt(store, ID, resume=True)
-        state = asyncio.run(run_workflow(taken, submitter, FakeClock()))
-        assert (crash, state.status) == (crash, WorkflowStatus.SUCCESSFUL)
-        assert not before & {call.task_id for call in submitter.executed}
-        value = state.output.value
-        assert value is not None
-        assert unstored(value) == 3
+        assert_a_resume_ends_it(store, before, {**BODIES, "slow": add}, 3, crash)
 
 
 @both_layouts
@@ -334,14 +335,7 @@ def test_a_resume_after_a_failure_survives_every_crash_and_repeats_no_recorded_t
             store = recorded.restore(count, torn=torn if count < len(recorded.changes) else None)
             before = settled(store) - {"fragile"}
             # Then another resume ends it with the same result
-            submitter = FakeSubmitter(cured, seed=2)
-            taken = intake.adopt(store, ID, resume=True)
-            state = asyncio.run(run_workflow(taken, submitter, FakeClock()))
-            assert (count, torn, state.status) == (count, torn, WorkflowStatus.SUCCESSFUL)
-            assert not before & {call.task_id for call in submitter.executed}
-            value = state.output.value
-            assert value is not None
-            assert unstored(value) == 8
+            assert_a_resume_ends_it(store, before, cured, 8, (count, torn))
 
 
 @both_layouts

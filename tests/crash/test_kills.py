@@ -18,6 +18,7 @@ import ray
 from rayflow import workflow
 from tests.cluster import CHECKOUT
 from tests.crash.ledger import assert_nothing_recorded_ran_again, executions, note, process_of
+from tests.waiting import until
 
 
 @ray.remote
@@ -45,13 +46,6 @@ def build(ledger: Path, chain: int = 12, width: int = 8, seconds: float = 0.05) 
     for number in range(1, chain):
         link = task(f"link-{number}", link)
     return task("join", *[task(f"wide-{n}", link) for n in range(width)])
-
-
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
 
 
 def has_run(ledger: Path, name: str) -> bool:

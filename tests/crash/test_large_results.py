@@ -15,6 +15,7 @@ import ray
 
 from rayflow import workflow
 from tests.crash.clusters import OwnCluster
+from tests.crash.disks import disk
 from tests.crash.ledger import executions, note
 
 MIB = 2**20
@@ -44,11 +45,8 @@ def total(array: Any) -> int:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 32 MiB, in memory."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with disk(tmp_path / "small", "32m") as folder:
+        yield folder
 
 
 def test_a_result_that_the_storage_has_no_room_for_harms_its_workflow_only(

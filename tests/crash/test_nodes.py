@@ -11,10 +11,11 @@ import psutil
 
 from rayflow.core.records import Kind
 from rayflow.reader import open_root
-from tests.crash.clusters import OwnCluster, descendants, until
+from tests.crash.clusters import OwnCluster, descendants
 from tests.crash.ledger import assert_nothing_recorded_ran_again, executions
 from tests.crash.program import SAYS
 from tests.crash.test_kills import engine_pid, has_run, held
+from tests.waiting import until
 
 VALUE = str(9 * 6 + 1)
 

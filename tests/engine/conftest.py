@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import pytest
 import ray
 
 from rayflow import api, workflow
+from rayflow.runtime.cluster import engine_name
 from tests.cluster import local_ray
 
 
@@ -57,13 +56,4 @@ def own_engine(cluster: None, tmp_path: Path) -> Iterator[Callable[..., str]]:
 def stop_engine(root: str) -> None:
     """Kill the engine of ``root`` for good; the next connection starts another."""
     api.disconnect()
-    name = f"engine-{hashlib.sha256(root.encode()).hexdigest()[:16]}"
-    ray.kill(ray.get_actor(name, namespace="rayflow"), no_restart=True)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for a condition; fail when it does not come true in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "The condition did not come true in time."
-        time.sleep(0.02)
+    ray.kill(ray.get_actor(engine_name(root), namespace="rayflow"), no_restart=True)

@@ -17,7 +17,7 @@ from rayflow import workflow
 from rayflow.runtime.far_store import FarStore
 from rayflow.storage.local import LocalStore
 from rayflow.testing.store_tests import StoreTests
-from tests.engine.conftest import wait_until
+from tests import waiting
 
 ROOT = os.environ.get("CHECKS_ROOT", "")
 
@@ -71,7 +71,7 @@ def count_down(n: int) -> Any:
 
 @ray.remote
 def until(path: str) -> str:
-    wait_until(lambda: Path(path).exists())
+    waiting.until(lambda: Path(path).exists())
     return "seen"
 
 

@@ -17,7 +17,7 @@ import ray
 
 from rayflow import workflow
 from tests.cluster import CHECKOUT
-from tests.engine.conftest import wait_until
+from tests.waiting import until
 
 PROGRAM = Path(__file__).with_name("anywhere_program.py")
 
@@ -29,7 +29,7 @@ def double(n: int) -> int:
 
 @ray.remote
 def waits(flag: str) -> str:
-    wait_until(Path(flag).exists)
+    until(Path(flag).exists)
     return "seen"
 
 

@@ -17,9 +17,10 @@ from rayflow.core.records import Kind, Record
 from rayflow.storage.journal import Journal
 from rayflow.storage.local import LocalStore
 from tests.crash.ledger import executions, note
-from tests.crash.test_kills import engine_pid, has_run, until
+from tests.crash.test_kills import engine_pid, has_run
 from tests.engine.gated_store import MODULE, gate
 from tests.engine.test_storages import engine_name
+from tests.waiting import until
 
 LARGE = 131_072  # numbers of eight bytes: one mebibyte
 SIZES = pytest.mark.parametrize("size", [1, LARGE], ids=["small", "large"])

@@ -17,7 +17,8 @@ from rayflow.core.records import Kind
 from rayflow.storage.journal import Journal
 from rayflow.storage.root import open_store
 from tests.crash.ledger import assert_nothing_recorded_ran_again, executions, note
-from tests.crash.test_kills import engine_pid, has_run, until
+from tests.crash.test_kills import engine_pid, has_run
+from tests.waiting import until
 
 
 @ray.remote

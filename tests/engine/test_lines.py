@@ -15,7 +15,7 @@ import ray
 
 from rayflow import api, workflow
 from tests.cluster import CHECKOUT
-from tests.engine.conftest import wait_until
+from tests.waiting import until
 
 PROGRAM = Path(__file__).with_name("lines_program.py")
 
@@ -51,7 +51,7 @@ def test_two_programs_see_their_own_lines_and_the_prints_of_their_own_tasks(
     with driver(engine, "anna", logs["anna"]) as anna, driver(engine, "bert", logs["bert"]) as bert:
         for name, program in (("anna", anna), ("bert", bert)):
             expected = [f"printed by {name}", f"printed by child of {name}", "failed as planned"]
-            wait_until(lambda n=name, e=expected: all(x in logs[n].read_text() for x in e))  # type: ignore[misc]
+            until(lambda n=name, e=expected: all(x in logs[n].read_text() for x in e))  # type: ignore[misc]
             assert program.stdin is not None
             program.stdin.write("\n")
             program.stdin.close()
@@ -82,8 +82,8 @@ def test_levels_silence_the_lines(engine: str, caplog: pytest.LogCaptureFixture)
     with caplog.at_level(logging.WARNING, "rayflow.workflow"):
         workflow.run(quiet.bind(), workflow_id="lines-silent")
         listener = api._connector.connect().listener
-        wait_until(lambda: listener._thread is None)  # it has fetched all there was
+        until(lambda: listener._thread is None)  # it has fetched all there was
     with caplog.at_level(logging.INFO, "rayflow.workflow"):
         workflow.run(quiet.bind(), workflow_id="lines-loud")
-        wait_until(told("lines-loud"))
+        until(told("lines-loud"))
     assert "lines-silent" not in caplog.text

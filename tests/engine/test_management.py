@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 import ray
 
 from rayflow import workflow
+from tests import waiting
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -28,11 +29,7 @@ def wait_for(flag: str, started: str) -> str:
     return "went on"
 
 
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
+until = partial(waiting.until, seconds=20)
 
 
 @pytest.fixture

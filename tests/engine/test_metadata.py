@@ -10,7 +10,7 @@ import pytest
 import ray
 
 from rayflow import workflow
-from tests.engine.conftest import wait_until
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -39,7 +39,7 @@ def needs(flag: str) -> str:
 @ray.remote
 def waits(started: str, flag: str) -> str:
     Path(started).touch()
-    wait_until(Path(flag).exists)
+    until(Path(flag).exists)
     return "done"
 
 
@@ -80,7 +80,7 @@ def test_a_running_task_is_told_at_once_and_a_cancelled_workflow_has_no_end(tmp_
     dag = inner.bind(waits.options(**named("waits")).bind(str(started), str(flag)))
     begin = time.time()
     workflow.run_async(dag, workflow_id="told-running")
-    wait_until(lambda: bool(workflow.get_metadata("told-running", "waits")["attempts"]))
+    until(lambda: bool(workflow.get_metadata("told-running", "waits")["attempts"]))
     running = workflow.get_metadata("told-running", "waits")
     assert begin <= running["stats"]["start_time"] <= time.time()
     assert running["attempts"][0]["end_time"] is None

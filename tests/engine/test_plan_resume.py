@@ -9,8 +9,8 @@ import pytest
 import ray
 
 from rayflow import workflow
-from tests.crash.test_kills import until
 from tests.engine.test_failures import attempt
+from tests.waiting import until
 
 
 @ray.remote

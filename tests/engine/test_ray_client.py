@@ -13,7 +13,7 @@ import pytest
 import ray
 
 from tests.cluster import CHECKOUT
-from tests.engine.conftest import wait_until
+from tests.waiting import until
 
 CHECKS = Path(__file__).with_name("ray_client_checks.py")
 
@@ -29,7 +29,7 @@ def address(cluster: None) -> Iterator[str]:
     command += ["--address", head, "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen(command, env=_environment())
     try:
-        wait_until(lambda: _listens(port))
+        until(lambda: _listens(port))
         yield f"ray://127.0.0.1:{port}"
     finally:
         server.terminate()

@@ -15,8 +15,9 @@ from rayflow import workflow
 from rayflow.core.records import Kind, Record
 from rayflow.storage.journal import Journal
 from rayflow.storage.root import open_store
-from tests.crash.test_kills import engine_pid, until
+from tests.crash.test_kills import engine_pid
 from tests.engine.test_failures import attempt
+from tests.waiting import until
 
 
 class Busy(Exception):

@@ -17,7 +17,7 @@ import ray
 from rayflow import api, workflow
 from rayflow.core.records import Kind
 from rayflow.reader import open_root
-from tests.crash.test_kills import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("engine")
 

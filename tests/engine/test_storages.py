@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -21,11 +20,13 @@ from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 from rayflow import api, workflow
-from rayflow.storage.address import name_of, parse
+from rayflow.runtime import cluster
+from rayflow.storage.address import parse
 from rayflow.storage.index import Index
 from rayflow.storage.root import open_store
 from tests.cluster import CHECKOUT
 from tests.crash.ledger import executions, note
+from tests.waiting import until
 
 SECRET = "a-very-secret-key"
 PROGRAM = "tests.engine.storage_program"
@@ -83,14 +84,7 @@ def started(cluster: None) -> Iterator[Callable[[Any], None]]:
 
 
 def engine_name(storage: Any) -> str:
-    return f"engine-{hashlib.sha256(name_of(parse(storage)).encode()).hexdigest()[:16]}"
-
-
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
+    return cluster.engine_name(parse(storage))
 
 
 @ray.remote

@@ -15,8 +15,9 @@ import ray
 from rayflow import workflow
 from rayflow.core.records import Kind
 from rayflow.reader import open_root
-from tests.crash.test_kills import engine_pid, until
+from tests.crash.test_kills import engine_pid
 from tests.engine.test_stopping import is_gone, processes, say
+from tests.waiting import until
 
 HANGS = 600.0
 

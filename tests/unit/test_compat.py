@@ -14,6 +14,12 @@ OLD_LINES = [
 ]
 
 
+def run(code: str) -> None:
+    """Run a program of its own; it ends well and complains of nothing."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_old_import_lines_give_the_new_library() -> None:
     checks = "".join(f"{line}\nassert workflow is rayflow.workflow\n" for line in OLD_LINES)
     code = (
@@ -27,14 +33,12 @@ def test_the_old_import_lines_give_the_new_library() -> None:
         "assert common is ray.workflow.common and WorkflowStatus is workflow.WorkflowStatus\n"
         "assert run is workflow.run\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    run(code)
 
 
 def test_without_the_compatibility_module_nothing_of_ray_changes() -> None:
     code = "import rayflow.workflow, sys; assert 'ray.workflow' not in sys.modules"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    run(code)
 
 
 def test_a_submodule_without_a_counterpart_is_not_there() -> None:
@@ -44,8 +48,7 @@ def test_a_submodule_without_a_counterpart_is_not_there() -> None:
         "except ModuleNotFoundError as error:\n    assert 'task_executor' in str(error)\n"
         "else:\n    raise AssertionError\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    run(code)
 
 
 def test_the_old_names_of_a_while_leave_nothing_behind() -> None:
@@ -59,5 +62,4 @@ def test_the_old_names_of_a_while_leave_nothing_behind() -> None:
         "assert set(dir(workflow)) == before\n"
         "assert not [name for name in sys.modules if name.startswith('ray.workflow')]\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    run(code)

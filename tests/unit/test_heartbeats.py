@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rayflow.runtime.heartbeats import MAX_DETAIL_BYTES, Pulse
-from tests.crash.test_kills import until
+from tests.waiting import until
 
 
 def test_many_beats_are_few_calls_and_the_last_details_arrive_without_another_beat() -> None:
