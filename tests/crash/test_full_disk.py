@@ -13,7 +13,7 @@ import ray
 from rayflow import workflow
 from rayflow.errors import DataSaveError
 from tests.crash.disks import disk
-from tests.engine.test_management import until
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ from tests.crash.ledger import executions, note
 from tests.crash.test_kills import engine_pid
 from tests.defects import DEFECTS
 from tests.engine.recorded_storage import EVENT_LOOP, Operation, meeting_of, operations
-from tests.engine.test_management import until, wait_for
+from tests.engine.test_management import wait_for
+from tests.waiting import until
 
 TESTS = Path(__file__).parents[1]
 PROGRAM = "tests.engine.recorded_storage.store"

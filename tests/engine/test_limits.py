@@ -10,7 +10,8 @@ import pytest
 import ray
 
 from rayflow import workflow
-from tests.engine.test_management import one, until, wait_for
+from tests.engine.test_management import one, wait_for
+from tests.waiting import until
 
 
 def start(folder: Path, name: str) -> None:

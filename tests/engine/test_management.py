@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 import ray
 
 from rayflow import workflow
-from tests import waiting
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -27,9 +26,6 @@ def wait_for(flag: str, started: str) -> str:
     while not Path(flag).exists():
         time.sleep(0.02)
     return "went on"
-
-
-until = partial(waiting.until, seconds=20)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ import ray
 
 from rayflow import workflow
 from tests.crash.clusters import OwnCluster
-from tests.engine.test_management import until
+from tests.waiting import until
 
 
 @ray.remote
@@ -176,7 +176,7 @@ def test_after_a_failure_of_the_cluster_running_workflows_come_before_pending_on
         program = cluster.program("tests.engine.seed_program", "start", root, str(flag))
         with program:
             assert json.loads(program.stdout.readline()) == {"RUNNING": 2, "PENDING": 3}
-            until((tmp_path / "flag-started").exists, 60)
+            until((tmp_path / "flag-started").exists)
             cluster.kill()
     flag.touch()
     with (
