@@ -331,6 +331,11 @@ def list_all(
     return [(i, WorkflowStatus(s)) for i, s in found if wanted is None or s in wanted]
 
 
+def connection() -> Connection:
+    """This process's connection to the engine, made if need be; for the modules beside this one."""
+    return _connector.connect()
+
+
 def disconnect() -> None:
     """Forget the engine that this process uses; the next call connects anew. Nothing is stopped."""
     _connector.disconnect()

@@ -185,6 +185,7 @@ class _Translation:
             timeout=call.options.get("timeout"),
             heartbeat_timeout=call.options.get("heartbeat_timeout"),
             expiry=_expiry(retry),
+            wait=call.options.get("wait"),
         )
 
     def _input(self, node: Any) -> StoredValue:

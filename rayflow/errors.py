@@ -17,6 +17,12 @@
     ├── TaskTimeoutError              an attempt ran longer than its timeout         (also TimeoutError)
     │   └── TaskHeartbeatError        an attempt gave no sign of life for too long
     ├── WorkflowTimeoutError          names the error of a workflow that used up its workflow_timeout
+    ├── SignalTimeoutError            nobody sent a signal, or answered, in time     (also TimeoutError)
+    ├── WorkflowEndedError            a message to a workflow that has ended          (also ValueError)
+    ├── InvalidPayloadError           a message does not fit the schema of its reader (also ValueError)
+    ├── UnknownApprovalError          no such approval is asked for                   (also ValueError)
+    ├── AlreadyAnsweredError          somebody else has answered an approval          (also ValueError)
+    ├── NotAssignedError              an approval is for others to answer        (also PermissionError)
     ├── CodeUnavailableError          the code of a task cannot be loaded
     ├── UnknownDefinitionError        no definition has this name                        (also KeyError)
     ├── InvalidParametersError        parameters do not fit a definition               (also ValueError)
@@ -179,6 +185,89 @@ class WorkflowTimeoutError(WorkflowError, TimeoutError):
 
     Its name is the ``type`` in the ``error`` of the WorkflowExecutionError that waiters get.
     """
+
+
+class SignalTimeoutError(WorkflowError, TimeoutError):
+    """Nobody sent a signal, or answered an approval, in time. ``seconds`` is how long was waited."""
+
+    def __init__(self, workflow_id: str, task_id: str, name: str, seconds: float) -> None:
+        super().__init__(workflow_id, task_id, name, seconds)
+        self.workflow_id, self.task_id = workflow_id, task_id
+        self.name, self.seconds = name, seconds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A TimeoutError is an OSError, which keeps no more than two of its arguments.
+        arguments = (self.workflow_id, self.task_id, self.name, self.seconds)
+        return type(self), arguments, self.__dict__
+
+    def __str__(self) -> str:
+        return (
+            f"Task '{self.task_id}' of workflow '{self.workflow_id}' waited {self.seconds:g} s for "
+            f"'{self.name}', which did not come. Wait longer with timeout=..., or say with "
+            "on_timeout=... what is to be done instead."
+        )
+
+
+class WorkflowEndedError(_AboutWorkflow, ValueError):
+    """A message to a workflow that has ended and will not read it."""
+
+    sentence = "Workflow '{}' has ended, so it can be told nothing any more."
+
+
+class _AboutMessage(WorkflowError):
+    """An error about one message to one workflow."""
+
+    sentence = "The message '{name}' to workflow '{workflow_id}' was not accepted."
+
+    def __init__(self, workflow_id: str, name: str, detail: str = "") -> None:
+        super().__init__(workflow_id, name, detail)
+        self.workflow_id, self.name, self.detail = workflow_id, name, detail
+
+    def __str__(self) -> str:
+        text = self.sentence.format(name=self.name, workflow_id=self.workflow_id)
+        return f"{text} {self.detail}" if self.detail else text
+
+
+class InvalidPayloadError(_AboutMessage, ValueError):
+    """The payload of a message is no JSON, is too large, or does not fit the schema of its reader."""
+
+    sentence = (
+        "The payload of '{name}' for workflow '{workflow_id}' does not fit, nothing was stored."
+    )
+
+
+class UnknownApprovalError(_AboutMessage, ValueError):
+    """No approval with this task id can be answered now."""
+
+    sentence = "Task '{name}' of workflow '{workflow_id}' cannot be answered."
+
+
+class AlreadyAnsweredError(_AboutMessage, ValueError):
+    """Somebody has answered the approval before."""
+
+    sentence = "The approval '{name}' of workflow '{workflow_id}' has been answered already."
+
+
+class NotAssignedError(WorkflowError, PermissionError):
+    """An approval is for others to answer. ``assignees`` are those who may."""
+
+    def __init__(
+        self, workflow_id: str, name: str, by: str | None, assignees: tuple[str, ...]
+    ) -> None:
+        super().__init__(workflow_id, name, by, assignees)
+        self.workflow_id, self.name = workflow_id, name
+        self.by, self.assignees = by, assignees
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A PermissionError is an OSError, which keeps no more than two of its arguments.
+        arguments = (self.workflow_id, self.name, self.by, self.assignees)
+        return type(self), arguments, self.__dict__
+
+    def __str__(self) -> str:
+        return (
+            f"The approval '{self.name}' of workflow '{self.workflow_id}' is not for "
+            f"{self.by or 'an unnamed person'} to answer, but for {', '.join(self.assignees)}."
+        )
 
 
 class CodeUnavailableError(WorkflowError):

@@ -24,9 +24,11 @@ from rayflow.core.foresight import ResumePlan
 from rayflow.core.records import WorkflowStatus
 from rayflow.definitions import definition
 from rayflow.errors import WorkflowCancellationError, WorkflowError, WorkflowExecutionError
+from rayflow.events import EventListener, TimerListener, sleep, wait_for_event
 from rayflow.in_tasks import artifact, cancelled, continuation, heartbeat, last_heartbeat
 from rayflow.options import options
 from rayflow.retry import Retry
+from rayflow.signals import answer, approval, signal, wait_for_signal
 
 NONE = WorkflowStatus.NONE
 PENDING = WorkflowStatus.PENDING
@@ -61,6 +63,15 @@ __all__ = [
     "continuation",
     "artifact",
     "definition",
+    # waiting
+    "sleep",
+    "wait_for_event",
+    "EventListener",
+    "TimerListener",
+    "wait_for_signal",
+    "signal",
+    "approval",
+    "answer",
     # inside a task
     "cancelled",
     "heartbeat",

@@ -41,9 +41,14 @@ def again(state: WorkflowState, reset: Iterable[str]) -> list[str]:
 
 
 def need(state: WorkflowState, task: TaskState) -> bool:
-    """Whether the value of ``task`` is, perhaps as that of what it resolves, an input of one of them."""
+    """Whether the value of ``task`` is, perhaps as that of what it resolves, an input of one of them.
+
+    Or one that another task watches, which must find it in the storage, too.
+    """
     current: TaskState | None = task
     while current is not None:
+        if state.waits.is_watched(current.task_id):
+            return True
         if any(state.tasks[d].finally_of is not None for d in current.dependents):
             return True
         current = state.tasks[current.resolves] if current.resolves is not None else None

@@ -49,7 +49,8 @@ class TaskOptions:
     ``checkpoint``: whether the outcome is stored, and before (True) or while (``"async"``) consumers
     run. ``effect``: it does more than compute, so it never starts before its inputs are durable.
     ``expiry`` holds what it says of running out of time: the kinds that are worth another attempt.
-    ``grace``, ``timeout`` and ``heartbeat_timeout`` are seconds.
+    ``grace``, ``timeout`` and ``heartbeat_timeout`` are seconds. ``wait``: what the task waits for, if it
+    has no body of the user (:mod:`rayflow.core.waits`).
     """
 
     max_retries: int = 3
@@ -64,6 +65,7 @@ class TaskOptions:
     timeout: float | None = None
     heartbeat_timeout: float | None = None
     expiry: tuple[str, ...] = ("timeout", "heartbeat")
+    wait: dict[str, Any] | None = None
 
     def describe(self) -> dict[str, Any]:
         """The JSON form that goes into a record."""
@@ -80,6 +82,7 @@ class TaskOptions:
             "timeout": self.timeout,
             "heartbeat_timeout": self.heartbeat_timeout,
             "expiry": list(self.expiry),
+            "wait": self.wait,
         }
 
 
@@ -87,7 +90,8 @@ class TaskOptions:
 class Node:
     """One task of a graph that has no id yet. ``upstream`` are positions in the same graph.
 
-    ``finally_of`` is the position of the task after whose workflow's end this one runs.
+    ``finally_of`` is the position of the task after whose workflow's end this one runs. ``watches`` are
+    positions of tasks whose values it wants to see, without waiting for all of them.
     """
 
     name: str
@@ -97,6 +101,7 @@ class Node:
     options: TaskOptions = field(default_factory=TaskOptions)
     metadata: dict[str, Any] = field(default_factory=dict)
     finally_of: int | None = None
+    watches: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,7 @@ def task_facts(
     with ``is_kept`` the root is such an input.
     """
     kept = {u for n in graph.nodes if n.finally_of is not None for u in n.upstream}
+    kept |= {w for n in graph.nodes for w in n.watches}
     ids: list[str] = []
     fresh: set[str] = set()
     chosen = {node.name for node in graph.nodes}
@@ -157,6 +163,7 @@ def task_facts(
             "name": node.name,
             "function": node.function,
             "upstream": [ids[u] for u in node.upstream],
+            "watches": [ids[w] for w in node.watches],
             # A ``finally_`` task is no part of what its creator continues as: its errors are its own.
             "parent": parent if node.finally_of is None else None,
             "finally_of": owner,

@@ -11,7 +11,8 @@ from rayflow.core import finals
 from rayflow.core.deadlines import StopTask, WakeAt, error_of_workflow, overdue, stops
 from rayflow.core.records import WorkflowStatus
 from rayflow.core.state import WorkflowState
-from rayflow.core.tasks import TaskStatus
+from rayflow.core.tasks import TaskState, TaskStatus
+from rayflow.core.waits import BeginWait, EndWait, How, has_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class TimeOut:
 
 SUSPENDED = Finish(WorkflowStatus.RESUMABLE, reason="suspended")
 
-Command = StartTask | StopTask | Finish | TimeOut | WakeAt
+Command = StartTask | StopTask | BeginWait | EndWait | Finish | TimeOut | WakeAt
 
 
 def plan(state: WorkflowState, now: float, *, window: int) -> list[Command]:
@@ -155,9 +156,9 @@ def _wind_up(state: WorkflowState, now: float, window: int, end: Finish) -> list
         return [end]
     later = [t.retry_at for t in waiting if t.retry_at is not None and t.retry_at > now]
     ready = [t for t in waiting if t.retry_at is None or t.retry_at <= now]
-    room = max(0, window - len(state.in_flight))
     commands = _must_stop(state, now)
-    commands += [StartTask(t.task_id, t.attempt + 1) for t in ready[:room]]
+    commands += [_begin(t) for t in ready[: _room(state, window)] if t.task_id not in state.waits]
+    commands += [c for c in _ends_of_waits(state, now) if _is_final(state, c)]
     return [*commands, WakeAt(min(later))] if later else commands
 
 
@@ -171,14 +172,40 @@ def _must_stop(state: WorkflowState, now: float) -> list[Command]:
     return [*stops(state, unwanted, now), *overdue(state, wanted, now)]
 
 
+def _begin(task: TaskState) -> Command:
+    """The first step of a task that waits for nothing any more, or of one whose work is to wait."""
+    return StartTask(task.task_id, task.attempt + 1) if has_body(task) else BeginWait(task.task_id)
+
+
+def _room(state: WorkflowState, window: int) -> int:
+    return max(0, window - len(state.in_flight) + state.hosted)
+
+
+def _ends_of_waits(state: WorkflowState, now: float) -> list[Command]:
+    """Waits that are over, and when to look at the others again."""
+    waits, commands = state.waits, list[Command]()
+    over: list[tuple[str, How]] = [(task_id, "met") for task_id in waits.met]
+    over += [(task_id, "expired") for task_id in waits.expired(now)]
+    for task_id, how in over:
+        if task_id not in state.in_flight:
+            commands.append(EndWait(task_id, state.tasks[task_id].attempt + 1, how))
+    alarm = waits.next_alarm(now)
+    return commands if alarm is None else [*commands, WakeAt(alarm)]
+
+
+def _is_final(state: WorkflowState, command: Command) -> bool:
+    """Whether ``command`` is about a ``finally_`` task, if it is about any."""
+    return not isinstance(command, EndWait) or state.tasks[command.task_id].finally_of is not None
+
+
 def _starts(state: WorkflowState, now: float, window: int) -> list[Command]:
     due = [task_id for task_id, when in state.delayed.items() if when <= now]
-    room = max(0, window - len(state.in_flight))
-    chosen = list(islice((*due, *state.ready), room))
-    commands: list[Command] = [StartTask(t, state.tasks[t].attempt + 1) for t in chosen]
+    chosen = (*islice((*due, *state.ready), _room(state, window)), *state.waits.ready)
+    commands = [_begin(state.tasks[t]) for t in chosen if t not in state.waits]
     if state.delayed and len(due) < len(state.delayed):
         commands.append(WakeAt(min(when for when in state.delayed.values() if when > now)))
-    if not commands and not state.in_flight and not state.ready:
+    commands += _ends_of_waits(state, now)
+    if not commands and not state.in_flight and not state.ready and not state.waits:
         message = "no task can run: every one left waits for a task that will never have a value"
         commands.append(
             Finish(

@@ -41,6 +41,8 @@ class Kind(StrEnum):
     SEALED = "sealed"
     HEARTBEAT = "heartbeat"
     TIMED_OUT = "timed_out"
+    WAITING = "waiting"
+    SIGNALED = "signaled"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from rayflow.core.deadlines import UnderWay
 from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record, WorkflowStatus
 from rayflow.core.tasks import TaskState, TaskStatus
+from rayflow.core.waits import Waits, is_hosted, spec
 
 
 class WorkflowState:
@@ -35,6 +36,8 @@ class WorkflowState:
         self.ready: dict[str, None] = {}  # an ordered set
         self.delayed: dict[str, float] = {}
         self.in_flight: dict[str, int] = {}
+        self.hosted = 0  # how many of those are no burden to the cluster
+        self.waits = Waits()
         self.provisional: dict[str, None] = {}  # tasks whose values are lent
         self.outdated: set[str] = set()  # attempts under way that used a value which is no more
         self.finals: dict[str, list[str]] = {}  # finally_ tasks by their owners, in order
@@ -85,7 +88,9 @@ class WorkflowState:
         """Note that the present owner has an attempt of ``task_id`` under way."""
         self.ready.pop(task_id, None)
         self.delayed.pop(task_id, None)
+        self.waits.ready.pop(task_id, None)
         self.in_flight[task_id] = attempt
+        self.hosted += is_hosted(self.tasks[task_id])
         self.under_way[task_id] = UnderWay()
 
     def settle(self, task_id: str) -> None:
@@ -138,6 +143,7 @@ class WorkflowState:
             data["options"],
             data["metadata"],
             finally_of=data.get("finally_of"),
+            watches=tuple(data.get("watches", ())),
         )
         if task.finally_of is not None:
             self.finals.setdefault(task.finally_of, []).append(task.task_id)
@@ -153,6 +159,11 @@ class WorkflowState:
             if upstream.status is not TaskStatus.SUCCESSFUL:
                 task.missing += 1
                 task.lent += upstream_id in self.provisional
+        if task.watches:
+            missing = [w for w in task.watches if self.tasks[w].status is not TaskStatus.SUCCESSFUL]
+            self.waits.watch(task, missing)
+            for watched in task.watches:
+                self.tasks[watched].unread += 1  # for good: its value may be asked for later
         self._schedule(task)
 
     def _status(self, record: Record) -> None:
@@ -176,6 +187,8 @@ class WorkflowState:
         value = None if stored is None else StoredValue.from_record(stored, record.value)
         if not task.dependents:  # it may be the workflow's output
             task.preview = record.data.get("preview")
+        if "signal" in record.data:
+            self.waits.use(task.task_id)
         self._resolve(task, value, volatile=stored is None)
         self._forget(task.task_id)
 
@@ -213,9 +226,18 @@ class WorkflowState:
         task.status = TaskStatus.CANCELED
         self.ready.pop(task.task_id, None)
         self.delayed.pop(task.task_id, None)
+        self.waits.end(task.task_id)
         provisional.withdraw(self, task.task_id)
         if record.attempt is not None:  # the attempt itself is gone, not only unwanted
             self.settle(task.task_id)
+
+    def _waiting(self, record: Record) -> None:
+        task = self._about(record)
+        self.delayed.pop(task.task_id, None)
+        self.waits.begin(task, record)
+
+    def _signaled(self, record: Record) -> None:
+        self.waits.signaled(record)
 
     def _heartbeat(self, record: Record) -> None:
         self._about(record).heartbeat = record.data["details"]
@@ -261,7 +283,9 @@ class WorkflowState:
         """An attempt has ended: the task is neither ready, nor waiting, nor under way."""
         self.ready.pop(task_id, None)
         self.delayed.pop(task_id, None)
-        self.in_flight.pop(task_id, None)
+        if self.in_flight.pop(task_id, None) is not None:
+            self.hosted -= is_hosted(self.tasks[task_id])
+        self.waits.end(task_id)
         self.under_way.pop(task_id, None)
         self.outdated.discard(task_id)
         provisional.withdraw(self, task_id)
@@ -269,6 +293,7 @@ class WorkflowState:
     def _unready(self, task: TaskState) -> None:
         task.missing += 1
         self.ready.pop(task.task_id, None)
+        self.waits.ready.pop(task.task_id, None)
         self.delayed.pop(task.task_id, None)
 
     def _schedule(self, task: TaskState) -> None:
@@ -280,10 +305,10 @@ class WorkflowState:
             return
         if task.status is not TaskStatus.PENDING or task.task_id in self.in_flight:
             return
-        if not provisional.may_start(task):
+        if not provisional.may_start(task) or task.task_id in self.waits:
             return
         if task.retry_at is None:
-            self.ready[task.task_id] = None
+            (self.ready if spec(task) is None else self.waits.ready)[task.task_id] = None
         else:
             self.delayed[task.task_id] = task.retry_at
 
@@ -297,6 +322,7 @@ class WorkflowState:
                 self._read_inputs(current)
             current.status = TaskStatus.SUCCESSFUL
             current.value, current.volatile = value, volatile
+            self.waits.resolved(current.task_id)
             was_lent = current.task_id in self.provisional
             self.provisional.pop(current.task_id, None)
             for dependent_id in current.dependents:
@@ -329,6 +355,8 @@ _HANDLERS: dict[str, Callable[[WorkflowState, Record], None]] = {
     Kind.RESUMED: WorkflowState._resumed,
     Kind.HEARTBEAT: WorkflowState._heartbeat,
     Kind.TIMED_OUT: WorkflowState._timed_out,
+    Kind.WAITING: WorkflowState._waiting,
+    Kind.SIGNALED: WorkflowState._signaled,
 }
 
 

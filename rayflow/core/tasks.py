@@ -52,4 +52,5 @@ class TaskState:
     dependents: list[str] = field(default_factory=list)
     children: list[str] = field(default_factory=list)
     finally_of: str | None = None
+    watches: tuple[str, ...] = ()  # tasks whose values it wants to see, without waiting for all
     heartbeat: Any = None  # the last details of an attempt that had no value

@@ -24,6 +24,7 @@ from rayflow.errors import (
     FencedError,
     RootInUseError,
     StorageError,
+    WorkflowEndedError,
     WorkflowError,
     WorkflowExistsError,
     WorkflowNotResumableError,
@@ -43,6 +44,7 @@ from rayflow.runtime.references import Output
 from rayflow.runtime.registry import Registry
 from rayflow.runtime.shared import Nodes
 from rayflow.runtime.submitter import RaySubmitter
+from rayflow.runtime.waiting import Message
 from rayflow.storage import layout
 from rayflow.storage.address import name_of
 from rayflow.storage.journal import Journal
@@ -207,6 +209,27 @@ class Engine:
         if await self._floor.end(workflow_id, WorkflowRunner.request_suspend, force):
             return
         self._registry.entry(workflow_id)
+
+    async def tell(self, workflow_id: str, message: Message) -> None:
+        """Record a message to a workflow: a signal, an event or an answer. Durable when this returns.
+
+        One that can be resumed keeps it until then.
+
+        Raises:
+            WorkflowNotFoundError: no workflow has this id.
+            WorkflowEndedError: it has ended.
+            WorkflowError: the message is refused, see :func:`rayflow.runtime.waiting.message_facts`.
+        """
+        await self.start()
+        if await self._floor.tell(workflow_id, message):
+            return
+        status = self._registry.entry(workflow_id).status
+        if status != WorkflowStatus.RESUMABLE:
+            raise WorkflowEndedError(workflow_id, f"It is {status}.")
+        with self._floor.held(workflow_id):
+            await self._io(self._registry.require_owned)
+            await self._io(lambda: intake.tell_at_rest(self._store, workflow_id, message))
+        self._feed.ring(workflow_id)
 
     async def delete(self, workflow_id: str) -> None:
         """Remove a workflow and everything stored of it; its id is free again.

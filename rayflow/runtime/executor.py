@@ -10,7 +10,7 @@ until everything it rests on is recorded, so records come in the order of the gr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from rayflow.core import provisional
@@ -19,10 +19,12 @@ from rayflow.core.outcomes import Outcome, facts_of
 from rayflow.core.planner import Finish, StartTask, TimeOut, plan
 from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.core.state import WorkflowState
+from rayflow.core.waits import BeginWait, EndWait
 from rayflow.errors import FencedError
-from rayflow.runtime import environment
+from rayflow.runtime import environment, waiting
 from rayflow.runtime.inbox import Inbox
 from rayflow.runtime.live_values import LiveValues
+from rayflow.runtime.requests import Requests
 from rayflow.runtime.stopping import ended
 from rayflow.runtime.submitter import Handle
 from rayflow.runtime.surroundings import Surroundings, Writer, write
@@ -41,6 +43,7 @@ class WorkflowRunner:
         self._writer, self._around, self._token = writer, around, token
         self.values = LiveValues(state)
         self._inbox = Inbox(state, around.clock)
+        self._requests = Requests()
         self._handles: dict[str, Handle] = {}
         self._watchers: set[asyncio.Task[None]] = set()
 
@@ -71,6 +74,7 @@ class WorkflowRunner:
             DataSaveError: the storage refused, at once or (``patiently``) for too long.
         """
         if not facts:
+            self._requests.committed()  # of which nothing had to be recorded
             return
         now, seq = self._around.clock.now(), self.state.last_seq
         records = [fact.at(seq + n, now) for n, fact in enumerate(facts, start=1)]
@@ -80,6 +84,7 @@ class WorkflowRunner:
         for record in records:
             self.state.apply(record)
             self.values.recorded(record)
+        self._requests.committed()
         self._around.committed(self.state, records)
 
     def started(self, task_id: str, attempt: int, token: str, place: Any = None) -> None:
@@ -125,6 +130,19 @@ class WorkflowRunner:
             lambda: [] if self.state.suspend_requested else [Fact(Kind.SUSPEND_REQUESTED)]
         )
 
+    async def record(self, facts: Callable[[], list[Fact]], *, is_alone: bool = True) -> None:
+        """Have something recorded; durable when this returns.
+
+        ``facts`` is called when its turn has come, and may refuse with a :class:`WorkflowError`.
+
+        Raises:
+            WorkflowError: as ``facts`` does.
+            WorkflowEndedError: nobody drives the workflow any more; ask anew.
+        """
+        asked = self._requests.ask()
+        self._inbox.put(lambda: self._requests.take(asked, facts), is_alone=is_alone)
+        await asked
+
     def admit(self, fact: Fact) -> None:
         """A pending workflow may run now."""
         self._inbox.put(lambda: [fact])
@@ -154,6 +172,10 @@ class WorkflowRunner:
                     self._start(task_id, attempt)
                 case StopTask():
                     times.append(self._stop(command))
+                case BeginWait(task_id):
+                    self._begin_wait(task_id)
+                case EndWait():
+                    self._end_wait(command)
                 case TimeOut():
                     self._inbox.put(lambda: [] if self.state.timed_out else [Fact(Kind.TIMED_OUT)])
                 case WakeAt(time):
@@ -200,6 +222,25 @@ class WorkflowRunner:
             return
         self._handles[task_id] = handle
         self._spawn(self._watch(call, handle))
+
+    def _begin_wait(self, task_id: str) -> None:
+        state, clock = self.state, self._around.clock
+        state.waits.ready.pop(task_id, None)
+        state.delayed.pop(task_id, None)
+        state.waits.beginning.add(task_id)
+        self._inbox.put(
+            lambda: waiting.begin_facts(state, task_id, clock.now()), is_alone=False, about=task_id
+        )
+
+    def _end_wait(self, over: EndWait) -> None:
+        """Its value, or its error, is like that of an attempt that has just run."""
+        outcome = waiting.outcome(self.state, over.task_id, over.how)
+        self.state.dispatch(over.task_id, over.attempt)
+        self._inbox.put(
+            lambda: self._settle(over.task_id, over.attempt, outcome, None),
+            is_alone=outcome.kind != "value",
+            about=over.task_id,
+        )
 
     def _stop(self, command: StopTask) -> float:
         """Carry out a step of stopping; returns when to look again at the latest."""
@@ -307,3 +348,4 @@ class WorkflowRunner:
             watcher.cancel()
         for handle in self._handles.values():
             self._around.submitter.stop(handle, force=True)
+        self._requests.abandon(self.state.workflow_id)

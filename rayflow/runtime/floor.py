@@ -6,12 +6,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from rayflow.config import Limits
 from rayflow.core.records import Record, WorkflowStatus
 from rayflow.core.state import WorkflowState
-from rayflow.errors import FencedError, StorageError
+from rayflow.core.waits import WaitKind
+from rayflow.errors import FencedError, StorageError, WorkflowEndedError
 from rayflow.runtime.admission import Admission
 from rayflow.runtime.clock import RealClock
 from rayflow.runtime.executor import WorkflowRunner
@@ -22,6 +24,7 @@ from rayflow.runtime.live import LiveWorkflow
 from rayflow.runtime.registry import Registry
 from rayflow.runtime.submitter import Submitter
 from rayflow.runtime.surroundings import Surroundings
+from rayflow.runtime.waiting import Message, message_facts
 from rayflow.storage.index import SUSPENDED
 
 logger = logging.getLogger("rayflow.engine")
@@ -105,6 +108,25 @@ class Floor:
                     runner.skip_grace()
                 await (live.done() if wait else live.canceling())
                 return True
+        return False
+
+    async def tell(self, workflow_id: str, message: Message) -> bool:
+        """Record a message to a live workflow; False if it is not live.
+
+        Raises:
+            WorkflowError: the message is refused, see :func:`rayflow.runtime.waiting.message_facts`.
+        """
+        while (live := self.live.get(workflow_id)) is not None:
+            runner = await live.accepted()
+            if runner is None:
+                await live.done()
+                continue
+            try:
+                facts = partial(message_facts, runner.state, message)
+                await runner.record(facts, is_alone=message.kind == WaitKind.APPROVAL)
+                return True
+            except WorkflowEndedError:
+                await live.done()
         return False
 
     def let_go(self) -> None:

@@ -18,6 +18,7 @@ from rayflow.core.planner import failed_tasks, lost_values
 from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.core.state import WorkflowState, fold
 from rayflow.errors import WorkflowNotFoundError, WorkflowNotResumableError
+from rayflow.runtime.waiting import Message, message_facts
 from rayflow.storage import layout
 from rayflow.storage.journal import Journal, JournalWriter
 from rayflow.storage.store import Store
@@ -132,6 +133,25 @@ def adopt(store: Store, workflow_id: str, *, resume: bool) -> Opened:
         reset += finals.again(state, reset)
     facts = [Fact(Kind.RESUMED, data={"reset": reset, "asked": asked})] if reset or resume else []
     return Opened(state, writer, facts)
+
+
+def tell_at_rest(store: Store, workflow_id: str, message: Message) -> None:
+    """Record a message to a workflow that nobody drives; it reads it when it is resumed.
+
+    Raises:
+        WorkflowNotFoundError: nothing is stored of it; a delete was interrupted.
+        WorkflowError: the message is refused, see :func:`rayflow.runtime.waiting.message_facts`.
+        FencedError: another engine was quicker.
+        JournalCorruptError: the journal is damaged.
+    """
+    journal = Journal(store, workflow_id)
+    state = fold(journal.load())
+    if not state.last_seq:
+        raise WorkflowNotFoundError(workflow_id)
+    facts = message_facts(state, message)
+    if facts:
+        writer, records = journal.claim(time.time())
+        writer.commit([fact.at(records[-1].seq + 1, time.time()) for fact in facts])
 
 
 def cancel_at_rest(store: Store, workflow_id: str) -> bool:

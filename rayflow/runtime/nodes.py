@@ -89,6 +89,25 @@ def input_value(node: DAGNode, args: tuple[Any, ...] | None, kwargs: Mapping[str
     raise TypeError(f"The DAG needs the input {key!r}, which workflow.run was not given.")
 
 
+def waiting(
+    function: Callable[..., Any],
+    name: str,
+    wait: Mapping[str, Any],
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> DAGNode:
+    """A node whose task waits, see :mod:`rayflow.core.waits`.
+
+    ``function`` is what plain Ray does instead (``dag.execute()``), and the body of a listener.
+    """
+    import ray  # here, so that translating alone does not start Ray's worker machinery
+
+    ours = ray_options.among_rays({"task_id": name, "wait": dict(wait), "effect": True})
+    remote: Any = ray.remote(num_cpus=0)(function)
+    node: DAGNode = remote.options(**ours).bind(*args, **(kwargs or {}))
+    return node
+
+
 def execute(node: DAGNode) -> Any:
     """Run a DAG with plain Ray, outside any workflow, and return its value."""
     import ray  # here, so that translating alone does not start Ray's worker machinery

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import replace
 from typing import Any
 
 from rayflow.core.deadlines import UnderWay
-from rayflow.core.graph import StoredValue
 from rayflow.core.outcomes import Outcome
 from rayflow.core.state import WorkflowState
-from rayflow.errors import TaskHeartbeatError, TaskTimeoutError
+from rayflow.errors import TaskHeartbeatError, TaskTimeoutError, WorkflowError
 from rayflow.storage.values import encode
 
 
@@ -35,20 +33,25 @@ def ended(state: WorkflowState, task_id: str, outcome: Outcome, now: float) -> O
     return _expired(state, task_id, attempt, now)
 
 
-def _expired(state: WorkflowState, task_id: str, attempt: UnderWay, now: float) -> Outcome:
-    options = state.tasks[task_id].options
-    kind, limit = _KINDS[attempt.expired or "timeout"]
-    error = kind(state.workflow_id, task_id, state.in_flight[task_id], options[limit])
-    described = {
+def described(error: WorkflowError) -> dict[str, Any]:
+    """An error of RayFlow's own as it is recorded: type, message, no traceback."""
+    kind = type(error)
+    return {
         "type": f"{kind.__module__}.{kind.__qualname__}",
         "message": str(error),
         "traceback": None,
     }
+
+
+def _expired(state: WorkflowState, task_id: str, attempt: UnderWay, now: float) -> Outcome:
+    options = state.tasks[task_id].options
+    kind, limit = _KINDS[attempt.expired or "timeout"]
+    error = kind(state.workflow_id, task_id, state.in_flight[task_id], options[limit])
     place = attempt.place
     return Outcome(
         "expired",
-        value=_inline((None, error)),
-        error=described,
+        value=encode((None, error)).inline(),
+        error=described(error),
         retryable=options.get("retry") is None or attempt.expired in options["expiry"],
         detail={
             "started_at": attempt.started_at,
@@ -57,12 +60,6 @@ def _expired(state: WorkflowState, task_id: str, attempt: UnderWay, now: float) 
             "pid": None if place is None else place.pid,
         },
     )
-
-
-def _inline(value: Any) -> StoredValue:
-    encoded = encode(value)
-    data = b"".join(encoded.parts)
-    return StoredValue(encoded.format, len(data), zlib.crc32(data), data=data)
 
 
 _KINDS: dict[str, tuple[type[TaskTimeoutError], str]] = {

@@ -42,6 +42,11 @@ class Encoded:
         """Length in bytes."""
         return sum(memoryview(part).nbytes for part in self.parts)
 
+    def inline(self) -> StoredValue:
+        """The value as it travels inside a record, whatever its size."""
+        data = b"".join(self.parts)
+        return StoredValue(self.format, len(data), zlib.crc32(data), data)
+
     def store_once(self, store: Store, key: Callable[[str], str]) -> StoredValue:
         """Like :meth:`store`, under a key made of the content's hash: equal contents share it.
 

@@ -26,6 +26,8 @@ ARGUMENTS: dict[str, Any] = {
     "task_id": "t {0} ü",
     "attempt": 2,
     "seconds": 0.5,
+    "by": "ann",
+    "assignees": ("bob", "eve"),
     "errors": [{"pointer": "/folds", "detail": "too many"}],
 }
 
