@@ -17,7 +17,7 @@ def shorten(state: WorkflowState, task: TaskState) -> None:
 
     ``task`` has handed over what was handed to it, and its graph is done. If it would do with an
     error and a checkpoint what the task before it does, that task stands for it from now on. What
-    belongs to a ``finally_`` task, or has one, stays until the end of the workflow.
+    belongs to a ``finally_`` task, or has one, or is watched, stays until the end of the workflow.
     """
     if task.finally_of is not None or task.resolves is None or task.continued_to is None:
         return
@@ -25,7 +25,7 @@ def shorten(state: WorkflowState, task: TaskState) -> None:
     graph = list(state.descendants(before.task_id))
     if not _are_alike(task, before) or any(t.task_id in state.finals for t in graph):
         return
-    if any(t is not task and t.status != "SUCCESSFUL" for t in graph):
+    if any(t.unread or (t is not task and t.status != "SUCCESSFUL") for t in graph):
         return
     for dropped in graph:
         _drop(state, dropped.task_id)
@@ -59,6 +59,7 @@ def begin_anew(state: WorkflowState, task_id: str) -> None:
 
 def _drop(state: WorkflowState, task_id: str) -> None:
     if state.tasks.pop(task_id, None) is not None:
+        state.waits.end(task_id)
         state.gone[task_id] = None
 
 

@@ -157,8 +157,9 @@ def task_facts(
         if options["checkpoint"] is None:
             options["checkpoint"] = checkpoint
         owner = finally_of if node.finally_of is None else ids[node.finally_of]
-        if options["checkpoint"] is False and (owner is not None or position in kept):
-            options["checkpoint"] = True
+        is_needed = owner is not None or position in kept
+        if node.options.wait is not None or (options["checkpoint"] is False and is_needed):
+            options["checkpoint"] = True  # what has come once does not come again
         data = {
             "name": node.name,
             "function": node.function,

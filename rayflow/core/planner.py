@@ -77,7 +77,7 @@ def lost_values(state: WorkflowState, again: Iterable[str] = ()) -> list[str]:
     ``again``: tasks that have ended badly and will have another chance, so they are consumers too.
     """
     pending = (t for t in state.tasks.values() if t.status is TaskStatus.PENDING)
-    needed = [t for t in pending if t.finally_of is None]
+    needed = [t for t in pending if t.finally_of is None and t.task_id not in state.waits.until]
     needed += [state.tasks[task_id] for task_id in again]
     stack = [u for task in needed for u in task.upstream] + ([state.root] if state.root else [])
     lost: dict[str, None] = {}

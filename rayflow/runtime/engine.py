@@ -372,8 +372,13 @@ class Engine:
             self._feed.ring(workflow_id)
 
     def _create(self, submission: Submission) -> Opened:
-        owned = self._registry.require_owned
-        return self._equipped(intake.create(self._store, submission, before_delete=owned))
+        opened = intake.create(
+            self._store,
+            submission,
+            before_delete=self._registry.require_owned,
+            first_epoch=self._registry.first_epoch,
+        )
+        return self._equipped(opened)
 
     def _adopt(self, workflow_id: str, *, resume: bool) -> Opened:
         """Take a workflow; an engine that has lost the root must not take it from the new owner."""

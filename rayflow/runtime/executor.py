@@ -233,13 +233,15 @@ class WorkflowRunner:
         )
 
     def _end_wait(self, over: EndWait) -> None:
-        """Its value, or its error, is like that of an attempt that has just run."""
+        """Its value, or its error, is like that of an attempt that has just run.
+
+        It needs its inputs no more, which may be lost by now and run again for somebody else.
+        """
         outcome = waiting.outcome(self.state, over.task_id, over.how)
         self.state.dispatch(over.task_id, over.attempt)
         self._inbox.put(
             lambda: self._settle(over.task_id, over.attempt, outcome, None),
             is_alone=outcome.kind != "value",
-            about=over.task_id,
         )
 
     def _stop(self, command: StopTask) -> float:

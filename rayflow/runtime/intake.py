@@ -74,9 +74,13 @@ def status_fact(status: WorkflowStatus, error: dict[str, Any] | None = None) -> 
 
 
 def create(
-    store: Store, submission: Submission, *, before_delete: Callable[[], None] = lambda: None
+    store: Store,
+    submission: Submission,
+    *,
+    before_delete: Callable[[], None] = lambda: None,
+    first_epoch: int = 1,
 ) -> Opened:
-    """A new workflow. Nothing is written yet.
+    """A new workflow, whose journal begins with ``first_epoch``. Nothing is written yet.
 
     ``before_delete`` is called before the remains of an older submission are removed; it raises if
     they must stay.
@@ -104,7 +108,7 @@ def create(
     # Beside the data, which is shown: it may hold secrets.
     hidden = json.dumps(submission.runtime_env).encode() if submission.runtime_env else None
     first = Fact(Kind.ACCEPTED, data=accepted, value=hidden)
-    return Opened(WorkflowState(), journal.create(), [first, *facts])
+    return Opened(WorkflowState(), journal.create(first_epoch), [first, *facts])
 
 
 def adopt(store: Store, workflow_id: str, *, resume: bool) -> Opened:

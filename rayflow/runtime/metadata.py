@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rayflow.core.records import Kind, Record, WorkflowStatus
@@ -59,11 +59,11 @@ def of_task(
         if last["status"] == "SUCCESSFUL":
             stats["end_time"] = last["end_time"]
     options = declared["options"]
-    return {
+    found = {
         "task_id": task_id,
         "name": declared["name"],
         "task_options": {
-            "task_type": "FUNCTION",
+            "task_type": _task_type(options),
             "max_retries": options["max_retries"],
             "catch_exceptions": bool(options["catch_exceptions"]),
             "retry_exceptions": options["retry_exceptions"],
@@ -75,6 +75,27 @@ def of_task(
         "stats": stats,
         "attempts": attempts,
     }
+    if options.get("wait") is not None:
+        found["wait"] = _wait(options["wait"], mine)
+    return found
+
+
+def _task_type(options: Mapping[str, Any]) -> str:
+    return "FUNCTION" if options.get("wait") is None else options["wait"]["kind"].upper()
+
+
+def _wait(spec: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
+    """What a task waits for, until when, and whose message has ended it (Unix seconds)."""
+    told = {"state": "PENDING", "until": None, "by": None, "at": None}
+    for record in records:
+        if record.kind == Kind.WAITING:
+            told |= {"state": "WAITING", "until": record.data["until"]}
+        elif record.kind == Kind.SUCCEEDED:
+            data = record.data
+            told |= {"state": "MET", "by": data.get("by"), "at": data.get("at", record.time)}
+        elif record.kind in (Kind.FAILED, Kind.TASK_CANCELED):
+            told["state"] = "EXPIRED" if record.kind == Kind.FAILED else "CANCELED"
+    return {**spec, **told}
 
 
 def _attempts(records: Sequence[Record]) -> list[dict[str, Any]]:

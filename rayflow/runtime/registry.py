@@ -124,6 +124,11 @@ class Registry:
         await self._commit(entry)
         self.entries.pop(workflow_id, None)
 
+    @property
+    def first_epoch(self) -> int:
+        """See :attr:`rayflow.storage.index.Index.first_epoch`."""
+        return self._index.first_epoch
+
     def require_owned(self) -> None:
         """Does storage I/O. Call it before anything is deleted.
 

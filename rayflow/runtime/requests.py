@@ -15,11 +15,14 @@ class Requests:
     def __init__(self) -> None:
         self._open: set[asyncio.Future[None]] = set()
         self._in_commit: list[asyncio.Future[None]] = []
+        self._ended: WorkflowEndedError | None = None
 
     def ask(self) -> asyncio.Future[None]:
         """A new request; the answer comes when its facts are durable, or are refused."""
         asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._open.add(asked)
+        if self._ended is not None:
+            self._answer(asked, self._ended)
         return asked
 
     def take(self, asked: asyncio.Future[None], facts: Callable[[], list[Fact]]) -> list[Fact]:
@@ -39,10 +42,11 @@ class Requests:
             self._answer(asked)
 
     def abandon(self, workflow_id: str) -> None:
-        """Nobody drives the workflow any more: who waits must ask anew."""
+        """Nobody drives the workflow any more: who waits, and who comes later, must ask anew."""
         self._in_commit.clear()
+        self._ended = WorkflowEndedError(workflow_id)
         for asked in list(self._open):
-            self._answer(asked, WorkflowEndedError(workflow_id))
+            self._answer(asked, self._ended)
 
     def _answer(self, asked: asyncio.Future[None], error: WorkflowError | None = None) -> None:
         self._open.discard(asked)

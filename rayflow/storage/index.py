@@ -26,6 +26,7 @@ logger = logging.getLogger("rayflow.engine")
 OWNER_FRESH_SECONDS = 10.0
 DELETED = "DELETED"
 SUSPENDED = "SUSPENDED"
+_EPOCHS_PER_OWNER = 1_000_000
 
 SCHEMA = pa.schema(
     [
@@ -131,6 +132,14 @@ class Index:
         rows: Sequence[dict[str, object]] = [asdict(entry) for entry in entries]
         batch = pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
         self._cursor = self._log.append(self._epoch, self._cursor, batch)
+
+    @property
+    def first_epoch(self) -> int:
+        """The first epoch of workflows that are made under this ownership of the root.
+
+        An older owner's workflows stay below it, unless somebody resumes one of them a million times.
+        """
+        return 1 + _EPOCHS_PER_OWNER * max(0, self._epoch - 1)
 
     def require_owned(self) -> None:
         """Look whether somebody else has taken the root: what is deleted cannot be fenced afterwards.

@@ -102,9 +102,13 @@ class Journal:
         """Whether anything was ever written."""
         return bool(self._log.epochs())
 
-    def create(self) -> JournalWriter:
-        """A writer for a workflow that has no journal yet; its first commit is the claim."""
-        return JournalWriter(self._log, 1, Cursor(), 0)
+    def create(self, epoch: int = 1) -> JournalWriter:
+        """A writer for a workflow that has no journal yet; its first commit is the claim.
+
+        ``epoch`` is higher than any that an engine can hold that was overtaken before an older workflow
+        with this id was deleted, so whatever such an engine still writes is ignored.
+        """
+        return JournalWriter(self._log, epoch, Cursor(), 0)
 
     def claim(self, now: float) -> tuple[JournalWriter, list[Record]]:
         """Take over the workflow: claim, read, seal. Returns the writer and all records.

@@ -23,7 +23,7 @@ from rayflow.storage.store import Store
 
 _MARKER = b"\xff\xff\xff\xff"  # starts every Arrow IPC message
 _UNSIGNED = "-" * 8  # stands in the place of a frame's checksum while that is computed
-_FILE = re.compile(r"(\d{6})(\.arrows)?")
+_FILE = re.compile(r"(\d{6,})(\.arrows)?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from rayflow.core.tasks import TaskStatus
 from rayflow.retry import Retry
 from rayflow.runtime import intake
 from rayflow.runtime.intake import Opened, Submission
+from rayflow.runtime.waiting import Message
 from rayflow.storage import layout
 from rayflow.storage.journal import Journal
 from rayflow.storage.store import Store
@@ -75,9 +76,17 @@ def spread(attempt: Attempt) -> Graph:
     return Graph((node("add", arguments=1), node("add", arguments=2), node("add", 0, 1)))
 
 
+def count_waits(attempt: Attempt) -> list[Any]:
+    """The inputs, with the name of an error in the place of the last."""
+    *values, (_, error) = attempt.inputs
+    return [*values, type(error).__name__]
+
+
 BODIES = {
-    body.__name__: body for body in (add, flaky, broken, count_errors, countdown, hope, spread)
+    body.__name__: body
+    for body in (add, flaky, broken, count_errors, countdown, hope, spread, count_waits)
 }
+SIGNAL = {"kind": "signal", "name": "go", "seconds": 5}
 
 RETRY = Retry(max_attempts=3, initial=5.0, jitter=0.5).describe()
 
@@ -144,6 +153,16 @@ WORKFLOWS: dict[str, tuple[tuple[Any, ...], int]] = {
         1,
     ),
     "volatile continuation": ((node("spread", checkpoint=False), node("add", 0)), 3),
+    "waits": (
+        (
+            node("add", arguments=1),
+            node("wait", 0, wait={"kind": "timer", "seconds": 5}, effect=True),
+            node("wait", wait={**SIGNAL, "on_timeout": {"value": 4}}, effect=True),
+            node("wait", wait=SIGNAL, catch_exceptions=True, effect=True),
+            node("count_waits", 0, 1, 2, 3),
+        ),
+        [1, None, 4, "SignalTimeoutError"],
+    ),
 }
 
 
@@ -304,6 +323,33 @@ def test_a_cancellation_survives_every_crash(name: str, appends: bool) -> None:
         wanted = WorkflowStatus.CANCELED if canceled else WorkflowStatus.SUCCESSFUL
         assert (crash, state.status) == (crash, wanted)
         assert not (canceled and submitter.executed)
+
+
+@both_layouts
+def test_a_message_that_was_recorded_is_read_after_every_crash(appends: bool) -> None:
+    # Given a workflow at rest that is told something, and then something else while it runs
+    graph = Graph(
+        (
+            node("add", arguments=1),
+            *(node("wait", wait={"kind": "signal", "name": n}, effect=True) for n in "ab"),
+            node("add", 0, 1, 2),
+        )
+    )
+    recorded = CrashStore(MemoryStore(appends=appends))
+    suspended = run_workflow(
+        opened(recorded, graph), FakeSubmitter(BODIES, seed=1), FakeClock(), suspend_after=1
+    )
+    assert asyncio.run(suspended).status is WorkflowStatus.RESUMABLE
+    for name, number in (("a", 10), ("b", 20), ("a", 30)):
+        intake.tell_at_rest(recorded, ID, Message("signal", name, number, key=name))
+    # When the one who records crashes at any moment, and the message is sent once more
+    for crash, store in crashes(recorded):
+        if not fold(Journal(store, ID).load()).suspend_requested:
+            continue
+        for name, number in (("a", 10), ("b", 20)):
+            intake.tell_at_rest(store, ID, Message("signal", name, number, key=name))
+        # Then each is read, once
+        assert_a_resume_ends_it(store, settled(store), BODIES, 31, crash)
 
 
 def fragile(tasks: int) -> Graph:

@@ -58,6 +58,31 @@ def check_finals(state: WorkflowState) -> None:
         require(bool(task.missing or owner.missing), f"{task.task_id} has not run at the end")
 
 
+def check_waits(journal: Sequence[Record]) -> None:
+    """A message is read once, by a task that waits for it; nobody waits for less than its time."""
+    messages: dict[int, Record] = {}
+    waits: dict[str, Record] = {}
+    specs = {r.task_id: r.data["options"]["wait"] for r in journal if r.kind == Kind.TASK}
+    for record in journal:
+        wait, task_id = specs.get(record.task_id), record.task_id or ""
+        if record.kind == Kind.SIGNALED:
+            messages[record.seq] = record
+        elif record.kind == Kind.WAITING:
+            waits[task_id] = record
+        elif wait is not None and record.kind in (Kind.SUCCEEDED, Kind.FAILED):
+            if record.data.get("signal") is None:
+                ends = waits[task_id].data["until"]
+                require(record.time >= ends - 1e-3, f"it did not wait until {ends}: {record}")
+                continue
+            used = messages.pop(record.data["signal"], None)
+            require(used is not None, f"a message was read twice: {record}")
+            assert used is not None
+            where = f"{wait['kind']}/{wait['name']}"
+            require(used.data["channel"] == where, f"a message for somebody else: {record}")
+            sent = unstored(StoredValue.from_record(used.data["value"], used.value))
+            require(unstored_record(record) == sent, f"not what was sent: {record}")
+
+
 def check_values(journal: Sequence[Record]) -> None:
     """Every stored value is what the body makes of the stored values of the inputs."""
     values: dict[str, Any] = {}

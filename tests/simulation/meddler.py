@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 
 from rayflow.core.records import WorkflowStatus
+from rayflow.errors import WorkflowEndedError
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.intake import status_fact
+from rayflow.runtime.waiting import Message, message_facts
 from tests.simulation.witness import WatchedSubmitter
+from tests.simulation.workflows import SIGNALS
 
 
 class Meddler:
@@ -36,8 +41,14 @@ class Meddler:
             self._runner.admit(status_fact(WorkflowStatus.RUNNING))
         if calm or self._random.random() < 0.5:
             return
+        async with asyncio.TaskGroup() as telling:
+            await self._meddle(telling)
+
+    async def _meddle(self, telling: asyncio.TaskGroup) -> None:
         for _ in range(self._random.randint(1, 6)):
             await self._pause()
+            if self._random.random() < 0.3:
+                telling.create_task(self._tell())
             self._late_start()
             self._late_outcome()
             self._perhaps_end()
@@ -45,6 +56,16 @@ class Meddler:
     async def _pause(self) -> None:
         for _ in range(self._random.randint(1, 20)):
             await asyncio.sleep(0)
+
+    async def _tell(self) -> None:
+        """Somebody sends a message, perhaps one that was sent before."""
+        name, number = self._random.choice(SIGNALS), self._random.randrange(100)
+        key = self._random.choice((None, "once"))
+        message = Message("signal", name, number, key)
+        with contextlib.suppress(WorkflowEndedError):
+            await self._runner.record(
+                partial(message_facts, self._runner.state, message), is_alone=False
+            )
 
     def _perhaps_end(self) -> None:
         choice = self._random.random()

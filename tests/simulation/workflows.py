@@ -14,7 +14,9 @@ from rayflow.testing.simulation import Attempt, Hang, node
 
 
 def number(value: Any) -> int:
-    """An input as a number, whether or not its task catches."""
+    """An input as a number, whether or not its task catches. That of a timer is None."""
+    if value is None:
+        return 0
     if isinstance(value, tuple):
         return 1_000 if value[1] is not None else number(value[0])
     return int(value)
@@ -55,10 +57,27 @@ def deepen(attempt: Attempt) -> Graph:
 
 
 BODIES = {body.__name__: body for body in (add, flaky, roll, hang, broken, expand, deepen)}
+SIGNALS = ("red", "green")
 ROLLS = itertools.count(1)
 
 
+def random_wait(random: Random, upstream: Sequence[int]) -> Node:
+    """A node that waits for a time or for a message; messages come at random, or not at all."""
+    seconds = random.choice((0, 2, 20))
+    wait: dict[str, Any] = {"kind": "timer", "seconds": seconds}
+    if random.random() < 0.6:
+        default = random.choice(({"value": 7}, {"value": 7}, None))
+        name = random.choice(SIGNALS)
+        wait = {"kind": "signal", "name": name, "seconds": seconds + 1, "on_timeout": default}
+    retries = random.choice((0, 1))
+    return node(
+        "wait", *upstream, wait=wait, effect=True, max_retries=retries, retry_exceptions=True
+    )
+
+
 def random_node(random: Random, upstream: Sequence[int], depth: int) -> Node:
+    if random.random() < 0.12:
+        return random_wait(random, upstream)
     bodies = ["add"] * 5 + ["flaky", "roll"] * 2 + ["hang", "broken"]
     body = random.choice(bodies + [["expand"] * 2, ["deepen"], []][depth])
     return node(

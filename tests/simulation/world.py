@@ -21,7 +21,13 @@ from rayflow.storage.store import Store
 from rayflow.testing.crash_store import StoreStopped
 from rayflow.testing.memory_store import MemoryStore
 from rayflow.testing.simulation import FakeClock, finish, surroundings
-from tests.simulation.checks import check_finals, check_one_outcome_per_task, check_values, said
+from tests.simulation.checks import (
+    check_finals,
+    check_one_outcome_per_task,
+    check_values,
+    check_waits,
+    said,
+)
 from tests.simulation.crowd import Crowd
 from tests.simulation.meddler import Meddler
 from tests.simulation.weather import Weather
@@ -158,6 +164,7 @@ class World:
             require(kept.get(record.seq) == said(record), f"lost or changed: {record}")
         check_one_outcome_per_task(journal)
         check_values(journal)
+        check_waits(journal)
         errors = [r.data["error"] or {} for r in journal if r.kind == Kind.STATUS]
         require(all(e.get("type") != "WorkflowStuck" for e in errors), "it was stuck")
         check_finals(fold(journal))

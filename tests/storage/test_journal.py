@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zlib
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from rayflow.core.records import Fact, Kind, Record
 from rayflow.errors import DataSaveError, FencedError, JournalCorruptError
 from rayflow.storage import layout
+from rayflow.storage.index import Index
 from rayflow.storage.journal import SCHEMA, Journal, JournalWriter, Position
 from rayflow.storage.local import LocalStore
 from rayflow.storage.store import Store
@@ -249,6 +251,29 @@ def test_an_owner_that_was_overtaken_is_fenced_and_changes_nothing_any_more(appe
         (1, "started"), (2, "started"), (3, "sealed"), (4, "started"),
     ]  # fmt: skip
     assert Journal(store, ID).load()[-1].data == {"text": "new"}
+
+
+@both_layouts
+def test_an_owner_of_a_deleted_workflow_writes_nothing_into_the_next_one_with_its_id(
+    appends: bool,
+) -> None:
+    store = MemoryStore(appends=appends)
+    index, rival = Index(store), Index(store)
+    index.take_over(None)
+    old = Journal(store, ID).create(index.first_epoch)
+    old.commit([record(1), record(2)])
+    # Given another engine that took the root over and deleted the workflow, which is made once more
+    rival.take_over(None)
+    assert rival.first_epoch > index.first_epoch
+    store.delete(layout.journal(ID))
+    Journal(store, ID).create(rival.first_epoch).commit([record(1, "new")])
+    # When the first engine writes on, since nothing has told it that it must not
+    with contextlib.suppress(FencedError):
+        old.commit([record(3, "late")])
+    # Then nobody reads that, and a third engine that takes the workflow does not either
+    assert [r.data for r in Journal(store, ID).load()] == [{"text": "new"}]
+    _, records = Journal(store, ID).claim(5.0)
+    assert [r.kind for r in records] == ["started", "sealed"]
 
 
 @both_layouts
