@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.acceptance.conftest import Instance, free_port, rayflow, wait_until
@@ -128,6 +129,20 @@ def test_a_killed_part_comes_back_and_the_instance_stays(instance: Instance, par
     instance.wait_for_line(f"{part} stopped unexpectedly (killed by SIGKILL)", after=printed)
     instance.wait_for_line(f"{part} is running again", after=printed)
     assert instance.part_pid(part) != before
+    wait_until(lambda: is_healthy(instance), what="a healthy console")
+
+
+def test_a_ray_head_whose_node_has_ended_is_started_again(instance: Instance) -> None:
+    # Given a head that lives on although somebody has killed everything of Ray's that runs Python
+    head, printed = instance.part_pid("ray"), len(instance.output)
+    victims = [p for p in psutil.Process(head).children(recursive=True) if "ray::" in p.name()]
+    assert victims
+    for victim in victims:
+        victim.kill()
+    # Then the instance notices that it has no node any more
+    instance.wait_for_line("ray stopped unexpectedly", after=printed)
+    instance.wait_for_line("ray is running again", after=printed)
+    assert instance.part_pid("ray") != head
     wait_until(lambda: is_healthy(instance), what="a healthy console")
 
 

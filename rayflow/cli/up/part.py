@@ -25,6 +25,8 @@ class Part:
     # just staying alive.
     probe: Callable[[], Awaitable[bool]] | None = None
     ready_line: str | None = None
+    # Whether the process (its pid) still does its work. One that only lives is ended, and started again.
+    works: Callable[[int], bool] | None = None
     # Parts whose restart makes a restart of this one necessary.
     follows: tuple[str, ...] = ()
     stop_seconds: float = 3.0

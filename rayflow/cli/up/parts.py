@@ -52,6 +52,7 @@ def ray_part(plan: Plan, *, port: int, folder: Path) -> Part:
         command=ray_head.head_command(plan.code, port=port, folder=folder),
         environment={**plan.environment, **ray_head.HEAD_ENVIRONMENT},
         ready_line=ray_head.READY_LINE,
+        works=ray_head.has_raylet,
         stop_seconds=4.0,
         shown=ERRORS,
     )

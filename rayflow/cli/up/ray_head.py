@@ -112,6 +112,22 @@ def client_environment(data: DataFolder, *, port: int) -> dict[str, str]:
     }
 
 
+def has_raylet(head: int) -> bool:
+    """Whether the head with this process id still has its node.
+
+    The node ends, as if somebody had asked it to, when one of its agents dies; Ray's own watch over the
+    head takes that for a wish and leaves it running without a node.
+    """
+    try:
+        children = psutil.Process(head).children()
+        return any(
+            child.name() == "raylet" and child.status() != psutil.STATUS_ZOMBIE
+            for child in children
+        )
+    except psutil.NoSuchProcess:
+        return True  # it has ended, or one of them is just ending: look again
+
+
 def _token_file(data: DataFolder) -> Path:
     path = data.run / "ray-token"
     if not path.exists():

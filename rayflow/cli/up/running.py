@@ -16,6 +16,7 @@ from rayflow.cli.up.processes import RecordedSessions, sweep_session
 PROBE_SECONDS = 0.1
 STEADY_SECONDS = 2.0
 DRAIN_SECONDS = 2.0
+WORKS_SECONDS = 1.0
 
 
 class RunningPart:
@@ -31,6 +32,7 @@ class RunningPart:
     ) -> None:
         self.part = part
         self.started_at = time.monotonic()
+        self.is_idle = False  # it had to be ended because it did not work any more
         self._process = process
         self._sessions = sessions
         self._line = LineWatch(part.ready_line)
@@ -77,6 +79,14 @@ class RunningPart:
             await self._line.found.wait()
         else:
             await asyncio.sleep(STEADY_SECONDS)
+
+    async def insist_on_work(self) -> None:
+        """End the process when it only lives and does not work any more; never returns before."""
+        works = self.part.works
+        while works is None or await asyncio.to_thread(works, self.pid):
+            await asyncio.sleep(WORKS_SECONDS)
+        self.is_idle = True
+        self.kill()
 
     async def stop(self) -> None:
         """Ask the process to end, insist when it does not, and end whatever it started."""

@@ -183,7 +183,11 @@ class SupervisedPart:
                 self._running.kill()
                 await ended
                 return f"not ready after {READY_SECONDS:g} s"
-            return self._describe(await ended)
+            working = asyncio.create_task(self._running.insist_on_work())
+            try:
+                return self._describe(await ended)
+            finally:
+                working.cancel()
         finally:
             ready.cancel()
             ended.cancel()
@@ -200,6 +204,8 @@ class SupervisedPart:
 
     def _describe(self, status: int) -> str:
         # A part that ends by itself usually says why; one that is killed does not.
+        if self._running is not None and self._running.is_idle:
+            return "its node had ended"
         how = describe_exit(status)
         return f"{how}: {self._log.last[:200]}" if status > 0 and self._log.last else how
 
