@@ -9,6 +9,7 @@ import ast
 import os
 import shutil
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ import ray
 from rayflow import api, workflow
 from rayflow.core.records import Kind
 from rayflow.reader import open_root
+from rayflow.runtime.prints import printing_for
 from rayflow.runtime.references import Input, ValueReader
 from rayflow.storage.local import LocalStore
 from rayflow.storage.values import encode
@@ -37,6 +39,7 @@ PROGRAM = "tests.engine.recorded_storage.store"
 def test_every_defect_names_tests_that_exist() -> None:
     assert [*DEFECTS] == [f"C{n}" for n in range(1, 27)] + [f"P{n}" for n in range(1, 20)]
     for defect, named in DEFECTS.items():
+        assert named, f"no test shows that {defect} is gone"
         for test in named:
             path, _, name = test.partition("::")
             tree = ast.parse((TESTS / path).read_text())
@@ -254,6 +257,29 @@ def test_p14_code_is_stored_once_however_many_tasks_and_workflows_use_it(recorde
         o.key for o in operations(recorded) if o.name == "write" and o.key.startswith("functions/")
     )
     assert sorted(writes.values()) == [1, 1]
+
+
+@ray.remote(max_calls=1)
+def log_files_opened(tasks: int) -> list[str]:
+    """The log files that a worker opens while it runs tasks of a program that is not its own."""
+    opened: list[str] = []
+
+    def note(event: str, args: tuple[Any, ...]) -> None:
+        if event == "open" and "/logs/worker-" in str(args[0]):
+            opened.append(str(args[0]))
+
+    sys.addaudithook(note)
+    for number in range(tasks):
+        with printing_for("0f000000:listener", f"task {number}"):
+            print("a line")
+    return opened
+
+
+def test_p18_log_files_are_opened_once_for_a_program_however_many_tasks_it_has(engine: str) -> None:
+    opened: list[str] = ray.get(log_files_opened.remote(20))
+    assert sorted(Path(file).suffix for file in opened) == [".err", ".out"]
+    lines = [Path(file).read_text() for file in sorted(opened)]
+    assert [text.count("a line") for text in lines] == [0, 20]
 
 
 def test_p19_workflows_are_resumed_beside_each_other(recorded: Path, tmp_path: Path) -> None:
