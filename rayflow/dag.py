@@ -6,7 +6,7 @@ stack and pickles every task's arguments alone, with the nodes inside replaced b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from rayflow.core.ids import task_name
 from rayflow.errors import TaskHeartbeatError, TaskTimeoutError
 from rayflow.retry import Judge, Retry, check_error_types
 from rayflow.runtime import nodes
-from rayflow.runtime.nodes import Call
+from rayflow.runtime.nodes import Call, DagStep, StepNode, TaskReference
 from rayflow.runtime.ray_options import described
 
 
@@ -64,6 +64,10 @@ def translate(
         raise TypeError(
             f"A workflow runs a DAG made with .bind(); got {type(root).__name__}: {root!r:.100}."
         )
+    if isinstance(root, DagStep):
+        root, args, kwargs = root.dag, root.args, root.kwargs
+    if isinstance(root, TaskReference):  # whoever continues as another task passes its value on
+        root = StepNode(root.call)
     return _Translation(encoder, args, kwargs or {}).run(root)
 
 
@@ -75,6 +79,7 @@ class _Open:
     call: Call
     args: StoredValue
     upstream: list[Any]
+    watches: list[Any]
     next: int = 0
 
 
@@ -99,19 +104,30 @@ class _Translation:
                 )
             self._owner = owner
             self._walk(final)
-        return Graph(tuple(self._nodes), len(self._nodes) - count)
+        return Graph(tuple(self._nodes), len(self._nodes) - count, nodes.is_step(root))
 
     def _walk(self, root: Any) -> None:
         stack = [self._open(root)]
         while stack:
             current = stack[-1]
-            if current.next == len(current.upstream):
+            count = len(current.upstream)
+            if current.next == count + len(current.watches):
                 self._close(stack.pop())
                 continue
-            upstream = current.upstream[current.next]
+            is_input, place = current.next < count, current.next
+            below = current.upstream[place] if is_input else current.watches[place - count]
             current.next += 1
-            if id(upstream) not in self._done:
-                stack.append(self._open(upstream))
+            if isinstance(below, TaskReference):
+                self._check_reference(below)
+            elif id(below) not in self._done:
+                stack.append(self._open(below))
+
+    def _check_reference(self, reference: TaskReference) -> None:
+        if self._args is not None:
+            raise ValueError(
+                f"The reference to task '{reference.task_id}' means something inside its own workflow "
+                "only; use its value in a step there."
+            )
 
     def _open(self, node: Any) -> _Open:
         call = nodes.call_of(node)
@@ -119,6 +135,7 @@ class _Translation:
         places: dict[int, int] = {}
 
         def position(child: Any) -> int:
+            child = _without_input(child)
             if id(child) not in places:
                 places[id(child)] = len(upstream)
                 upstream.append(child)
@@ -134,11 +151,12 @@ class _Translation:
             return value if stored is None else Slot("object", stored)
 
         def persistent_id(value: Any) -> Any:
-            """Inside containers it arrives as an ObjectRef (one-level dereferencing)."""
+            """Inside containers it arrives as an ObjectRef, or as a value where steps meet."""
             if nodes.is_input(value):
                 return ("input", self._input(value))
             if nodes.is_node(value):
-                return ("task", position(value))
+                is_value = nodes.is_step(node) and nodes.is_step(value)
+                return ("value" if is_value else "task", position(value))
             stored = self._encoder.object_ref(value)
             return None if stored is None else ("object", stored)
 
@@ -148,7 +166,8 @@ class _Translation:
         )
         name = _name(call)
         stored = self._encoder.arguments(top, persistent_id, name)
-        return _Open(node, call, stored, upstream)
+        watches = [_without_input(watched) for watched in call.watches]
+        return _Open(node, call, stored, upstream, watches)
 
     def _close(self, done: _Open) -> None:
         position = self._done[id(done.node)] = len(self._nodes)
@@ -159,11 +178,17 @@ class _Translation:
                 _name(done.call),
                 self._encoder.function(done.call.function),
                 done.args,
-                tuple(self._done[id(u)] for u in done.upstream),
+                self._places(done.upstream),
                 self._options(done.call),
                 done.call.options.get("metadata") or {},
                 self._owner,
+                self._places(done.watches),
             )
+        )
+
+    def _places(self, below: Iterable[Any]) -> tuple[int | str, ...]:
+        return tuple(
+            b.task_id if isinstance(b, TaskReference) else self._done[id(b)] for b in below
         )
 
     def _options(self, call: Call) -> TaskOptions:
@@ -191,6 +216,18 @@ class _Translation:
     def _input(self, node: Any) -> StoredValue:
         value = nodes.input_value(node, self._args, self._kwargs)
         return self._encoder.arguments(value, lambda _: None, "an input of the workflow")
+
+
+def _without_input(node: Any) -> Any:
+    """The DAG that a part of another workflow was created of."""
+    if not isinstance(node, DagStep):
+        return node
+    if node.args or node.kwargs:
+        raise TypeError(
+            "A workflow made with workflow.create(dag, ...) for an InputNode cannot be a part of another; "
+            "bind the values themselves, or return it from a step."
+        )
+    return node.dag
 
 
 def _name(call: Call) -> str:

@@ -29,6 +29,7 @@ from rayflow.in_tasks import artifact, cancelled, continuation, heartbeat, last_
 from rayflow.options import options
 from rayflow.retry import Retry
 from rayflow.signals import answer, approval, signal, wait_for_signal
+from rayflow.steps import Step, Workflow, create, step, wait
 
 NONE = WorkflowStatus.NONE
 PENDING = WorkflowStatus.PENDING
@@ -63,6 +64,12 @@ __all__ = [
     "continuation",
     "artifact",
     "definition",
+    # writing workflows of steps
+    "step",
+    "Step",
+    "Workflow",
+    "create",
+    "wait",
     # waiting
     "sleep",
     "wait_for_event",

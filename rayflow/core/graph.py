@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections import deque
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -88,7 +89,9 @@ class TaskOptions:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One task of a graph that has no id yet. ``upstream`` are positions in the same graph.
+    """One task of a graph that has no id yet.
+
+    ``upstream`` are positions in the same graph, or ids of tasks that the workflow has already.
 
     ``finally_of`` is the position of the task after whose workflow's end this one runs. ``watches`` are
     positions of tasks whose values it wants to see, without waiting for all of them.
@@ -97,11 +100,16 @@ class Node:
     name: str
     function: str
     args: StoredValue
-    upstream: tuple[int, ...] = ()
+    upstream: tuple[int | str, ...] = ()
     options: TaskOptions = field(default_factory=TaskOptions)
     metadata: dict[str, Any] = field(default_factory=dict)
     finally_of: int | None = None
-    watches: tuple[int, ...] = ()
+    watches: tuple[int | str, ...] = ()
+
+    @property
+    def known(self) -> Iterator[str]:
+        """The ids of tasks that the workflow must have already."""
+        return (u for u in (*self.upstream, *self.watches) if isinstance(u, str))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +117,18 @@ class Graph:
     """A DAG in dependency order: a node's upstream nodes come before it.
 
     The root comes last but for ``finals`` nodes at the end, which are those with a ``finally_of``.
+    ``outer_first``: numbers of tasks with one name grow from the root down, as steps have it, and not
+    from the dependencies up.
     """
 
     nodes: tuple[Node, ...]
     finals: int = 0
+    outer_first: bool = False
+
+    @property
+    def root(self) -> int:
+        """The position of the node whose value is that of the graph."""
+        return len(self.nodes) - self.finals - 1
 
 
 def task_facts(
@@ -128,7 +144,8 @@ def task_facts(
 ) -> tuple[list[Fact], str]:
     """Give every node of ``graph`` an id and return its ``task`` facts and the root's id.
 
-    Ids continue the workflow's numbering: dependencies get the smaller suffix. A number never makes
+    Ids continue the workflow's numbering: dependencies get the smaller suffix, or the larger one with
+    ``outer_first``. A number never makes
     the name of another node, so an id chosen by hand is that task's. The root inherits
     ``catch`` and every node inherits ``checkpoint`` where it does not say otherwise
     (``ray-workflows`` 1.7 and 1.8). ``finally_of``: whose ``finally_`` task continues as this graph.
@@ -138,19 +155,11 @@ def task_facts(
     """
     kept = {u for n in graph.nodes if n.finally_of is not None for u in n.upstream}
     kept |= {w for n in graph.nodes for w in n.watches}
-    ids: list[str] = []
-    fresh: set[str] = set()
-    chosen = {node.name for node in graph.nodes}
-    counts: dict[str, int] = {}
+    ids = _new_ids(graph, tasks, names)
     facts: list[Fact] = []
-    last = len(graph.nodes) - graph.finals - 1
+    last = graph.root
     kept |= {last} if is_kept else set()
     for position, node in enumerate(graph.nodes):
-        used = counts.get(node.name, names.get(node.name, 0))
-        task_id = unused_id(node.name, used, lambda c: c in fresh or c in tasks, chosen)
-        counts[node.name] = used + 1
-        fresh.add(task_id)
-        ids.append(task_id)
         options = node.options.describe()
         if options["catch_exceptions"] is None and position == last:
             options["catch_exceptions"] = catch
@@ -163,8 +172,8 @@ def task_facts(
         data = {
             "name": node.name,
             "function": node.function,
-            "upstream": [ids[u] for u in node.upstream],
-            "watches": [ids[w] for w in node.watches],
+            "upstream": [u if isinstance(u, str) else ids[u] for u in node.upstream],
+            "watches": [w if isinstance(w, str) else ids[w] for w in node.watches],
             # A ``finally_`` task is no part of what its creator continues as: its errors are its own.
             "parent": parent if node.finally_of is None else None,
             "finally_of": owner,
@@ -172,5 +181,36 @@ def task_facts(
             "options": options,
             "args": node.args.describe(),
         }
-        facts.append(Fact(Kind.TASK, task_id, None, data, node.args.data))
+        facts.append(Fact(Kind.TASK, ids[position], None, data, node.args.data))
     return facts, ids[last]
+
+
+def _new_ids(graph: Graph, tasks: Container[str], names: Mapping[str, int]) -> list[str]:
+    """An id for every node, in the order of the nodes."""
+    ids = [""] * len(graph.nodes)
+    fresh: set[str] = set()
+    chosen = {node.name for node in graph.nodes}
+    counts: dict[str, int] = {}
+    for position in _numbering(graph):
+        name = graph.nodes[position].name
+        used = counts.get(name, names.get(name, 0))
+        task_id = unused_id(name, used, lambda c: c in fresh or c in tasks, chosen)
+        counts[name] = used + 1
+        fresh.add(task_id)
+        ids[position] = task_id
+    return ids
+
+
+def _numbering(graph: Graph) -> Iterable[int]:
+    """The positions in the order in which their tasks are numbered."""
+    if not graph.outer_first:
+        return range(len(graph.nodes))
+    found: dict[int, None] = {graph.root: None}  # an ordered set, which grows while it is walked
+    waiting = deque(found)
+    while waiting:
+        node = graph.nodes[waiting.popleft()]
+        for below in (*node.upstream, *node.watches):
+            if isinstance(below, int) and below not in found:
+                found[below] = None
+                waiting.append(below)
+    return (*found, *(n for n in range(len(graph.nodes)) if n not in found))

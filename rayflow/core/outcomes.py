@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from rayflow.core import finals
@@ -24,6 +24,8 @@ class Outcome:
         value: the encoded result; for ``error`` and ``expired`` the encoded ``(None, exception)``.
         checkpoint: whether ``value`` may be written into the journal.
         error: type, message and traceback, for ``error``, ``lost`` and ``expired``.
+        hops: graphs of one task each that have run already, in place, one after the other; ``value`` or
+            ``graph`` is what became of the last one.
         retryable: for ``error``: False when another attempt cannot help (the code is missing, ...).
         detail: timings (Unix seconds), node and pid of the attempt, and its last heartbeat if it has
             failed.
@@ -35,6 +37,7 @@ class Outcome:
     checkpoint: bool = True
     preview: dict[str, Any] | None = None
     graph: Graph | None = None
+    hops: tuple[Graph, ...] = ()
     error: dict[str, Any] | None = None
     retryable: bool = True
     detail: dict[str, Any] = field(default_factory=dict)
@@ -57,16 +60,21 @@ def facts_of(
         return []
     if task_id in state.outdated:
         return []  # it has used a value that did not become durable, and runs again
-    if outcome.kind == "value":
-        return [_succeeded(task, attempt, outcome)]
-    if outcome.kind == "graph":
-        return _continued(state, task, attempt, outcome)
+    if outcome.kind in ("value", "graph"):
+        stranger = _stranger(state, outcome)
+        if stranger is None:
+            return _ended_well(state, task, attempt, outcome)
+        outcome = replace(outcome, kind="error", error=stranger, value=None, retryable=False)
     if outcome.kind == "stopped":
         return _stopped(state, task, attempt)
     return _failed(state, task, attempt, outcome, now)
 
 
 def _succeeded(task: TaskState, attempt: int, outcome: Outcome, *, caught: bool = False) -> Fact:
+    return _succeeded_as(task.task_id, attempt, outcome, caught=caught)
+
+
+def _succeeded_as(task_id: str, attempt: int, outcome: Outcome, *, caught: bool) -> Fact:
     value = outcome.value
     assert value is not None
     kept = value if outcome.checkpoint else None
@@ -76,24 +84,66 @@ def _succeeded(task: TaskState, attempt: int, outcome: Outcome, *, caught: bool 
         "caught": caught,
         **outcome.detail,
     }
-    return Fact(Kind.SUCCEEDED, task.task_id, attempt, data, None if kept is None else kept.data)
+    return Fact(Kind.SUCCEEDED, task_id, attempt, data, None if kept is None else kept.data)
 
 
-def _continued(state: WorkflowState, task: TaskState, attempt: int, outcome: Outcome) -> list[Fact]:
-    """The hand-over and the new tasks, in one list: they are committed together or not at all."""
-    assert outcome.graph is not None
-    facts, root = task_facts(
-        outcome.graph,
-        state,
-        state.names,
-        parent=task.task_id,
-        catch=task.options["catch_exceptions"],
-        checkpoint=task.options["checkpoint"],
-        finally_of=task.finally_of,
-        is_kept=finals.need(state, task),
+def _ended_well(
+    state: WorkflowState, task: TaskState, attempt: int, outcome: Outcome
+) -> list[Fact]:
+    """Hand-overs, new tasks and the value, in one list: they are committed together or not at all."""
+    graphs = (*outcome.hops, *([outcome.graph] if outcome.graph is not None else []))
+    if not graphs:
+        return [_succeeded(task, attempt, outcome)]
+    facts: list[Fact] = []
+    names, ids = dict(state.names) if outcome.hops else state.names, set[str]()
+    current, options = task.task_id, task.options
+    for graph in graphs:
+        made, root = task_facts(
+            graph,
+            _Either(state, ids),
+            names,
+            parent=current,
+            catch=options["catch_exceptions"],
+            checkpoint=options["checkpoint"],
+            finally_of=task.finally_of,
+            is_kept=finals.need(state, task),
+        )
+        hand_over = Fact(Kind.CONTINUED, current, attempt, {"root": root, **outcome.detail})
+        facts += [hand_over, *made]
+        if graph is not graphs[-1] or outcome.graph is None:
+            (only,) = made
+            names = {**names, only.data["name"]: names.get(only.data["name"], 0) + 1}
+            ids.add(root)
+            current, options, attempt = root, only.data["options"], 1
+    if outcome.graph is None:
+        facts.append(_succeeded_as(current, attempt, outcome, caught=False))
+    return facts
+
+
+@dataclass(frozen=True, slots=True)
+class _Either:
+    """The ids that a workflow has, and some that it is about to get."""
+
+    state: WorkflowState
+    more: set[str]
+
+    def __contains__(self, task_id: object) -> bool:
+        return task_id in self.more or task_id in self.state
+
+
+def _stranger(state: WorkflowState, outcome: Outcome) -> dict[str, Any] | None:
+    """An error if a graph refers to a task that this workflow does not have."""
+    nodes = outcome.graph.nodes if outcome.graph is not None else ()
+    unknown = sorted(
+        {task_id for node in nodes for task_id in node.known if task_id not in state.tasks}
     )
-    hand_over = Fact(Kind.CONTINUED, task.task_id, attempt, {"root": root, **outcome.detail})
-    return [hand_over, *facts]
+    if not unknown:
+        return None
+    message = (
+        f"it continues as a graph that refers to {', '.join(unknown)}, which workflow "
+        f"'{state.workflow_id}' does not have; references to tasks mean something in their own workflow only"
+    )
+    return {"type": "ValueError", "message": message, "traceback": None}
 
 
 def _stopped(state: WorkflowState, task: TaskState, attempt: int) -> list[Fact]:

@@ -29,6 +29,21 @@ class Interruption:
         self.asked = threading.Event()
         self.is_deaf = False
 
+    @contextmanager
+    def audible(self) -> Iterator[None]:
+        """Have requests to stop raise in the block, also one that came before it.
+
+        Raises:
+            KeyboardInterrupt: the attempt was asked to stop.
+        """
+        self.is_deaf = False
+        try:
+            if self.asked.is_set():
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self.is_deaf = True
+
     def hear(self, number: int, frame: FrameType | None) -> None:
         """The handler of SIGINT, called in the main thread."""
         self.asked.set()

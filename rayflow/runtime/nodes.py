@@ -14,18 +14,68 @@ from rayflow.runtime import ray_options
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a function node asks for: a function, its arguments, Ray's options and ours."""
+    """What a node asks for: a function, its arguments, Ray's options and ours.
+
+    ``watches``: nodes whose values it wants to see, without waiting for all of them.
+    """
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     ray_options: dict[str, Any]
     options: dict[str, Any]
+    watches: tuple[Any, ...] = ()
+
+
+class StepNode:
+    """A node of the first generation: a call of a step. Its arguments hold values where it holds nodes.
+
+    ``is_inplace``: it may run in the process of the task that continues as it.
+    """
+
+    is_inplace = False
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise ValueError(
+            f"The {type(self).__name__} of step {self.call.function!r:.100} is a plan and no value, so it "
+            "cannot be stored or sent: return it by itself to continue as it, or give it to another step."
+        )
+
+
+class DagStep(StepNode):
+    """A Ray DAG as such a node, with the values for its ``InputNode``."""
+
+    def __init__(self, dag: DAGNode, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        super().__init__(Call(_itself, (dag,), {}, {}, {}))
+        self.dag, self.args, self.kwargs = dag, args, kwargs
+
+
+class TaskReference(StepNode):
+    """A task that the workflow has already, such as one that ``workflow.wait`` has left behind."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(Call(_itself, (self,), {}, {}, {"task_id": task_id}))
+        self.task_id = task_id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TaskReference, (self.task_id,)
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def is_node(value: object) -> bool:
-    """Whether ``value`` is a node of a Ray DAG."""
-    return isinstance(value, DAGNode)
+    """Whether ``value`` is a node: of a Ray DAG, or a call of a step."""
+    return isinstance(value, DAGNode | StepNode)
+
+
+def is_step(value: object) -> bool:
+    """Whether ``value`` is a call of a step."""
+    return isinstance(value, StepNode)
 
 
 def is_input(value: object) -> bool:
@@ -33,13 +83,15 @@ def is_input(value: object) -> bool:
     return isinstance(value, InputNode | InputAttributeNode)
 
 
-def call_of(node: DAGNode) -> Call:
+def call_of(node: DAGNode | StepNode) -> Call:
     """The call that ``node`` stands for.
 
     Raises:
         TypeError: it is not a function node, or its arguments do not fit the function.
         ValueError: it has more than one return value, or yields them.
     """
+    if isinstance(node, StepNode):
+        return node.call
     if not isinstance(node, FunctionNode):
         raise TypeError(
             f"A workflow is made of remote functions; {type(node).__name__} cannot be a part of one. "
@@ -48,7 +100,7 @@ def call_of(node: DAGNode) -> Call:
     function = node._body
     rays, ours = ray_options.apart(node._bound_options or {})
     _check_returns(function, rays)
-    _check_signature(function, node._bound_args, node._bound_kwargs)
+    check_signature(function, node._bound_args, node._bound_kwargs)
     return Call(function, tuple(node._bound_args), dict(node._bound_kwargs), rays, ours)
 
 
@@ -135,14 +187,14 @@ def _check_returns(function: Callable[..., Any], options: Mapping[str, Any]) -> 
         )
 
 
-def _check_signature(
+def check_signature(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> None:
+    """Raise TypeError if the arguments do not fit the function."""
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
-        raise TypeError(
-            f"The arguments of task {function.__qualname__} do not fit: {error}."
-        ) from None
+        name = getattr(function, "__qualname__", repr(function))
+        raise TypeError(f"The arguments of task {name} do not fit: {error}.") from None
     except ValueError:
         return  # a builtin without a signature

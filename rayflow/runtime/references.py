@@ -124,6 +124,7 @@ class ValueReader:
     def __init__(self, store: Store, inputs: Sequence[Input] = ()) -> None:
         self._store, self._inputs = store, inputs
         self._refs: dict[Any, Any] = {}
+        self._values: dict[int, Any] = {}
         self.known: dict[Any, StoredValue] = {}
 
     def read(self, stored: StoredValue) -> Any:
@@ -147,7 +148,13 @@ class ValueReader:
             raise stored_code.missing_module("A stored value", error) from error
 
     def input(self, position: int) -> Any:
-        """The value of an upstream task; from storage when the live object is gone."""
+        """The value of an upstream task, the same object every time."""
+        if position not in self._values:
+            self._values[position] = self._input(position)
+        return self._values[position]
+
+    def _input(self, position: int) -> Any:
+        """From storage when the live object is gone."""
         given = self._inputs[position]
         if given.ref is not None:
             try:
@@ -165,8 +172,10 @@ class ValueReader:
     def resolve(self, pid: Any) -> Any:
         """What a persistent id of :class:`ValueWriter` stands for."""
         kind, which = pid
-        if kind == "input":  # an argument of workflow.run
+        if kind == "input":  # an argument of workflow.run, or a value that stands inside another
             return self.read(which)
+        if kind == "value":
+            return self.input(which)
         if kind == "code":
             return stored_code.load(self._store, which)
         if pid not in self._refs:  # what was one reference stays one

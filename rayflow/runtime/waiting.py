@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 
 from rayflow.core import waits
+from rayflow.core.graph import StoredValue
 from rayflow.core.outcomes import Outcome
 from rayflow.core.records import Fact, Kind
 from rayflow.core.state import WorkflowState
@@ -20,6 +21,7 @@ from rayflow.errors import (
     SignalTimeoutError,
     UnknownApprovalError,
 )
+from rayflow.runtime.nodes import TaskReference
 from rayflow.runtime.stopping import described
 from rayflow.storage.preview import describe
 from rayflow.storage.values import encode
@@ -95,6 +97,8 @@ def outcome(state: WorkflowState, task_id: str, how: How) -> Outcome:
     """What has become of a wait that is over."""
     task = state.tasks[task_id]
     wait = waits.spec(task) or {}
+    if wait["kind"] == WaitKind.TASKS:
+        return _split(state, task, wait["count"] if how == "met" else len(task.watches))
     signal = state.waits.signals.get(task_id) if how == "met" else None
     if signal is None and wait["kind"] != WaitKind.TIMER:
         default = wait.get("on_timeout") or {}
@@ -105,6 +109,34 @@ def outcome(state: WorkflowState, task_id: str, how: How) -> Outcome:
         return _value(task, None, {})
     detail = {"signal": signal.seq, "by": signal.by, "at": signal.time}
     return _value(task, _payload(task, wait, signal), detail)
+
+
+def _split(state: WorkflowState, task: TaskState, count: int) -> Outcome:
+    """The values of up to ``count`` watched tasks, and references to the others, both in order.
+
+    Their values stay where they are stored: the value of the wait only names them.
+    """
+    done = [w for w in task.watches if state.tasks[w].status == "SUCCESSFUL"][:count]
+    values = [_Stored(state.tasks[w].value) for w in done]
+    remaining = [TaskReference(w) for w in task.watches if w not in done]
+    split = (values, remaining)
+    encoded = encode(
+        (split, None) if task.options["catch_exceptions"] else split, persistent_id=_inside
+    )
+    stored = encoded.inline()
+    preview = describe({"ready": done, "remaining": [r.task_id for r in remaining]}, stored.size)
+    return Outcome("value", value=stored, preview=preview)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Stands for a value that is stored already, and is read as that."""
+
+    value: StoredValue | None
+
+
+def _inside(value: Any) -> Any:
+    return ("input", value.value) if isinstance(value, _Stored) else None
 
 
 def _payload(task: TaskState, wait: dict[str, Any], signal: Signal) -> Any:

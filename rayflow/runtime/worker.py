@@ -6,12 +6,13 @@ import importlib
 import os
 import time
 import traceback
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
-from rayflow.core.graph import StoredValue
+from rayflow.core.graph import Graph, StoredValue
 from rayflow.core.outcomes import Outcome
 from rayflow.dag import Slot, translate
 from rayflow.errors import (
@@ -21,7 +22,8 @@ from rayflow.errors import (
     StorageError,
     TaskLostError,
 )
-from rayflow.runtime import code, environment, nodes
+from rayflow.runtime import code, environment, in_place
+from rayflow.runtime.in_place import Hops
 from rayflow.runtime.interruption import interruptible
 from rayflow.runtime.lifeline import Lifeline
 from rayflow.runtime.prints import printing_for
@@ -127,19 +129,29 @@ class _Attempt:
             return self._lost(self._why(error))
         try:
             self._lifeline.begin()
-            value = function(*args, **kwargs)
-            self._lifeline.interruption.is_deaf = True
+            value = self._run(function, args, kwargs)
+            ended = in_place.follow(value, call.catches, self._translated, self._run)
+        except in_place.PlanError as error:
+            cause = error.__cause__ or error
+            is_ours = isinstance(cause, DataSaveError)
+            return self._lost(cause) if is_ours else self._raised(cause, retryable=False)
         except BaseException as error:
-            self._lifeline.interruption.is_deaf = True
             if self._lifeline.is_cancelled():
                 raise _Stopped from error
             return self._raised(error, retryable=judge is None or bool(judge(error)))
         try:
-            return self._returned(value)
+            return self._returned(ended)
         except DataSaveError as error:
             return self._lost(error)
         except Exception as error:
             return self._raised(error, retryable=False)
+
+    def _run(
+        self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        """Run code of the user, which may be interrupted."""
+        with self._lifeline.interruption.audible():
+            return function(*args, **kwargs)
 
     def _arguments(self) -> tuple[list[Any], dict[str, Any]]:
         args, kwargs = self._reader.read(self._call.args)
@@ -157,12 +169,15 @@ class _Attempt:
             else self._reader.read(value.which)
         )
 
-    def _returned(self, value: Any) -> tuple[Outcome, Any]:
-        if nodes.is_node(value):
-            graph = environment.keep_tasks(self._store, translate(value, self._writer))
-            return Outcome("graph", graph=graph, detail=self._finished()), None
-        call = self._call
-        if call.catches:
+    def _translated(self, node: Any) -> Graph:
+        return environment.keep_tasks(self._store, translate(node, self._writer))
+
+    def _returned(self, ended: Hops) -> tuple[Outcome, Any]:
+        if ended.graph is not None:
+            detail = self._finished()
+            return Outcome("graph", graph=ended.graph, hops=ended.graphs, detail=detail), None
+        call, value = self._call, ended.value
+        if ended.catches:
             value = (value, None)
         encoded = self._writer.result(value, self._call.task_id)
         preview = describe(value, encoded.size)
@@ -175,6 +190,7 @@ class _Attempt:
             value=stored,
             checkpoint=bool(self._call.checkpoint),
             preview=preview,
+            hops=ended.graphs,
             detail=self._finished(),
         )
         if stored.data is not None:
@@ -210,7 +226,7 @@ class _Attempt:
             encoded = self._writer.result((None, lost), self._call.task_id)
         return self._writer.keep(encoded, self._call.task_id)
 
-    def _lost(self, error: Exception) -> tuple[Outcome, Any]:
+    def _lost(self, error: BaseException) -> tuple[Outcome, Any]:
         """RayFlow or the storage is at fault, not the body: a system error."""
         outcome = Outcome(
             "lost",
