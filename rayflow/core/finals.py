@@ -58,8 +58,22 @@ def need(state: WorkflowState, task: TaskState) -> bool:
 def _waiting(state: WorkflowState, owner_id: str) -> list[TaskState]:
     """Those of one owner that are under way or can be."""
     members = (state.tasks[task_id] for task_id in state.finals[owner_id])
-    return [t for t in members if t.task_id in state.in_flight or _can_run(t)]
+    found = [t for t in members if t.task_id in state.in_flight or _can_run(t)]
+    # What watches tasks that will not run any more would wait for ever.
+    return [] if all(_only_watches(state, task) for task in found) else found
 
 
 def _can_run(task: TaskState) -> bool:
     return task.status == "PENDING" and provisional.may_start(task)
+
+
+def _only_watches(state: WorkflowState, task: TaskState) -> bool:
+    """Whether a task waits for the values of others, without an end and without enough of them."""
+    waits, task_id = state.waits, task.task_id
+    is_waiting = task_id in waits.until and task_id not in state.in_flight
+    return (
+        bool(task.watches)
+        and is_waiting
+        and waits.until[task_id] is None
+        and task_id not in waits.met
+    )

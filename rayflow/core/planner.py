@@ -12,7 +12,7 @@ from rayflow.core.deadlines import StopTask, WakeAt, error_of_workflow, overdue,
 from rayflow.core.records import WorkflowStatus
 from rayflow.core.state import WorkflowState
 from rayflow.core.tasks import TaskState, TaskStatus
-from rayflow.core.waits import BeginWait, EndWait, How, has_body
+from rayflow.core.waits import BeginWait, EndWait, How, has_body, spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,9 @@ def _wind_up(state: WorkflowState, now: float, window: int, end: Finish) -> list
     later = [t.retry_at for t in waiting if t.retry_at is not None and t.retry_at > now]
     ready = [t for t in waiting if t.retry_at is None or t.retry_at <= now]
     commands = _must_stop(state, now)
-    commands += [_begin(t) for t in ready[: _room(state, window)] if t.task_id not in state.waits]
+    new = [t for t in ready if t.task_id not in state.waits]
+    commands += [_begin(t) for t in new if spec(t) is not None]
+    commands += [_begin(t) for t in new if spec(t) is None][: _room(state, window)]
     commands += [c for c in _ends_of_waits(state, now) if _is_final(state, c)]
     return [*commands, WakeAt(min(later))] if later else commands
 

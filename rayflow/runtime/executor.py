@@ -267,7 +267,7 @@ class WorkflowRunner:
             outcome = await self._lent(call, handle, outcome)
         self._inbox.put(
             lambda: self._settle(call.task_id, call.attempt, outcome, handle),
-            is_alone=outcome.kind != "value",
+            is_alone=outcome.kind != "value" or bool(outcome.hops),  # new tasks take names
             about=call.task_id,
         )
 
@@ -323,8 +323,9 @@ class WorkflowRunner:
             provisional.withdraw(self.state, task_id)  # now: others may start during the commit
             self.values.drop(task_id)
         elif handle is not None and outcome.value is not None:
+            made_by = facts[-1].task_id or task_id  # a step that ran in place within it, perhaps
             in_memory = not outcome.checkpoint
-            self.values.keep(task_id, outcome.value, handle.value, in_memory=in_memory)
+            self.values.keep(made_by, outcome.value, handle.value, in_memory=in_memory)
         if not facts:
             self.state.settle(task_id)
             return []

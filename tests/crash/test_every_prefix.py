@@ -33,6 +33,7 @@ from rayflow.testing.simulation import (
     FakeClock,
     FakeSubmitter,
     Hang,
+    InPlace,
     node,
     run_workflow,
     unstored,
@@ -82,9 +83,28 @@ def count_waits(attempt: Attempt) -> list[Any]:
     return [*values, type(error).__name__]
 
 
+def leap(attempt: Attempt) -> InPlace:
+    """Three steps that run in place."""
+    return InPlace(tuple(Graph((node("step", arguments=n),)) for n in range(3)), 9)
+
+
+def caught_values(attempt: Attempt) -> list[Any]:
+    return [value for value, error in attempt.inputs if error is None]
+
+
+def use_split(attempt: Attempt) -> Graph:
+    """Adds what is ready, and what remains when it is."""
+    ((values, remaining),) = attempt.inputs
+    last = replace(node("add", arguments=sum(values)), upstream=tuple(r.task_id for r in remaining))
+    return Graph((last,))
+
+
 BODIES = {
     body.__name__: body
-    for body in (add, flaky, broken, count_errors, countdown, hope, spread, count_waits)
+    for body in (
+        *(add, flaky, broken, count_errors, countdown, hope, spread, count_waits),
+        *(leap, caught_values, use_split),
+    )
 }
 SIGNAL = {"kind": "signal", "name": "go", "seconds": 5}
 
@@ -162,6 +182,20 @@ WORKFLOWS: dict[str, tuple[tuple[Any, ...], int]] = {
             node("count_waits", 0, 1, 2, 3),
         ),
         [1, None, 4, "SignalTimeoutError"],
+    ),
+    "in place": ((node("leap"), node("add", 0)), 9),
+    "in place caught": ((node("leap", catch_exceptions=True), node("caught_values", 0)), [9]),
+    "split": (
+        (
+            node("add", arguments=1),
+            node("flaky", arguments=2, max_retries=3, retry_exceptions=True),
+            replace(
+                node("wait", wait={"kind": "tasks", "count": 1, "seconds": None}, effect=True),
+                watches=(0, 1),
+            ),
+            node("use_split", 2),
+        ),
+        3,
     ),
 }
 

@@ -5,7 +5,7 @@ concepts page ``rayflow.workflow``, on the API page the names of that time from 
 """
 
 # The listings keep the style they were written in.
-# ruff: noqa: BLE001, UP006, UP035, SIM105
+# ruff: noqa: BLE001, UP006, UP035
 # mypy: ignore-errors
 
 from __future__ import annotations

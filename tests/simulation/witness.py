@@ -53,11 +53,13 @@ class Witness:
     def _check_order(self, record: Record) -> None:
         """Nothing is recorded of a task before the values that it rests on are.
 
-        One that waits has used them, and they may be computed once more for others meanwhile.
+        One that waits, or that has continued, has used them; they may be computed once more for others
+        meanwhile.
         """
         task = self.durable.tasks.get(record.task_id or "")  # not there: dropped from a chain
-        waits = record.task_id in self.durable.waits.until
-        if task is not None and record.kind in RESTING and not waits:
+        if task is None or record.task_id in self.durable.waits.until or task.continued_to:
+            return
+        if record.kind in RESTING:
             require(not task.missing, f"recorded before {task.missing} of its inputs: {record}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rayflow.core.graph import Graph, Node
 from rayflow.retry import Retry
-from rayflow.testing.simulation import Attempt, Hang, node
+from rayflow.testing.simulation import Attempt, Hang, InPlace, node
 
 
 def number(value: Any) -> int:
@@ -44,6 +44,17 @@ def hang(attempt: Attempt) -> int | Hang:
     return add(attempt)
 
 
+def leap(attempt: Attempt) -> InPlace:
+    """Steps that run in place; the value of the last one is that of this task."""
+    steps = (node("step", arguments=n) for n in range(attempt.arguments % 3 + 1))
+    return InPlace(tuple(Graph((step,)) for step in steps), add(attempt))
+
+
+def step(attempt: Attempt) -> int:
+    """A step that had run in place, once more and by itself."""
+    return int(attempt.arguments)
+
+
 def broken(attempt: Attempt) -> int:
     raise ValueError("never")
 
@@ -56,7 +67,9 @@ def deepen(attempt: Attempt) -> Graph:
     return random_graph(Random(attempt.arguments), depth=2)
 
 
-BODIES = {body.__name__: body for body in (add, flaky, roll, hang, broken, expand, deepen)}
+BODIES = {
+    body.__name__: body for body in (add, flaky, roll, hang, leap, step, broken, expand, deepen)
+}
 SIGNALS = ("red", "green")
 ROLLS = itertools.count(1)
 
@@ -78,7 +91,10 @@ def random_wait(random: Random, upstream: Sequence[int]) -> Node:
 def random_node(random: Random, upstream: Sequence[int], depth: int) -> Node:
     if random.random() < 0.12:
         return random_wait(random, upstream)
-    bodies = ["add"] * 5 + ["flaky", "roll"] * 2 + ["hang", "broken"]
+    if upstream and random.random() < 0.08:
+        wait = {"kind": "tasks", "seconds": random.choice((None, None, 2)), "count": 1}
+        return replace(node("wait", wait=wait, effect=True), watches=tuple(upstream))
+    bodies = ["add"] * 5 + ["flaky", "roll"] * 2 + ["hang", "leap", "broken"]
     body = random.choice(bodies + [["expand"] * 2, ["deepen"], []][depth])
     return node(
         body,
