@@ -7,7 +7,7 @@ import time
 import uuid
 from typing import Any
 
-from rayflow.config import Limits
+from rayflow.config import ChosenLimits
 from rayflow.core.foresight import ResumePlan
 from rayflow.core.ids import validate_workflow_id
 from rayflow.core.records import WorkflowStatus
@@ -48,9 +48,8 @@ def init(
 
     Source: seed 000, "Concurrency Control"; ``ray-workflows`` 1.2.
     """
-    limits = Limits.parse(max_running_workflows, max_pending_workflows)
-    chosen = max_running_workflows is not None or max_pending_workflows is not None
-    _connector.connect(storage, limits if chosen else None, resume_interrupted=bool(auto_resume))
+    chosen = ChosenLimits.parse(max_running_workflows, max_pending_workflows)
+    _connector.connect(storage, chosen, resume_interrupted=bool(auto_resume))
 
 
 def run(

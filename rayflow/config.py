@@ -11,21 +11,37 @@ NAMESPACE = "rayflow"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many workflows may run and wait at once; None is unlimited.
+    """How many workflows may run and wait at once; None is unlimited."""
 
-    Raises:
-        TypeError: a limit is no integer.
-        ValueError: a limit is out of range.
-    """
+    running: int | None = None
+    pending: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenLimits:
+    """Limits as somebody asks for them: -1 is unlimited, None leaves what is in force."""
 
     running: int | None = None
     pending: int | None = None
 
     @classmethod
-    def parse(cls, running: object, pending: object) -> Limits:
-        """Limits as ``workflow.init`` takes them: -1 is unlimited, 0 pending means no queue."""
+    def parse(cls, running: object, pending: object) -> ChosenLimits:
+        """Limits as ``workflow.init`` takes them; 0 pending means no queue.
+
+        Raises:
+            TypeError: a limit is no integer.
+            ValueError: a limit is out of range.
+        """
         return cls(
             _limit("max_running_workflows", running, 1), _limit("max_pending_workflows", pending, 0)
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """What a new engine makes of them."""
+        return Limits(
+            None if self.running == -1 else self.running,
+            None if self.pending == -1 else self.pending,
         )
 
 
@@ -48,8 +64,6 @@ def _limit(name: str, value: object, least: int) -> int | None:
         return None
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}: {value!r}.")
-    if value == -1:
-        return None
-    if value < least:
+    if value != -1 and value < least:
         raise ValueError(f"{name} must be -1 (unlimited) or at least {least}, not {value}.")
     return value

@@ -6,6 +6,7 @@
     ├── WorkflowExecutionError        the workflow failed; delivered to everyone who waits for it
     ├── WorkflowCancellationError     the workflow was cancelled while someone waited for it
     ├── WorkflowNotResumableError     resume is impossible (unknown id, cancelled, checkpoints missing)
+    │   └── WorkflowTaskNotRecoverableError  nothing is stored of what a resume would run
     ├── WorkflowNotFoundError         no workflow has this id
     ├── WorkflowStillActiveError      delete of a running or pending workflow
     ├── WorkflowRunningError          run or resume of a workflow that is running   (also RuntimeError)
@@ -30,6 +31,7 @@
     ├── RootInUseError                another live engine owns the storage root
     └── StorageError
         ├── DataLoadError             stored bytes cannot be read
+        │   ├── KeyNotFoundError      they are not there                              (also KeyError)
         │   └── JournalCorruptError   a committed batch of a journal is damaged
         ├── DataSaveError             bytes cannot be stored
         └── FencedError               a newer epoch owns the workflow
@@ -92,6 +94,10 @@ class WorkflowNotResumableError(_AboutWorkflow):
     """Resuming is impossible."""
 
     sentence = "Workflow '{}' cannot be resumed."
+
+
+class WorkflowTaskNotRecoverableError(WorkflowNotResumableError):
+    """Nothing is stored of what a resume would run."""
 
 
 class WorkflowNotFoundError(_AboutWorkflow):
@@ -312,6 +318,13 @@ class StorageError(WorkflowError):
 
 class DataLoadError(StorageError):
     """Stored bytes cannot be read."""
+
+
+class KeyNotFoundError(DataLoadError, KeyError):
+    """A key of the storage is not there."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""  # a KeyError shows the repr
 
 
 class JournalCorruptError(DataLoadError):

@@ -11,7 +11,7 @@ from rayflow.storage.root import open_store
 
 
 def continuation(dag: Any) -> Any:
-    """Hand over to a DAG: returned from a task, its value replaces the task's.
+    """Hand over to a DAG: returned from a task, its value replaces the task's. In its threads, too.
 
     Outside a workflow the DAG is executed at once and its value returned.
 
@@ -20,7 +20,8 @@ def continuation(dag: Any) -> Any:
     """
     if not nodes.is_node(dag):
         raise TypeError(f"continuation takes a DAG made with .bind(); got {type(dag).__name__}.")
-    return dag if context.current.get() is not None else nodes.execute(dag)
+    is_inside = context.current.get() is not None or context.lifeline() is not None
+    return dag if is_inside else nodes.execute(dag)
 
 
 def artifact(name: str, data: bytes) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from rayflow.core import finals
 from rayflow.core.graph import Graph, StoredValue, task_facts
+from rayflow.core.planner import unstored
 from rayflow.core.records import Fact, Kind
 from rayflow.core.retry import Cause, catcher, may_retry, retry_at
 from rayflow.core.state import WorkflowState
@@ -29,6 +30,7 @@ class Outcome:
         retryable: for ``error``: False when another attempt cannot help (the code is missing, ...).
         detail: timings (Unix seconds), node and pid of the attempt, and its last heartbeat if it has
             failed.
+        lost_inputs: for ``lost``: positions of upstream tasks whose values in Ray's object store are gone.
         has_died: whether the process ended with the attempt, as far as Ray knows.
     """
 
@@ -41,6 +43,7 @@ class Outcome:
     error: dict[str, Any] | None = None
     retryable: bool = True
     detail: dict[str, Any] = field(default_factory=dict)
+    lost_inputs: tuple[int, ...] = ()
     has_died: bool = False
 
 
@@ -166,7 +169,8 @@ def _failed(
         data["heartbeat"] = heartbeat
     if outcome.retryable and may_retry(task, cause):
         data["retry_at"] = retry_at(state.workflow_id, task, attempt, cause, now)
-        return [Fact(Kind.FAILED, task.task_id, attempt, {**data, "next": "retry"})]
+        again = Fact(Kind.FAILED, task.task_id, attempt, {**data, "next": "retry"})
+        return [again, *_made_again(state, task, outcome)]
     taker = None if cause == "system" else catcher(state, task)
     if taker is None or outcome.value is None:
         return [Fact(Kind.FAILED, task.task_id, attempt, {**data, "next": "final"})]
@@ -178,6 +182,15 @@ def _failed(
             if other is not task and other.status in (TaskStatus.PENDING, TaskStatus.CONTINUED)
         ]
     return [*facts, _succeeded(taker, attempt, outcome, caught=True)]
+
+
+def _made_again(state: WorkflowState, task: TaskState, outcome: Outcome) -> list[Fact]:
+    """Let inputs that are lost and were not to be stored be computed once more."""
+    lost = unstored(state, [task.upstream[position] for position in outcome.lost_inputs])
+    is_ending = state.cancel_requested or state.suspend_requested or state.timed_out
+    if not lost or is_ending or state.error is not None:
+        return []
+    return [Fact(Kind.RESUMED, data={"reset": lost, "asked": False})]
 
 
 _CAUSES: dict[str, Cause] = {"error": "application", "lost": "system", "expired": "timeout"}

@@ -80,6 +80,12 @@ def lost_values(state: WorkflowState, again: Iterable[str] = ()) -> list[str]:
     needed = [t for t in pending if t.finally_of is None and t.task_id not in state.waits.until]
     needed += [state.tasks[task_id] for task_id in again]
     stack = [u for task in needed for u in task.upstream] + ([state.root] if state.root else [])
+    return unstored(state, stack)
+
+
+def unstored(state: WorkflowState, task_ids: Iterable[str]) -> list[str]:
+    """What must run again so that ``task_ids`` have their values, if all that is not stored is lost."""
+    stack = list(task_ids)
     lost: dict[str, None] = {}
     while stack:
         task = state.tasks[stack.pop()]

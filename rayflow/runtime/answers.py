@@ -8,7 +8,7 @@ from typing import Any
 from rayflow.core.records import Record
 from rayflow.errors import WorkflowCancellationError
 from rayflow.runtime import metadata, results
-from rayflow.runtime.live import LiveWorkflow
+from rayflow.runtime.floor import Floor
 from rayflow.runtime.references import Output
 from rayflow.runtime.registry import Io, Registry
 
@@ -18,10 +18,8 @@ Load = Callable[[str], Awaitable[list[Record]]]
 class Answers:
     """Answers from the live workflows, else from the journals."""
 
-    def __init__(
-        self, storage: str, live: dict[str, LiveWorkflow], registry: Registry, load: Load, io: Io
-    ) -> None:
-        self._storage, self._live, self._registry = storage, live, registry
+    def __init__(self, storage: str, floor: Floor, registry: Registry, load: Load, io: Io) -> None:
+        self._storage, self._floor, self._registry = storage, floor, registry
         self._load, self._io = load, io
 
     async def metadata(self, workflow_id: str, task_id: str | None) -> dict[str, Any]:
@@ -48,8 +46,10 @@ class Answers:
             WorkflowExecutionError, WorkflowCancellationError: a live workflow ended so.
             OutputNotAvailableError: there is no such output.
         """
-        live = self._live.get(workflow_id)
+        live = self._floor.live.get(workflow_id)
         waited = has_started or live is not None
+        if has_started and live is None:
+            live = self._floor.recent.get(workflow_id)
         if live is not None:
             found = await live.output(self._storage, task_id)
             if found is not None:

@@ -14,7 +14,7 @@ from typing import Any
 import ray
 
 from rayflow import context
-from rayflow.config import NAMESPACE, Limits, default_storage
+from rayflow.config import NAMESPACE, ChosenLimits, Limits, default_storage
 from rayflow.errors import EngineUnavailableError, RootInUseError, StorageError, WorkflowError
 from rayflow.runtime import apart, environment
 from rayflow.runtime.code import CodeStore
@@ -95,11 +95,13 @@ class Connector:
     def connect(
         self,
         storage: object = None,
-        limits: Limits | None = None,
+        chosen: ChosenLimits | None = None,
         *,
         resume_interrupted: bool = False,
     ) -> Connection:
         """The connection, made if there is none.
+
+        ``resume_interrupted``: whoever calls wants what an earlier cluster left RESUMABLE to go on.
 
         Raises:
             ValueError: another storage or other limits are in use.
@@ -111,7 +113,8 @@ class Connector:
             self._ensure_ray()
             session = ray.get_runtime_context().get_job_id()
             if self._connection is None or self._session != session:
-                self._connection = self._open(wanted, limits or Limits(), resume_interrupted)
+                limits = (chosen or ChosenLimits()).limits
+                self._connection = self._open(wanted, limits, resume_interrupted)
                 self._session = session
             elif wanted is not None and name_of(wanted) != name_of(self._connection.storage):
                 raise ValueError(
@@ -119,8 +122,10 @@ class Connector:
                     f" it cannot change to {name_of(wanted)}. Use another process, or "
                     "ray.shutdown() first."
                 )
-            if limits is not None:
-                _check_limits(self._connection, limits)
+            elif resume_interrupted:
+                self._connection.call("start", True)
+            if chosen is not None:
+                _check_limits(self._connection, chosen)
             return self._connection
 
     def disconnect(self) -> None:
@@ -218,11 +223,12 @@ def make_engine(address: str, limits: Limits, instance: str) -> Any:
     return actor.remote(address, limits, instance)
 
 
-def _check_limits(connection: Connection, limits: Limits) -> None:
+def _check_limits(connection: Connection, chosen: ChosenLimits) -> None:
     used = connection.call("start")["limits"]
-    for name, wanted in (("running", limits.running), ("pending", limits.pending)):
-        if wanted is not None and used[name] != wanted:
+    for name, wanted in (("running", chosen.running), ("pending", chosen.pending)):
+        current = -1 if used[name] is None else used[name]
+        if wanted is not None and current != wanted:
             raise ValueError(
-                f"The cluster's engine allows max_{name}_workflows={used[name]}; it cannot change "
-                f"to {wanted} while it runs."
+                f"The cluster's engine has max_{name}_workflows={current} (-1 is unlimited); it cannot "
+                f"change to {wanted} while it runs."
             )

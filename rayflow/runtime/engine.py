@@ -11,6 +11,7 @@ import logging
 import queue
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -22,6 +23,7 @@ from rayflow.core.records import Record, WorkflowStatus
 from rayflow.core.state import fold
 from rayflow.errors import (
     FencedError,
+    OutputNotAvailableError,
     RootInUseError,
     StorageError,
     WorkflowEndedError,
@@ -82,7 +84,7 @@ class Engine:
             self._feed,
             self._io,
         )
-        self._answers = Answers(storage, self._floor.live, self._registry, self._load, self._io)
+        self._answers = Answers(storage, self._floor, self._registry, self._load, self._io)
         self._packages = Packages(self._store)
         # A restarted engine carries on without waiting for anybody to call it.
         self._handle.start.remote()
@@ -286,9 +288,16 @@ class Engine:
         await self.start()
         try:
             return await self._answers.output(workflow_id, task_id, has_started)
+        except OutputNotAvailableError:
+            if not has_started or not self._has_ended_well(workflow_id):
+                raise
         except WorkflowError:
             await self.start()  # if the root was lost meanwhile, that is the answer
             raise
+        # Who has started it is owed the value, and it is gone: it was not to be stored.
+        with suppress(WorkflowRunningError):  # somebody else was quicker
+            await self.resume(workflow_id)
+        return await self._answers.output(workflow_id, task_id, has_started)
 
     async def changes(self, cursor: str | None, timeout: float) -> Changes:
         """Which workflows changed behind ``cursor``; a long poll of ``timeout`` seconds."""
@@ -361,6 +370,13 @@ class Engine:
         except (WorkflowNotResumableError, WorkflowRunningError, StorageError) as error:
             logger.warning("not resumed: %s", error)
             return False
+        except queue.Full:
+            logger.warning(
+                "not resumed: there is no place for workflow '%s' within the limits; it stays as it is. "
+                "Resume it when others have ended.",
+                workflow_id,
+            )
+            return False
         return True
 
     async def _recover(self, workflow_id: str) -> None:
@@ -400,6 +416,10 @@ class Engine:
         if submission.must_be_new:
             raise WorkflowExistsError(workflow_id)
         await self.resume(workflow_id, listener)
+
+    def _has_ended_well(self, workflow_id: str) -> bool:
+        entry = self._registry.entries.get(workflow_id)
+        return entry is not None and entry.status == WorkflowStatus.SUCCESSFUL
 
     async def _load(self, workflow_id: str) -> list[Record]:
         records: list[Record] = await self._io(lambda: Journal(self._store, workflow_id).load())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -31,6 +32,7 @@ logger = logging.getLogger("rayflow.engine")
 
 MIN_WINDOW = 32
 WINDOW_PER_CPU = 4
+MOST_RECENT = 256
 
 Io = Callable[[Callable[[], Any]], Awaitable[Any]]
 
@@ -49,6 +51,8 @@ class Floor:
         io: Io,
     ) -> None:
         self.live: dict[str, LiveWorkflow] = {}
+        # Ended lately with a value that is in memory alone, for those who have started them.
+        self.recent: OrderedDict[str, LiveWorkflow] = OrderedDict()
         self._storage, self._instance, self._submitter = storage, instance, submitter
         self._registry, self._feed, self._io = registry, feed, io
         self.lines = Lines()
@@ -66,13 +70,16 @@ class Floor:
         """Make a workflow live: its place is taken before the first await, so nobody is second."""
         may_run = self._admission.enter(workflow_id)
         live = self.live[workflow_id] = LiveWorkflow(token, listener)
+        self.recent.pop(workflow_id, None)
         if listener is not None:
             self.lines.opened(listener)
         try:
             opened: Opened = await self._io(prepare)
-            if opened.writer is None:  # it has its output already, which the index may not know
+            if opened.writer is None:  # it has its end already, which the index may not know
                 if self._registry.entries[workflow_id].status != opened.state.status:
-                    await self._registry.put(workflow_id, opened.state.status)
+                    await self._registry.put(
+                        workflow_id, opened.state.status, was=_reason(opened.state)
+                    )
                 self._close(workflow_id)
                 return
             runner = live.runner = WorkflowRunner(
@@ -144,6 +151,7 @@ class Floor:
     def held(self, workflow_id: str) -> Iterator[None]:
         """Change a workflow at rest: nobody opens, cancels or deletes it meanwhile."""
         live = self.live[workflow_id] = LiveWorkflow("")
+        self.recent.pop(workflow_id, None)
         try:
             yield
         finally:
@@ -183,9 +191,7 @@ class Floor:
         status, was = WorkflowStatus.RESUMABLE, None
         try:
             await runner.run()
-            status = runner.state.status
-            if status is WorkflowStatus.RESUMABLE and runner.state.suspend_requested:
-                was = SUSPENDED
+            status, was = runner.state.status, _reason(runner.state)
         except FencedError as error:
             logger.warning("let go of workflow '%s': %s", workflow_id, error)
         except StorageError as error:
@@ -202,6 +208,10 @@ class Floor:
         """The workflow is not live any more; its slot goes to the next one in the queue."""
         live = self.live.pop(workflow_id)
         live.finish()
+        if live.has_fleeting_output:
+            self.recent[workflow_id] = live
+            if len(self.recent) > MOST_RECENT:
+                self.recent.popitem(last=False)
         if live.listener is not None:
             self.lines.closed(live.listener)
         self._admission.leave(workflow_id)
@@ -215,3 +225,9 @@ class Floor:
         if runner is not None and not live.is_done:
             runner.admit(status_fact(WorkflowStatus.RUNNING))
             await self._registry.put(workflow_id, WorkflowStatus.RUNNING)
+
+
+def _reason(state: WorkflowState) -> str | None:
+    """What the index says about a RESUMABLE workflow besides."""
+    is_suspended = state.status is WorkflowStatus.RESUMABLE and state.suspend_requested
+    return SUSPENDED if is_suspended else None

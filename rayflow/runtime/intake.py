@@ -17,7 +17,7 @@ from rayflow.core.graph import Graph, task_facts
 from rayflow.core.planner import failed_tasks, lost_values
 from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.core.state import WorkflowState, fold
-from rayflow.errors import WorkflowNotFoundError, WorkflowNotResumableError
+from rayflow.errors import WorkflowNotFoundError, WorkflowTaskNotRecoverableError
 from rayflow.runtime.waiting import Message, message_facts
 from rayflow.storage import layout
 from rayflow.storage.journal import Journal, JournalWriter
@@ -122,9 +122,9 @@ def adopt(store: Store, workflow_id: str, *, resume: bool) -> Opened:
     journal = Journal(store, workflow_id)
     records = journal.load()
     if not records:
-        raise WorkflowNotResumableError(workflow_id, "Nothing was stored of it.")
+        raise WorkflowTaskNotRecoverableError(workflow_id, "Nothing was stored of it.")
     state = fold(records)
-    if state.status is WorkflowStatus.SUCCESSFUL and not lost_values(state):
+    if _is_over(state, resume):
         return Opened(state, None, [])
     writer, records = journal.claim(time.time())
     state = fold(records)
@@ -137,6 +137,14 @@ def adopt(store: Store, workflow_id: str, *, resume: bool) -> Opened:
         reset += finals.again(state, reset)
     facts = [Fact(Kind.RESUMED, data={"reset": reset, "asked": asked})] if reset or resume else []
     return Opened(state, writer, facts)
+
+
+def _is_over(state: WorkflowState, resume: bool) -> bool:
+    """Whether there is nothing to do: its end is recorded, and nobody asks for another one."""
+    if state.status is WorkflowStatus.SUCCESSFUL:
+        return not (resume and lost_values(state))
+    is_to_be_canceled = state.cancel_requested and state.status is not WorkflowStatus.CANCELED
+    return state.is_finished and not resume and not is_to_be_canceled
 
 
 def tell_at_rest(store: Store, workflow_id: str, message: Message) -> None:

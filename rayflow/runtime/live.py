@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from rayflow.core.graph import StoredValue
+from rayflow.core.records import WorkflowStatus
 from rayflow.core.tasks import TaskStatus
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.references import Output
@@ -23,6 +24,14 @@ class LiveWorkflow:
         self.is_accepted = False
         self.is_done = False
         self._changed = asyncio.Event()
+
+    @property
+    def has_fleeting_output(self) -> bool:
+        """Whether it has ended well with a value that is not stored (``checkpoint=False``)."""
+        state = None if self.runner is None else self.runner.state
+        if state is None or state.status is not WorkflowStatus.SUCCESSFUL:
+            return False
+        return state.output.volatile
 
     def notify(self) -> None:
         """Something has changed: let everybody who waits look again."""

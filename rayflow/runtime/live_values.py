@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rayflow.core.graph import StoredValue
@@ -44,6 +45,18 @@ class LiveValues:
         """The value of an attempt has come to nothing."""
         self._refs.pop(task_id, None)
         self._memory.pop(task_id, None)
+
+    def lost(self, task: TaskState, positions: Sequence[int]) -> None:
+        """Objects with inputs of ``task`` are gone from Ray: use what is stored, also of the others.
+
+        With one object others are usually lost, and each would cost an attempt.
+        """
+        upstream = [self._state.tasks[u] for u in task.upstream]
+        for position, found in enumerate(upstream):
+            if found.value is not None:
+                self._refs.pop(self.source(found), None)
+            elif position in positions:
+                self.drop(self.source(found))
 
     def recorded(self, record: Record) -> None:
         """``record`` is durable: what it holds need not be remembered here."""

@@ -16,7 +16,7 @@ from typing import Any
 import ray
 
 from rayflow.core.graph import StoredValue
-from rayflow.errors import DataLoadError, SerializationError
+from rayflow.errors import SerializationError
 from rayflow.runtime import code as stored_code
 from rayflow.runtime.code import CodeStore
 from rayflow.storage import layout
@@ -114,6 +114,26 @@ class Input:
     stored: StoredValue | None
     ref: Any = None
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether its bytes can be read from somewhere else than Ray's object store."""
+        stored = self.stored
+        return stored is not None and (stored.data is not None or stored.key is not None)
+
+
+class LostInputError(Exception):
+    """The value of the upstream task at ``position`` is neither stored nor in memory any more."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(position)
+        self.position = position
+
+    def __str__(self) -> str:
+        return (
+            "The result of an upstream task that is not stored (checkpoint=False) was lost with the "
+            "process or node that had it; it is computed again."
+        )
+
 
 class ValueReader:
     """Decodes values, with ``inputs`` for the outputs of upstream tasks.
@@ -159,15 +179,22 @@ class ValueReader:
         if given.ref is not None:
             try:
                 return ray.get(given.ref)
-            except (ray.exceptions.ObjectLostError, ray.exceptions.OwnerDiedError):
-                if given.stored is None:
-                    raise
-        if given.stored is None:
-            raise DataLoadError(
-                "The result of an upstream task is neither in the storage nor in memory any more; "
-                "resuming the workflow computes it again."
-            )
+            except ray.exceptions.ObjectLostError as error:
+                if not given.is_stored:
+                    raise LostInputError(position) from error
+        if not given.is_stored or given.stored is None:
+            raise LostInputError(position)
         return self.read(given.stored)
+
+    def lost_inputs(self, error: BaseException | None) -> tuple[int, ...]:
+        """Which inputs ``error``, or what it was raised from, says are gone from Ray's object store."""
+        gone: set[str] = set()
+        while error is not None:
+            if isinstance(error, ray.exceptions.ObjectLostError):
+                gone.add(error.object_ref_hex)
+            error = error.__cause__ or error.__context__
+        given = enumerate(self._inputs)
+        return tuple(n for n, i in given if i.ref is not None and i.ref.hex() in gone)
 
     def resolve(self, pid: Any) -> Any:
         """What a persistent id of :class:`ValueWriter` stands for."""
@@ -245,4 +272,10 @@ class Output:
 
 def materialise(storage: str, stored: StoredValue | None, ref: Any) -> Any:
     """The value of an :class:`Output`, in the process that unpickles it."""
-    return ValueReader(open_store(storage), [Input(stored, ref)]).input(0)
+    try:
+        return ValueReader(open_store(storage), [Input(stored, ref)]).input(0)
+    except LostInputError as error:
+        raise DataLoadError(
+            "The value was not to be stored (checkpoint=False), and the process or node that had it is gone; "
+            "resuming the workflow computes it again."
+        ) from error

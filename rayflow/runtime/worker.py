@@ -28,7 +28,13 @@ from rayflow.runtime.interruption import interruptible
 from rayflow.runtime.lifeline import Lifeline
 from rayflow.runtime.prints import printing_for
 from rayflow.runtime.processes import node_address
-from rayflow.runtime.references import Carried, Input, ValueReader, ValueWriter
+from rayflow.runtime.references import (
+    Carried,
+    Input,
+    LostInputError,
+    ValueReader,
+    ValueWriter,
+)
 from rayflow.storage import layout
 from rayflow.storage.preview import describe
 from rayflow.storage.root import open_store
@@ -125,6 +131,8 @@ class _Attempt:
             function = code.load(self._store, call.function)
             judge = code.load(self._store, call.judge) if call.judge else None
             args, kwargs = self._arguments()
+        except LostInputError as error:
+            return self._lost(error, (error.position,))
         except Exception as error:
             return self._lost(self._why(error))
         try:
@@ -138,6 +146,8 @@ class _Attempt:
         except BaseException as error:
             if self._lifeline.is_cancelled():
                 raise _Stopped from error
+            if lost := self._reader.lost_inputs(error):
+                return self._lost(error, lost)
             return self._raised(error, retryable=judge is None or bool(judge(error)))
         try:
             return self._returned(ended)
@@ -226,13 +236,14 @@ class _Attempt:
             encoded = self._writer.result((None, lost), self._call.task_id)
         return self._writer.keep(encoded, self._call.task_id)
 
-    def _lost(self, error: BaseException) -> tuple[Outcome, Any]:
-        """RayFlow or the storage is at fault, not the body: a system error."""
+    def _lost(self, error: BaseException, inputs: tuple[int, ...] = ()) -> tuple[Outcome, Any]:
+        """RayFlow, Ray or the storage is at fault, not the body: a system error."""
         outcome = Outcome(
             "lost",
             error=_describe_error(error),
             detail=self._finished(),
             retryable=not isinstance(error, CodeUnavailableError),
+            lost_inputs=inputs,
         )
         return outcome, None
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from rayflow.core.graph import StoredValue
-from rayflow.errors import DataLoadError, SerializationError
+from rayflow.errors import DataLoadError, KeyNotFoundError, SerializationError
 from rayflow.storage import frames, pickling
 from rayflow.storage.pickling import PersistentId, PersistentLoad
 from rayflow.storage.store import Buffer, Store
@@ -125,7 +125,7 @@ def load_bytes(store: Store, stored: StoredValue) -> Buffer:
         try:
             data = store.view(stored.key)
         except KeyError:
-            raise DataLoadError(f"The value '{stored.key}' is missing in {store.uri}.") from None
+            raise KeyNotFoundError(f"The value '{stored.key}' is missing in {store.uri}.") from None
     if len(data) != stored.size or zlib.crc32(data) != stored.crc:
         raise DataLoadError(
             f"The value '{stored.key or 'inline'}' in {store.uri} is damaged: "

@@ -189,6 +189,9 @@ class FakeSubmitter:
         # One that is stopped may still be quicker than its stopping.
         if running.is_stopped and self._random.random() < 0.7:
             return Outcome(self._random.choice(("stopped", "lost")), error=_DIED)
+        if running.call.inputs and self._random.random() < self._loses / 4:
+            lost = self._random.randrange(len(running.call.inputs))
+            return Outcome("lost", error=_DIED, lost_inputs=(lost,))
         if self._random.random() < self._loses:
             if self._random.random() < 0.5 and running.storing is None:
                 self._run(running)

@@ -12,7 +12,7 @@ import pytest
 import ray
 
 from rayflow import workflow
-from rayflow.config import DEFAULT_STORAGE, Limits, default_storage
+from rayflow.config import DEFAULT_STORAGE, ChosenLimits, Limits, default_storage
 from rayflow.options import check_metadata, options
 from rayflow.runtime import nodes
 
@@ -191,7 +191,7 @@ def test_a_ray_without_the_table_of_options_is_named_at_import() -> None:
     ],
 )  # fmt: skip
 def test_limits_as_init_takes_them(running: Any, pending: Any, limits: Limits) -> None:
-    assert Limits.parse(running, pending) == limits
+    assert ChosenLimits.parse(running, pending).limits == limits
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_limits_as_init_takes_them(running: Any, pending: Any, limits: Limits) -
 )
 def test_bad_limits_are_named(running: Any, pending: Any, kind: type[Exception], text: str) -> None:
     with pytest.raises(kind, match=text):
-        Limits.parse(running, pending)
+        ChosenLimits.parse(running, pending)
 
 
 def test_the_storage_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
