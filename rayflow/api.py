@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import queue
 import sys
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from rayflow.config import ChosenLimits
@@ -12,6 +16,7 @@ from rayflow.core.foresight import ResumePlan
 from rayflow.core.ids import validate_workflow_id
 from rayflow.core.records import WorkflowStatus
 from rayflow.dag import translate
+from rayflow.errors import WorkflowNotResumableError
 from rayflow.options import check_metadata, check_seconds
 from rayflow.runtime import environment, nodes
 from rayflow.runtime.cluster import Connection, Connector, answered
@@ -151,12 +156,10 @@ def submit(
     user_metadata = check_metadata(metadata)
     seconds = check_seconds("workflow_timeout", workflow_timeout)
     connection = _connect_for(dag)
-    writer = ValueWriter(connection.store, chosen, connection.code)
-    graph = translate(dag, writer, args=args, kwargs=kwargs)
-    graph = environment.keep_tasks(connection.store, graph)
-    connection.call(
-        "submit",
-        Submission(
+    with _stored(connection, chosen, is_alone=workflow_id is None) as stored:
+        graph = translate(dag, stored.writer, args=args, kwargs=kwargs)
+        graph = environment.keep_tasks(connection.store, graph)
+        submission = Submission(
             chosen,
             graph,
             token or uuid.uuid4().hex,
@@ -169,10 +172,33 @@ def submit(
             seconds,
             connection.environment,
             _has_old_names(),
-        ),
-        listener,
-    )
+        )
+        stored.is_used = connection.call("submit", submission, listener)
     return chosen
+
+
+@dataclass(slots=True)
+class _Stored:
+    """What is stored for a submission, and whether its workflow uses it."""
+
+    writer: ValueWriter
+    is_used: bool = True
+
+
+@contextmanager
+def _stored(connection: Connection, workflow_id: str, *, is_alone: bool) -> Iterator[_Stored]:
+    """Values of a submission, which are removed again if it is refused, or ignored for a known id.
+
+    Not after errors that leave open whether it was accepted.
+    """
+    stored = _Stored(ValueWriter(connection.store, workflow_id, connection.code))
+    try:
+        yield stored
+    except (queue.Full, RuntimeError, TypeError, ValueError, WorkflowNotResumableError):
+        stored.writer.discard(is_alone=is_alone)
+        raise
+    if not stored.is_used:
+        stored.writer.discard(is_alone=False)
 
 
 def resume(workflow_id: str) -> Any:

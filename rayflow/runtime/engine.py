@@ -113,10 +113,12 @@ class Engine:
         await self.start()
         return self._storage
 
-    async def submit(self, submission: Submission, listener: str | None = None) -> None:
+    async def submit(self, submission: Submission, listener: str | None = None) -> bool:
         """Record and accept a workflow; durable when this returns.
 
         A known id is resumed instead, or refused if ``must_be_new`` (``ray-workflows`` 1.3).
+
+        Returns whether the workflow is that of this submission.
 
         Raises:
             WorkflowRunningError, WorkflowExistsError, WorkflowNotResumableError, queue.Full,
@@ -131,11 +133,12 @@ class Engine:
         if live is not None:
             await live.accepted()
         elif workflow_id in self._registry.entries:
-            await self._submit_again(submission, listener)
+            return await self._submit_again(submission, listener)
         else:
             await self._floor.open(
                 workflow_id, submission.token, lambda: self._create(submission), listener
             )
+        return True
 
     async def resume(self, workflow_id: str, listener: str | None = None) -> None:
         """Continue a workflow from its checkpoints. SUCCESSFUL ones stay as they are.
@@ -407,15 +410,16 @@ class Engine:
             self._packages.restore(opened.environments())
         return opened
 
-    async def _submit_again(self, submission: Submission, listener: str | None) -> None:
+    async def _submit_again(self, submission: Submission, listener: str | None) -> bool:
         """The id is known: resume what is stored, unless this is a repeated call of ours."""
         workflow_id = submission.workflow_id
         state = fold(await self._load(workflow_id))
         if state.accepted.get("submission") == submission.token:
-            return
+            return True
         if submission.must_be_new:
             raise WorkflowExistsError(workflow_id)
         await self.resume(workflow_id, listener)
+        return False
 
     def _has_ended_well(self, workflow_id: str) -> bool:
         entry = self._registry.entries.get(workflow_id)

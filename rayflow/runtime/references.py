@@ -10,13 +10,14 @@ from __future__ import annotations
 import pickle
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 
 from rayflow.core.graph import StoredValue
-from rayflow.errors import SerializationError
+from rayflow.errors import DataLoadError, SerializationError, StorageError
 from rayflow.runtime import code as stored_code
 from rayflow.runtime.code import CodeStore
 from rayflow.storage import layout
@@ -40,6 +41,8 @@ class ValueWriter:
     ) -> None:
         self._store, self._workflow_id, self._code = store, workflow_id, code
         self._known: dict[Any, StoredValue] = {} if known is None else known
+        self._fresh: list[str] = []  # keys that nobody else knows
+        self._shared: list[str] = []  # keys of contents, which others may have stored as well
         self.has_code = False  # whether anything encoded so far uses code of the user
 
     def function(self, function: Callable[..., Any]) -> str:
@@ -64,9 +67,11 @@ class ValueWriter:
             encoded = encode(
                 content, persistent_id=self.persistent_id, what="contents of a reference"
             )
-            self._known[value] = encoded.store_once(
+            stored = self._known[value] = encoded.store_once(
                 self._store, lambda digest: layout.value(self._workflow_id, "objects", digest)
             )
+            if stored.key is not None:
+                self._shared.append(stored.key)
         return self._known[value]
 
     def arguments(self, value: Any, persistent_id: Callable[[Any], Any], task: str) -> StoredValue:
@@ -84,9 +89,18 @@ class ValueWriter:
 
     def keep(self, encoded: Encoded, folder: str) -> StoredValue:
         """Store ``encoded`` inline or under a fresh key below ``folder``."""
-        return encoded.store(
+        stored = encoded.store(
             self._store, lambda: layout.value(self._workflow_id, folder, uuid.uuid4().hex)
         )
+        if stored.key is not None:
+            self._fresh.append(stored.key)
+        return stored
+
+    def discard(self, *, is_alone: bool) -> None:
+        """Remove what was written: nobody will read it. ``is_alone``: nobody else writes for this id."""
+        for key in (*self._fresh, *(self._shared if is_alone else ())):
+            with suppress(StorageError):  # then it is left over, which harms nobody
+                self._store.delete(key)
 
     def persistent_id(self, value: Any) -> Any:
         """For :class:`pickle.Pickler`: ObjectRefs become ids of stored objects."""
