@@ -113,19 +113,20 @@ def run_async(
 
     Source: seed 002, "Your first workflow"; ``ray-workflows`` 1.3.
     """
-    checked = validate_workflow_id(_fresh_id() if workflow_id is None else workflow_id)
+    if workflow_id is not None:
+        validate_workflow_id(workflow_id)
     connection = _connect_for(dag)
     with connection.listener.submitting() as listener:
-        submit(
+        chosen = submit(
             dag,
             args,
             kwargs,
-            workflow_id=checked,
+            workflow_id=workflow_id,
             metadata=metadata,
             workflow_timeout=workflow_timeout,
             listener=listener,
         )
-    return connection.engine.output.remote(checked, has_started=True)
+    return connection.engine.output.remote(chosen, has_started=True)
 
 
 def submit(
@@ -226,7 +227,8 @@ def resume_async(workflow_id: str) -> Any:
 def resume_all(include_failed: bool = False) -> list[tuple[str, Any]]:
     """Resume every RESUMABLE workflow, with ``include_failed`` the FAILED ones too.
 
-    Returns pairs of an id and an ``ObjectRef`` to its value. Formerly running workflows are taken
+    Returns pairs of an id and an ``ObjectRef`` to its value. One that cannot be resumed, or for which
+    there is no place within the limits, is left out and stays as it is. Formerly running workflows are taken
     before formerly pending ones (seed 000, "Concurrency Control"). One that was suspended stays so:
     :func:`resume` with its id continues it.
     """

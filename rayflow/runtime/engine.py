@@ -161,17 +161,22 @@ class Engine:
     async def resume_all(self, include_failed: bool, listener: str | None = None) -> list[str]:
         """Resume all RESUMABLE workflows, on request the FAILED ones too. Returns their ids.
 
-        Those that were running come before those that were pending. One that cannot be resumed is
-        logged and left out.
+        Those that were running come before those that were pending. One that cannot be resumed, or for
+        which there is no place within the limits, is logged and left out.
         """
         await self.start()
-        wanted = self._registry.resumable(include_failed)  # each takes its place before it waits
-        resumed = await asyncio.gather(*(self._resume_if_possible(i, listener) for i in wanted))
-        return [
-            workflow_id
-            for workflow_id, is_resumed in zip(wanted, resumed, strict=True)
-            if is_resumed
-        ]
+        wanted = self._registry.resumable(include_failed)
+        resumed: set[str] = set()
+        left = wanted
+        while left:  # each takes its place before it waits, also one that then gives it back
+            tries = await asyncio.gather(*(self._resume_if_possible(i, listener) for i in left))
+            resumed |= {i for i, done in zip(left, tries, strict=True) if done}
+            left = [i for i, done in zip(left, tries, strict=True) if done is None]
+            if False not in tries:
+                break
+        for workflow_id in left:
+            logger.warning("not resumed: no place for workflow '%s' in the queue", workflow_id)
+        return [workflow_id for workflow_id in wanted if workflow_id in resumed]
 
     async def cancel(self, workflow_id: str, force: bool = False, wait: bool = True) -> None:
         """Cancel a workflow and wait until nothing of it runs any more, or until that is on record.
@@ -367,19 +372,15 @@ class Engine:
             self._starting.exception()  # seen: nobody may ask before the actor ends
             self._floor.let_go()
 
-    async def _resume_if_possible(self, workflow_id: str, listener: str | None) -> bool:
+    async def _resume_if_possible(self, workflow_id: str, listener: str | None) -> bool | None:
+        """Whether it has been resumed; None if there is no place for it."""
         try:
             await self.resume(workflow_id, listener)
         except (WorkflowNotResumableError, WorkflowRunningError, StorageError) as error:
             logger.warning("not resumed: %s", error)
             return False
         except queue.Full:
-            logger.warning(
-                "not resumed: there is no place for workflow '%s' within the limits; it stays as it is. "
-                "Resume it when others have ended.",
-                workflow_id,
-            )
-            return False
+            return None
         return True
 
     async def _recover(self, workflow_id: str) -> None:

@@ -25,6 +25,8 @@ from rayflow.storage.root import open_store
 from rayflow.storage.store import Buffer, Store
 from rayflow.storage.values import Encoded, decode, encode, load_bytes
 
+_PROBE_SECONDS = 10.0
+
 
 class ValueWriter:
     """Encodes values of one workflow and stores what is too large to travel inline.
@@ -207,8 +209,13 @@ class ValueReader:
             if isinstance(error, ray.exceptions.ObjectLostError):
                 gone.add(error.object_ref_hex)
             error = error.__cause__ or error.__context__
-        given = enumerate(self._inputs)
-        return tuple(n for n, i in given if i.ref is not None and i.ref.hex() in gone)
+        if not any(i.ref is not None and i.ref.hex() in gone for i in self._inputs):
+            return ()
+        return self.gone_inputs()
+
+    def gone_inputs(self) -> tuple[int, ...]:
+        """Which inputs are gone: what had one of them had others too, and each would cost an attempt."""
+        return tuple(n for n, given in enumerate(self._inputs) if _is_gone(given))
 
     def resolve(self, pid: Any) -> Any:
         """What a persistent id of :class:`ValueWriter` stands for."""
@@ -231,6 +238,18 @@ class ValueReader:
         ref = _reference(self.read(stored))
         self.known[ref] = stored
         return ref
+
+
+def _is_gone(given: Input) -> bool:
+    if given.ref is None:
+        return not given.is_stored
+    try:
+        ray.get(given.ref, timeout=_PROBE_SECONDS)
+    except ray.exceptions.ObjectLostError:
+        return True
+    except ray.exceptions.GetTimeoutError:
+        return False
+    return False
 
 
 class _Contents:

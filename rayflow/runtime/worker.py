@@ -132,7 +132,7 @@ class _Attempt:
             judge = code.load(self._store, call.judge) if call.judge else None
             args, kwargs = self._arguments()
         except LostInputError as error:
-            return self._lost(error, (error.position,))
+            return self._lost(error, self._reader.gone_inputs())
         except Exception as error:
             return self._lost(self._why(error))
         try:

@@ -58,6 +58,37 @@ def test_tasks_of_a_node_that_dies_are_tried_again_on_another_node(tmp_path: Pat
     assert_nothing_recorded_ran_again(root, "moved", ledger)
 
 
+def test_large_values_that_are_lost_with_their_node_are_read_or_computed_again(
+    tmp_path: Path,
+) -> None:
+    root, ledger, flag = str(tmp_path / "root"), tmp_path / "ledger", tmp_path / "flag"
+    ledger.touch()
+    with OwnCluster(cpus=1) as cluster:
+        arguments = ("tests.crash.lost_program", root, str(ledger), str(flag))
+        with cluster.program(*arguments) as program:
+            assert line(program.stdout) == "ready"  # so its engine is on the head
+            second = cluster.add_node(cpus=4)
+            assert program.stdin is not None
+            program.stdin.write("go\n")
+            program.stdin.flush()
+            until(lambda: len(executions(ledger)) == 10 and _is_recorded(root, "stored", 5))
+            until(lambda: _is_recorded(root, "not", 5))
+            cluster.kill_node(second)
+            cluster.add_node(cpus=4)
+            flag.touch()
+            assert line(program.stdout) == line(program.stdout) == str([200_000] * 5)
+
+    ran = executions(ledger)
+    assert [ran[f"stored{n}"] for n in range(5)] == [1] * 5
+    assert all(ran[f"not{n}"] >= 2 for n in range(5))
+
+
+def _is_recorded(root: str, workflow_id: str, count: int) -> bool:
+    """Whether so many tasks of a workflow have their values."""
+    records = open_root(root).records(workflow_id, None, limit=10**9).records
+    return sum(r.kind == Kind.SUCCEEDED for r in records) == count
+
+
 def test_an_engine_that_was_stopped_and_goes_on_after_a_take_over_lets_go(tmp_path: Path) -> None:
     root, ledger = str(tmp_path / "root"), tmp_path / "ledger"
     with (
