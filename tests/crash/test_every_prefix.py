@@ -83,6 +83,18 @@ def count_waits(attempt: Attempt) -> list[Any]:
     return [*values, type(error).__name__]
 
 
+def mixed(attempt: Attempt) -> Graph:
+    """A graph in which the choice of each task is the opposite of another's."""
+    first = attempt.arguments
+    return Graph(
+        (
+            node("add", arguments=1, checkpoint=first),
+            node("add", 0, arguments=1, checkpoint=not first),
+            node("add", 1, arguments=1, checkpoint=first),
+        )
+    )
+
+
 def leap(attempt: Attempt) -> InPlace:
     """Three steps that run in place."""
     return InPlace(tuple(Graph((node("step", arguments=n),)) for n in range(3)), 9)
@@ -103,7 +115,7 @@ BODIES = {
     body.__name__: body
     for body in (
         *(add, flaky, broken, count_errors, countdown, hope, spread, count_waits),
-        *(leap, caught_values, use_split),
+        *(mixed, leap, caught_values, use_split),
     )
 }
 SIGNAL = {"kind": "signal", "name": "go", "seconds": 5}
@@ -182,6 +194,14 @@ WORKFLOWS: dict[str, tuple[tuple[Any, ...], int]] = {
             node("count_waits", 0, 1, 2, 3),
         ),
         [1, None, 4, "SignalTimeoutError"],
+    ),
+    "mixed checkpoints": (
+        (
+            node("mixed", checkpoint=False, arguments=True),
+            node("mixed", checkpoint=True, arguments=False),
+            node("add", 0, 1),
+        ),
+        6,
     ),
     "in place": ((node("leap"), node("add", 0)), 9),
     "in place caught": ((node("leap", catch_exceptions=True), node("caught_values", 0)), [9]),
@@ -357,6 +377,25 @@ def test_a_cancellation_survives_every_crash(name: str, appends: bool) -> None:
         wanted = WorkflowStatus.CANCELED if canceled else WorkflowStatus.SUCCESSFUL
         assert (crash, state.status) == (crash, wanted)
         assert not (canceled and submitter.executed)
+
+
+@both_layouts
+def test_an_end_that_was_recorded_stays_and_runs_nothing_again(appends: bool) -> None:
+    # Given a workflow that fails, whose finally_ task has run
+    cleaned = replace(node("add", arguments=2), finally_of=0)
+    graph = Graph((node("add", arguments=1), node("broken", 0), cleaned), 1)
+    recorded = CrashStore(MemoryStore(appends=appends))
+    state, _ = live(recorded, graph)
+    assert state.status is WorkflowStatus.FAILED
+    for crash, store in crashes(recorded):
+        before = settled(store)
+        # When its owner crashes at any moment and another one takes over
+        state, submitter = live(store, graph)
+        # Then it ends in the same way, and what has been recorded is not repeated
+        assert (crash, state.status) == (crash, WorkflowStatus.FAILED)
+        assert (crash, before & {call.task_id for call in submitter.executed}) == (crash, set())
+    # And when the whole of it was recorded, nothing runs at all
+    assert not submitter.executed
 
 
 @both_layouts
