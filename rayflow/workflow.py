@@ -24,7 +24,7 @@ from rayflow.core.foresight import ResumePlan
 from rayflow.core.records import WorkflowStatus
 from rayflow.definitions import definition
 from rayflow.errors import WorkflowCancellationError, WorkflowError, WorkflowExecutionError
-from rayflow.events import EventListener, TimerListener, sleep, wait_for_event
+from rayflow.events import EventListener, HTTPListener, TimerListener, sleep, wait_for_event
 from rayflow.in_tasks import artifact, cancelled, continuation, heartbeat, last_heartbeat
 from rayflow.options import options
 from rayflow.retry import Retry
@@ -75,6 +75,7 @@ __all__ = [
     "wait_for_event",
     "EventListener",
     "TimerListener",
+    "HTTPListener",
     "wait_for_signal",
     "signal",
     "approval",

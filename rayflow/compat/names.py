@@ -8,11 +8,16 @@ from contextlib import contextmanager
 from types import ModuleType
 
 from rayflow import errors, workflow
-from rayflow.compat import common
+from rayflow.compat import common, event_listener, http_event_provider
 
 _OLD = "ray.workflow"
 # What of the old submodules has a counterpart; the others are simply not there.
-_SUBMODULES: dict[str, ModuleType] = {"exceptions": errors, "common": common}
+_SUBMODULES: dict[str, ModuleType] = {
+    "exceptions": errors,
+    "common": common,
+    "event_listener": event_listener,
+    "http_event_provider": http_event_provider,
+}
 
 
 def install() -> None:

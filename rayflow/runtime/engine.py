@@ -39,6 +39,7 @@ from rayflow.runtime.environment import Packages
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.feed import Changes, Feed
 from rayflow.runtime.floor import Floor
+from rayflow.runtime.hosts import HostSubmitter
 from rayflow.runtime.intake import Opened, Submission
 from rayflow.runtime.lines import Heard
 from rayflow.runtime.processes import Place
@@ -80,6 +81,7 @@ class Engine:
             limits,
             instance,
             RaySubmitter(self._handle),
+            HostSubmitter(),
             self._registry,
             self._feed,
             self._io,

@@ -19,14 +19,14 @@ from rayflow.core.outcomes import Outcome, facts_of
 from rayflow.core.planner import Finish, StartTask, TimeOut, plan
 from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.core.state import WorkflowState
-from rayflow.core.waits import BeginWait, EndWait
+from rayflow.core.waits import BeginWait, EndWait, is_hosted
 from rayflow.errors import FencedError
 from rayflow.runtime import environment, waiting
 from rayflow.runtime.inbox import Inbox
 from rayflow.runtime.live_values import LiveValues
 from rayflow.runtime.requests import Requests
 from rayflow.runtime.stopping import ended
-from rayflow.runtime.submitter import Handle
+from rayflow.runtime.submitter import Handle, Submitter
 from rayflow.runtime.surroundings import Surroundings, Writer, write
 from rayflow.runtime.worker import TaskCall
 
@@ -210,7 +210,7 @@ class WorkflowRunner:
         )
         try:
             options = environment.around(self.state.runtime_env, task.options["ray"])
-            handle = self._around.submitter.submit(call, options, refs)
+            handle = self._place(task_id).submit(call, options, refs)
         except (ValueError, TypeError) as error:
             described = {
                 "type": type(error).__name__,
@@ -221,7 +221,14 @@ class WorkflowRunner:
             self._inbox.put(lambda: self._settle(task_id, attempt, outcome, None), about=task_id)
             return
         self._handles[task_id] = handle
+        if is_hosted(task):
+            self.started(task_id, attempt, self._token)  # nothing else says so
         self._spawn(self._watch(call, handle))
+
+    def _place(self, task_id: str) -> Submitter:
+        """Where attempts of a task run."""
+        hosted = is_hosted(self.state.tasks[task_id])
+        return self._around.host if hosted else self._around.submitter
 
     def _begin_wait(self, task_id: str) -> None:
         state, clock = self.state, self._around.clock
@@ -251,13 +258,13 @@ class WorkflowRunner:
         attempt.apply(command.means, command.expired, now)
         handle = self._handles.get(task_id)  # Ray may have refused it, which is on its way here
         if command.means != "signal" and handle is not None:
-            self._around.submitter.stop(handle, force=command.means == "force")
+            self._place(task_id).stop(handle, force=command.means == "force")
         elif command.means == "signal" and attempt.place is not None:
             self._spawn(self._around.submitter.destroy(attempt.place))
         return now
 
     async def _watch(self, call: TaskCall, handle: Handle) -> None:
-        outcome = await self._around.submitter.outcome(handle)
+        outcome = await self._place(call.task_id).outcome(handle)
         under_way = self.state.under_way.get(call.task_id)
         if outcome.has_died and under_way is not None and under_way.place is not None:
             await self._around.submitter.destroy(under_way.place)
@@ -351,6 +358,6 @@ class WorkflowRunner:
         """Nothing may run on when the loop has ended, whatever ended it."""
         for watcher in self._watchers:
             watcher.cancel()
-        for handle in self._handles.values():
-            self._around.submitter.stop(handle, force=True)
+        for task_id, handle in self._handles.items():
+            self._place(task_id).stop(handle, force=True)
         self._requests.abandon(self.state.workflow_id)

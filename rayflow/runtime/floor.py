@@ -46,6 +46,7 @@ class Floor:
         limits: Limits,
         instance: str,
         submitter: Submitter,
+        host: Submitter,
         registry: Registry,
         feed: Feed,
         io: Io,
@@ -53,7 +54,8 @@ class Floor:
         self.live: dict[str, LiveWorkflow] = {}
         # Ended lately with a value that is in memory alone, for those who have started them.
         self.recent: OrderedDict[str, LiveWorkflow] = OrderedDict()
-        self._storage, self._instance, self._submitter = storage, instance, submitter
+        self._storage, self._instance = storage, instance
+        self._submitter, self._host = submitter, host
         self._registry, self._feed, self._io = registry, feed, io
         self.lines = Lines()
         self._admission = Admission(limits)
@@ -180,6 +182,7 @@ class Floor:
         return Surroundings(
             self._storage,
             self._submitter,
+            self._host,
             RealClock(),
             self._io,
             lambda: self._window,

@@ -40,6 +40,7 @@ class Surroundings:
 
     storage: str
     submitter: Submitter
+    host: Submitter  # for attempts that need no process of their own
     clock: Clock
     io: Callable[[Callable[[], None]], Awaitable[None]]
     window: Callable[[], int]

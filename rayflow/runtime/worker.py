@@ -86,7 +86,7 @@ def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[
             interruptible(lifeline.interruption),
             lifeline.held(),
         ):
-            return _Attempt(call, refs, detail, lifeline).run()
+            return Attempt(call, refs, detail, lifeline).run()
     except (KeyboardInterrupt, _Stopped):
         lifeline.end_process()
 
@@ -109,13 +109,15 @@ class _Stopped(BaseException):
     """The body ended because it was asked to stop."""
 
 
-class _Attempt:
+class Attempt:
+    """One attempt: load code and arguments, call, store. Without a ``lifeline`` somebody else calls."""
+
     def __init__(
         self,
         call: TaskCall,
         refs: list[tuple[int, Any]],
         detail: dict[str, Any],
-        lifeline: Lifeline,
+        lifeline: Lifeline | None,
     ) -> None:
         self._call, self._detail, self._lifeline = call, detail, lifeline
         store, code_store = _storage(call.storage)
@@ -126,40 +128,54 @@ class _Attempt:
 
     def run(self) -> tuple[Outcome, Any]:
         """Load, call, store; each with the kind of error that belongs to it."""
-        call = self._call
+        call, lifeline = self._call, self._lifeline
+        assert lifeline is not None
         try:
-            function = code.load(self._store, call.function)
-            judge = code.load(self._store, call.judge) if call.judge else None
-            args, kwargs = self._arguments()
-        except LostInputError as error:
-            return self._lost(error, self._reader.gone_inputs())
+            function, judge, args, kwargs = self.load()
         except Exception as error:
-            return self._lost(self._why(error))
+            return self.not_loaded(error), None
         try:
-            self._lifeline.begin()
+            lifeline.begin()
             value = self._run(function, args, kwargs)
             ended = in_place.follow(value, call.catches, self._translated, self._run)
         except in_place.PlanError as error:
             cause = error.__cause__ or error
             is_ours = isinstance(cause, DataSaveError)
-            return self._lost(cause) if is_ours else self._raised(cause, retryable=False)
+            return self._lost(cause) if is_ours else self.raised(cause, retryable=False)
         except BaseException as error:
-            if self._lifeline.is_cancelled():
+            if lifeline.is_cancelled():
                 raise _Stopped from error
             if lost := self._reader.lost_inputs(error):
                 return self._lost(error, lost)
-            return self._raised(error, retryable=judge is None or bool(judge(error)))
+            return self.raised(error, retryable=judge is None or bool(judge(error)))
+        return self.stored(ended)
+
+    def load(self) -> tuple[Any, Any, list[Any], dict[str, Any]]:
+        """The function, who judges its exceptions, and its arguments."""
+        function = code.load(self._store, self._call.function)
+        judge = code.load(self._store, self._call.judge) if self._call.judge else None
+        return function, judge, *self._arguments()
+
+    def not_loaded(self, error: Exception) -> Outcome:
+        """What becomes of an attempt whose :meth:`load` has raised."""
+        is_lost = isinstance(error, LostInputError)
+        inputs = self._reader.gone_inputs() if is_lost else ()
+        return self._lost(error if is_lost else self._why(error), inputs)[0]
+
+    def stored(self, ended: Hops) -> tuple[Outcome, Any]:
+        """What becomes of an attempt whose body has ended well."""
         try:
             return self._returned(ended)
         except DataSaveError as error:
             return self._lost(error)
         except Exception as error:
-            return self._raised(error, retryable=False)
+            return self.raised(error, retryable=False)
 
     def _run(
         self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
     ) -> Any:
         """Run code of the user, which may be interrupted."""
+        assert self._lifeline is not None
         with self._lifeline.interruption.audible():
             return function(*args, **kwargs)
 
@@ -207,10 +223,11 @@ class _Attempt:
             return outcome, None
         return outcome, (Carried(call.storage, encoded) if self._writer.has_code else value)
 
-    def _raised(self, error: BaseException, *, retryable: bool) -> tuple[Outcome, Any]:
+    def raised(self, error: BaseException, *, retryable: bool) -> tuple[Outcome, Any]:
+        """What becomes of an attempt whose body has raised."""
         described = _describe_error(error)
         stored = self._caught(error, described)
-        heartbeat = self._lifeline.pulse.details
+        heartbeat = None if self._lifeline is None else self._lifeline.pulse.details
         outcome = Outcome(
             "error",
             value=stored,

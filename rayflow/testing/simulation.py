@@ -275,7 +275,9 @@ def surroundings(
     io: Callable[[Callable[[], None]], Awaitable[None]] = quick_io,
 ) -> Surroundings:
     """What a runner needs: ``io`` does what touches the storage."""
-    return Surroundings("memory", submitter, clock, io, lambda: window, lambda state, records: None)
+    return Surroundings(
+        "memory", submitter, submitter, clock, io, lambda: window, lambda state, records: None
+    )
 
 
 async def finish(work: Coroutine[Any, Any, None], ticks: int = TICKS) -> None:

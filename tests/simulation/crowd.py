@@ -79,6 +79,7 @@ class SimulatedFloor(Floor):
         return replace(
             super()._surroundings(workflow_id, live),
             submitter=submitter,
+            host=submitter,
             clock=FakeClock(),
             window=lambda: window,
         )

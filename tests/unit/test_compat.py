@@ -32,6 +32,9 @@ def test_the_old_import_lines_give_the_new_library() -> None:
         "from ray.workflow.common import WorkflowStatus\n"
         "assert common is ray.workflow.common and WorkflowStatus is workflow.WorkflowStatus\n"
         "assert run is workflow.run\n"
+        "from ray.workflow.event_listener import EventListener, TimerListener\n"
+        "from ray.workflow.http_event_provider import HTTPListener, WorkflowEventHandleError\n"
+        "assert issubclass(HTTPListener, EventListener) and TimerListener is workflow.TimerListener\n"
     )
     run(code)
 
