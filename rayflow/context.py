@@ -16,6 +16,12 @@ class Lifeline(Protocol):
     def beat(self, details: Any) -> None:
         """Give a sign of life."""
 
+    def checkpoint(self, value: Any) -> None:
+        """Have the progress of the body recorded."""
+
+    def restored(self, default: Any) -> Any:
+        """What an attempt of the task has saved last."""
+
     def is_cancelled(self) -> bool:
         """Whether the attempt was asked to stop."""
 

@@ -17,6 +17,7 @@
     ├── TaskLostError                 an exception that could not be stored, as text
     ├── TaskTimeoutError              an attempt ran longer than its timeout         (also TimeoutError)
     │   └── TaskHeartbeatError        an attempt gave no sign of life for too long
+    ├── StaleAttemptError             progress was saved by an attempt that is over
     ├── WorkflowTimeoutError          names the error of a workflow that used up its workflow_timeout
     ├── SignalTimeoutError            nobody sent a signal, or answered, in time     (also TimeoutError)
     ├── WorkflowEndedError            a message to a workflow that has ended          (also ValueError)
@@ -184,6 +185,20 @@ class TaskHeartbeatError(TaskTimeoutError):
         "workflow.heartbeat() more often in it, or allow more with "
         "workflow.options(heartbeat_timeout=...)."
     )
+
+
+class StaleAttemptError(WorkflowError):
+    """An attempt saves progress although it is over: it was stopped, or its engine was overtaken."""
+
+    def __init__(self, workflow_id: str, task_id: str, attempt: int) -> None:
+        super().__init__(workflow_id, task_id, attempt)
+        self.workflow_id, self.task_id, self.attempt = workflow_id, task_id, attempt
+
+    def __str__(self) -> str:
+        return (
+            f"Attempt {self.attempt} of task '{self.task_id}' of workflow '{self.workflow_id}' is over, so its "
+            "progress was not recorded. Let the task end: another attempt goes on from what was saved before."
+        )
 
 
 class WorkflowTimeoutError(WorkflowError, TimeoutError):

@@ -64,6 +64,34 @@ def heartbeat(details: Any = None) -> None:
     _lifeline("heartbeat").beat(details)
 
 
+def checkpoint_state(value: Any) -> None:
+    """Save how far the running task has come; durable when this returns.
+
+    The next attempt, after a crash or a resume too, gets it from :func:`restored_state`. The last one counts.
+
+    Args:
+        value: anything that a task may return.
+
+    Raises:
+        RuntimeError: not called inside a task of a workflow.
+        SerializationError: the value cannot be stored.
+        StaleAttemptError: the attempt was stopped or replaced.
+
+    Source: ``user-demand`` C9.
+    """
+    _lifeline("checkpoint_state").checkpoint(value)
+
+
+def restored_state(default: Any = None) -> Any:
+    """What this attempt or an earlier one of the running task has saved last; else ``default``.
+
+    Raises:
+        RuntimeError: not called inside a task of a workflow.
+        DataLoadError: it cannot be read.
+    """
+    return _lifeline("restored_state").restored(default)
+
+
 def last_heartbeat() -> Any:
     """The last details that an earlier attempt of the running task gave; None if there are none.
 

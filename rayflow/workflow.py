@@ -25,7 +25,15 @@ from rayflow.core.records import WorkflowStatus
 from rayflow.definitions import definition
 from rayflow.errors import WorkflowCancellationError, WorkflowError, WorkflowExecutionError
 from rayflow.events import EventListener, HTTPListener, TimerListener, sleep, wait_for_event
-from rayflow.in_tasks import artifact, cancelled, continuation, heartbeat, last_heartbeat
+from rayflow.in_tasks import (
+    artifact,
+    cancelled,
+    checkpoint_state,
+    continuation,
+    heartbeat,
+    last_heartbeat,
+    restored_state,
+)
 from rayflow.options import options
 from rayflow.retry import Retry
 from rayflow.signals import answer, approval, signal, wait_for_signal
@@ -84,6 +92,8 @@ __all__ = [
     "cancelled",
     "heartbeat",
     "last_heartbeat",
+    "checkpoint_state",
+    "restored_state",
     # statuses
     "WorkflowStatus",
     "NONE",

@@ -43,6 +43,7 @@ class Kind(StrEnum):
     TIMED_OUT = "timed_out"
     WAITING = "waiting"
     SIGNALED = "signaled"
+    PROGRESS = "progress"
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,6 +243,9 @@ class WorkflowState:
         self._about(record).heartbeat = record.data["details"]
         self.settle(self._about(record).task_id)  # it is the last of an attempt that is gone
 
+    def _progress(self, record: Record) -> None:
+        self._about(record).progress = StoredValue.from_record(record.data["value"], record.value)
+
     def _timed_out(self, record: Record) -> None:
         self.timed_out = True
 
@@ -357,6 +360,7 @@ _HANDLERS: dict[str, Callable[[WorkflowState, Record], None]] = {
     Kind.TIMED_OUT: WorkflowState._timed_out,
     Kind.WAITING: WorkflowState._waiting,
     Kind.SIGNALED: WorkflowState._signaled,
+    Kind.PROGRESS: WorkflowState._progress,
 }
 
 

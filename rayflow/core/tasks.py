@@ -53,4 +53,5 @@ class TaskState:
     children: list[str] = field(default_factory=list)
     finally_of: str | None = None
     watches: tuple[str, ...] = ()  # tasks whose values it wants to see, without waiting for all
+    progress: StoredValue | None = None  # what an attempt that had no value has saved last
     heartbeat: Any = None  # the last details of an attempt that had no value

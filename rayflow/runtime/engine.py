@@ -19,12 +19,14 @@ import ray
 
 from rayflow.config import Limits
 from rayflow.core.foresight import ResumePlan
+from rayflow.core.graph import StoredValue
 from rayflow.core.records import Record, WorkflowStatus
 from rayflow.core.state import fold
 from rayflow.errors import (
     FencedError,
     OutputNotAvailableError,
     RootInUseError,
+    StaleAttemptError,
     StorageError,
     WorkflowEndedError,
     WorkflowError,
@@ -334,6 +336,23 @@ class Engine:
         runner = self._floor.runner(workflow_id)
         if runner is not None:
             runner.heard(task_id, attempt, token, details)
+
+    async def task_progress(
+        self, workflow_id: str, task_id: str, attempt: int, token: str, stored: StoredValue
+    ) -> None:
+        """Record what a body has saved of its work; durable when this returns.
+
+        Raises:
+            StaleAttemptError: the attempt is over, or nobody drives the workflow any more.
+        """
+        runner = self._floor.runner(workflow_id)
+        try:
+            if runner is not None:
+                await runner.progress(task_id, attempt, token, stored)
+                return
+        except WorkflowEndedError:
+            pass
+        raise StaleAttemptError(workflow_id, task_id, attempt)
 
     async def task_stopped(
         self, workflow_id: str, task_id: str, attempt: int, token: str, details: Any

@@ -15,12 +15,13 @@ from typing import Any
 
 from rayflow.core import provisional
 from rayflow.core.deadlines import StopTask, WakeAt
+from rayflow.core.graph import StoredValue
 from rayflow.core.outcomes import Outcome, facts_of
 from rayflow.core.planner import Finish, StartTask, TimeOut, plan
 from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.core.state import WorkflowState
 from rayflow.core.waits import BeginWait, EndWait, is_hosted
-from rayflow.errors import FencedError
+from rayflow.errors import FencedError, StaleAttemptError
 from rayflow.runtime import environment, waiting
 from rayflow.runtime.inbox import Inbox
 from rayflow.runtime.live_values import LiveValues
@@ -112,6 +113,21 @@ class WorkflowRunner:
         if is_over:
             under_way.is_over = True
             self._inbox.wake()
+
+    async def progress(self, task_id: str, attempt: int, token: str, stored: StoredValue) -> None:
+        """Record what a body has saved of its work; durable when this returns.
+
+        Raises:
+            StaleAttemptError: the attempt is over.
+        """
+        fact = Fact(Kind.PROGRESS, task_id, attempt, {"value": stored.describe()}, stored.data)
+
+        def facts() -> list[Fact]:
+            if not self._is_under_way(task_id, attempt, token) or task_id in self.state.outdated:
+                raise StaleAttemptError(self.state.workflow_id, task_id, attempt)
+            return [fact]
+
+        await self.record(facts)
 
     def skip_grace(self) -> None:
         """Whatever is asked to stop, now or later, is not given any time for it."""
@@ -207,6 +223,7 @@ class WorkflowRunner:
             is_timed=task.options.get("timeout") is not None,
             listener=self._around.listener,
             old_names=bool(self.state.accepted.get("old_names")),
+            progress=task.progress,
         )
         try:
             options = environment.around(self.state.runtime_env, task.options["ray"])

@@ -8,9 +8,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+import ray
 
 from rayflow import context
+from rayflow.core.graph import StoredValue
 from rayflow.runtime.heartbeats import Pulse
 from rayflow.runtime.interruption import Interruption
 from rayflow.runtime.processes import this_process
@@ -22,6 +25,24 @@ ANNOUNCE_AFTER_SECONDS = 0.05  # short tasks are over before it is worth it
 _END_SECONDS = 5.0
 
 
+class Keeper(Protocol):
+    """Stores the progress of a body."""
+
+    def save(self, value: Any) -> StoredValue: ...
+
+    def saved(self, stored: StoredValue) -> None: ...
+
+    def restored(self, default: Any) -> Any: ...
+
+
+def answered(ref: Any) -> Any:
+    """The answer of the engine; its errors arrive as themselves."""
+    try:
+        return ray.get(ref)
+    except ray.exceptions.RayTaskError as error:
+        raise (error.cause if isinstance(error.cause, Exception) else error) from None
+
+
 class Lifeline:
     """The connection of one attempt. Its calls of the engine wait for no answer."""
 
@@ -29,6 +50,7 @@ class Lifeline:
         self.last_heartbeat = call.heartbeat
         self.interruption = Interruption()
         self.pulse = Pulse(self._say_beat, call.heartbeat_timeout)
+        self.keeper: Keeper | None = None
         self._attempt = (call.workflow_id, call.task_id, call.attempt, call.token)
         self._is_watched, self._engine = call.is_watched, engine
         self._context = context.TaskContext(
@@ -60,6 +82,23 @@ class Lifeline:
     def beat(self, details: Any) -> None:
         """Give a sign of life."""
         self.pulse.beat(details)
+
+    def checkpoint(self, value: Any) -> None:
+        """Have the progress of the body recorded; durable when this returns.
+
+        Raises:
+            SerializationError: it cannot be stored.
+            StaleAttemptError: the attempt is over as far as the engine knows.
+        """
+        assert self.keeper is not None
+        stored = self.keeper.save(value)
+        answered(self._engine.task_progress.remote(*self._attempt, stored))
+        self.keeper.saved(stored)
+
+    def restored(self, default: Any) -> Any:
+        """What an attempt of this task has saved last."""
+        assert self.keeper is not None
+        return self.keeper.restored(default)
 
     def is_cancelled(self) -> bool:
         """Whether the attempt was asked to stop."""

@@ -64,6 +64,7 @@ class TaskCall:
     is_timed: bool = False
     listener: str | None = None
     old_names: bool = False
+    progress: StoredValue | None = None
 
     @property
     def is_watched(self) -> bool:
@@ -125,6 +126,9 @@ class Attempt:
         inputs = [Input(stored, live.get(i)) for i, stored in enumerate(call.inputs)]
         self._reader = ValueReader(store, inputs)
         self._writer = ValueWriter(store, call.workflow_id, code_store, self._reader.known)
+        self._progress = call.progress
+        if lifeline is not None:
+            lifeline.keeper = self
 
     def run(self) -> tuple[Outcome, Any]:
         """Load, call, store; each with the kind of error that belongs to it."""
@@ -161,6 +165,20 @@ class Attempt:
         is_lost = isinstance(error, LostInputError)
         inputs = self._reader.gone_inputs() if is_lost else ()
         return self._lost(error if is_lost else self._why(error), inputs)[0]
+
+    def save(self, value: Any) -> StoredValue:
+        """Store the progress of the body; what was stored before goes when it is recorded."""
+        return self._writer.keep(self._writer.result(value, self._call.task_id), self._call.task_id)
+
+    def saved(self, stored: StoredValue) -> None:
+        """The progress is recorded: nobody needs the one before it."""
+        before, self._progress = self._progress, stored
+        if before is not None and before.key is not None:
+            self._store.delete(before.key)
+
+    def restored(self, default: Any) -> Any:
+        """What an attempt has saved last."""
+        return default if self._progress is None else self._reader.read(self._progress)
 
     def stored(self, ended: Hops) -> tuple[Outcome, Any]:
         """What becomes of an attempt whose body has ended well."""
