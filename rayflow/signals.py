@@ -155,6 +155,13 @@ def answer(
     tell(workflow_id, Message(WaitKind.APPROVAL, task_id, said, None, by))
 
 
+def send(
+    kind: str, workflow_id: str, name: str, payload: Any, *, key: str | None, by: str | None
+) -> None:
+    """Send a message of any ``kind``: ``signal``, ``approval`` or ``event``. For the console."""
+    tell(workflow_id, Message(WaitKind(kind), name, payload, key, by))
+
+
 def tell(workflow_id: str, message: Message) -> None:
     """Send a message; what signals, answers and events over HTTP share."""
     checked = validate_workflow_id(workflow_id)

@@ -20,6 +20,7 @@ PERMISSION_OF_KIND = {
     "cancel": "cancel_workflow",
     "resume": "resume_workflow",
     "delete": "delete_workflow",
+    "tell": "signal_workflow",
 }
 
 

@@ -113,6 +113,16 @@ class RayGateway:
 
         self._ask(f"delete of {workflow_id!r}", remove)
 
+    def tell(
+        self, workflow_id: str, *, kind: str, name: str, payload: Any, key: str | None, by: str
+    ) -> None:
+        from rayflow import signals
+
+        self._ask(
+            f"message to {workflow_id!r}",
+            lambda: signals.send(kind, workflow_id, name, payload, key=key, by=by or None),
+        )
+
     def _is_ours(
         self, workflow_id: str, definition: str, params: dict[str, Any], created_by: str
     ) -> bool:
@@ -278,6 +288,11 @@ def _problem(error: Exception, what: str) -> EngineProblem:
         (errors.WorkflowRunningError, "already_running", "The workflow is running", 409, False),
         (errors.WorkflowNotResumableError, "not_resumable", "It cannot be resumed", 409, False),
         (errors.WorkflowCancellationError, "canceled", "The workflow is canceled", 409, False),
+        (errors.WorkflowEndedError, "ended", "The workflow has ended", 409, False),
+        (errors.InvalidPayloadError, "invalid_payload", "The payload does not fit", 400, False),
+        (errors.UnknownApprovalError, "unknown_approval", "No such approval", 404, False),
+        (errors.AlreadyAnsweredError, "already_answered", "Answered already", 409, False),
+        (errors.NotAssignedError, "not_assigned", "For others to answer", 403, False),
         (errors.UnknownDefinitionError, "unknown_definition", "No such definition", 404, False),
         (errors.InvalidParametersError, "invalid_parameters", "Unfit parameters", 400, False),
         (errors.JournalCorruptError, "journal_corrupt", "The journal is damaged", 500, False),

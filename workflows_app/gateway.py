@@ -126,6 +126,11 @@ class Gateway(Protocol):
     def delete(self, workflow_id: str) -> None:
         """Remove a finished workflow with its storage."""
 
+    def tell(
+        self, workflow_id: str, *, kind: str, name: str, payload: Any, key: str | None, by: str
+    ) -> None:
+        """Send a message to a workflow; return when it is durably recorded."""
+
     def warm_up(self) -> None:
         """Connect, so that the first command does not have to wait for it."""
 

@@ -68,6 +68,12 @@ class FakeGateway:
         self.journals.pop(workflow_id, None)
         self.news.append(workflow_id)
 
+    def tell(self, workflow_id: str, *, kind: str, name: str, **message: Any) -> None:
+        self._called("tell", workflow_id)
+        if kind == "approval" and name == "nobody-asks":
+            raise EngineProblem("unknown_approval", title="No", detail="not asked for", status=404)
+        self.write(workflow_id, "signaled", channel=f"{kind}/{name}", **message)
+
     def definitions(self) -> list[DefinitionInfo]:
         return list(self.catalogue)
 

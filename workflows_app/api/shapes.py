@@ -101,7 +101,7 @@ class OperationSerializer(serializers.ModelSerializer[Command]):
     """A command: what was asked for, and how far it is."""
 
     state = serializers.ChoiceField(choices=("QUEUED", "RUNNING", "SUCCEEDED", "FAILED"))
-    kind = serializers.ChoiceField(choices=("launch", "cancel", "resume", "delete"))
+    kind = serializers.ChoiceField(choices=("launch", "cancel", "resume", "delete", "tell"))
     problem = serializers.DictField(
         allow_null=True, help_text="Why it failed: a problem as in every error answer."
     )

@@ -10,6 +10,7 @@ from workflows_app.api.definitions import DefinitionDetail, DefinitionList
 from workflows_app.api.events import WorkflowEvents
 from workflows_app.api.graph import WorkflowGraph
 from workflows_app.api.me import Me
+from workflows_app.api.messages import Answer, Signal
 from workflows_app.api.metadata import TaskMetadata, WorkflowMetadata
 from workflows_app.api.operations import OperationDetail
 from workflows_app.api.schema import Schema
@@ -38,6 +39,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(WORKFLOW + "events/", WorkflowEvents.as_view(), name="events"),
     path(WORKFLOW + "actions/cancel/", Cancel.as_view(), name="cancel"),
     path(WORKFLOW + "actions/resume/", Resume.as_view(), name="resume"),
+    path(WORKFLOW + "signals/<segment:name>/", Signal.as_view(), name="signal"),
+    path(TASK + "answer/", Answer.as_view(), name="answer"),
     path(WORKFLOW + "tasks/", TaskList.as_view(), name="tasks"),
     path(TASK, TaskDetail.as_view(), name="task"),
     path(TASK + "metadata/", TaskMetadata.as_view(), name="task-metadata"),

@@ -16,6 +16,7 @@ class CommandKind(models.TextChoices):
     CANCEL = "cancel", "Cancel"
     RESUME = "resume", "Resume"
     DELETE = "delete", "Delete"
+    TELL = "tell", "Message"
 
 
 class CommandState(models.TextChoices):
@@ -149,10 +150,12 @@ class Command(models.Model):
         ]
         constraints = [
             # Two people asking at the same moment: one command per workflow is under way. A
-            # launch may still be finishing when its workflow shows and is canceled.
+            # launch may still be finishing when its workflow shows and is canceled. Messages
+            # change no status, so there may be any number of them.
             models.UniqueConstraint(
                 fields=["workflow_id"],
-                condition=models.Q(state__in=["QUEUED", "RUNNING"]) & ~models.Q(kind="launch"),
+                condition=models.Q(state__in=["QUEUED", "RUNNING"])
+                & ~models.Q(kind__in=["launch", "tell"]),
                 name="one_open_command_per_workflow",
             ),
             models.UniqueConstraint(

@@ -72,6 +72,7 @@ class Workflow(models.Model):
             ("start_workflow", "Can start workflows"),
             ("cancel_workflow", "Can cancel workflows"),
             ("resume_workflow", "Can resume workflows"),
+            ("signal_workflow", "Can send messages to workflows"),
             ("bulk", "Can act on many workflows at once"),
             ("view_payload", "Can see parameters, values and errors"),
             ("view_logs", "Can see the logs of tasks"),

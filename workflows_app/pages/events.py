@@ -23,6 +23,12 @@ KINDS = {
     "cancel_requested": ("stop", "st-canceled", "Cancel requested"),
     "task_canceled": ("stop", "st-canceled", "Task canceled"),
     "resumed": ("rotate", "st-resumable", "Resumed"),
+    "waiting": ("clock", "st-pending", "Waits"),
+    "signaled": ("info", "st-running", "Message came"),
+    "progress": ("check", "st-running", "Progress saved"),
+    "suspend_requested": ("stop", "st-resumable", "Suspend requested"),
+    "timed_out": ("clock", "st-failed", "Out of time"),
+    "heartbeat": ("info", "st-pending", "Last heartbeat"),
     "sealed": ("key", "st-pending", "Ownership moved"),
 }
 

@@ -13,6 +13,7 @@ from workflows_app.services.commands import request
 from workflows_app.services.definitions import sync_definitions
 from workflows_app.services.execution import run_command
 from workflows_app.services.launching import launch
+from workflows_app.services.messages import tell
 from workflows_app.services.sweeping import send_again, sweep
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "send_again",
     "sweep",
     "sync_definitions",
+    "tell",
 ]

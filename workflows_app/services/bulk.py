@@ -189,7 +189,7 @@ def _with_open_commands(workflow_ids: list[str]) -> set[str]:
         Command.objects.filter(
             workflow_id__in=workflow_ids, state__in=[CommandState.QUEUED, CommandState.RUNNING]
         )
-        .exclude(kind=CommandKind.LAUNCH)
+        .exclude(kind__in=[CommandKind.LAUNCH, CommandKind.TELL])
         .values_list("workflow_id", flat=True)
     )
 

@@ -70,7 +70,7 @@ def _execute(engine: Gateway, command: Command) -> None:
             params=command.payload["params"],
             metadata=command.payload["metadata"],
             tags=command.payload["tags"],
-            created_by=command.created_by.get_username() if command.created_by else "",
+            created_by=_name_of(command),
         )
     elif command.kind == CommandKind.CANCEL:
         engine.cancel(command.workflow_id)
@@ -78,6 +78,12 @@ def _execute(engine: Gateway, command: Command) -> None:
         engine.resume(command.workflow_id)
     elif command.kind == CommandKind.DELETE:
         engine.delete(command.workflow_id)
+    elif command.kind == CommandKind.TELL:
+        engine.tell(command.workflow_id, **command.payload, by=_name_of(command))
+
+
+def _name_of(command: Command) -> str:
+    return command.created_by.get_username() if command.created_by else ""
 
 
 def _retry_later(command: Command, problem: EngineProblem) -> None:
