@@ -12,7 +12,7 @@ from rayflow.core.deadlines import StopTask, WakeAt, error_of_workflow, overdue,
 from rayflow.core.records import WorkflowStatus
 from rayflow.core.state import WorkflowState
 from rayflow.core.tasks import TaskState, TaskStatus
-from rayflow.core.waits import BeginWait, EndWait, How, has_body, spec
+from rayflow.core.waits import BeginWait, EndWait, How, has_body, is_hosted, spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,18 @@ def _begin(task: TaskState) -> Command:
 
 
 def _room(state: WorkflowState, window: int) -> int:
-    return max(0, window - len(state.in_flight) + state.hosted)
+    """How many more attempts may start.
+
+    Attempts whose inputs were lost end only when these are there again, so they must not keep the
+    tasks that make them from running.
+    """
+    room = window - len(state.in_flight) + state.hosted
+    return room if room > 0 else int(not any(_can_end(state, t) for t in state.in_flight))
+
+
+def _can_end(state: WorkflowState, task_id: str) -> bool:
+    task = state.tasks[task_id]
+    return task.missing == 0 and not is_hosted(task)
 
 
 def _ends_of_waits(state: WorkflowState, now: float) -> list[Command]:

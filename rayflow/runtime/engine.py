@@ -300,12 +300,13 @@ class Engine:
         await self.start()
         try:
             return await self._answers.output(workflow_id, task_id, has_started)
-        except OutputNotAvailableError:
-            if not has_started or not self._has_ended_well(workflow_id):
-                raise
-        except WorkflowError:
+        except WorkflowError as error:
             await self.start()  # if the root was lost meanwhile, that is the answer
-            raise
+            is_gone = isinstance(error, OutputNotAvailableError) and self._has_ended_well(
+                workflow_id
+            )
+            if not (has_started and is_gone):
+                raise
         # Who has started it is owed the value, and it is gone: it was not to be stored.
         with suppress(WorkflowRunningError):  # somebody else was quicker
             await self.resume(workflow_id)

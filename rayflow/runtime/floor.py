@@ -201,10 +201,7 @@ class Floor:
             logger.error("workflow '%s' is RESUMABLE: %s", workflow_id, error)
         except Exception:
             logger.exception("workflow '%s' is RESUMABLE after an error of the engine", workflow_id)
-        try:
-            await self._registry.put(workflow_id, status, was=was)
-        except StorageError as error:
-            logger.error("the index does not know the end of workflow '%s': %s", workflow_id, error)
+        await self._registry.follow(workflow_id, status, was)
         self._close(workflow_id)
 
     def _close(self, workflow_id: str) -> None:

@@ -98,13 +98,20 @@ class Registry:
         was: str | None = None,
     ) -> None:
         """Record the status of a workflow, and of a RESUMABLE one what it ``was``."""
-        now = time.time()
-        old = self.entries.get(workflow_id)
-        if old is None:
-            entry = IndexEntry(workflow_id, str(status), now, now, definition)
-        else:
-            entry = replace(old, status=str(status), changed_at=now, was=was)
+        entry = self._entry(workflow_id, status, definition, was)
         await self._commit(entry)
+        self.entries[workflow_id] = entry
+
+    async def follow(self, workflow_id: str, status: WorkflowStatus, was: str | None) -> None:
+        """Like :meth:`put`, for what the journal says already.
+
+        It counts also if the storage refuses the index; the next owner reads it from the journal.
+        """
+        entry = self._entry(workflow_id, status, None, was)
+        try:
+            await self._insist_on(lambda: self._commit(entry))
+        except StorageError as error:
+            logger.error("the index does not know the end of workflow '%s': %s", workflow_id, error)
         self.entries[workflow_id] = entry
 
     def entry(self, workflow_id: str) -> IndexEntry:
@@ -193,13 +200,24 @@ class Registry:
 
     async def _insist(self, work: Callable[[], Any]) -> Any:
         """Storage I/O of a start. One failure is no reason to refuse everybody; several are."""
+        return await self._insist_on(lambda: self._io(work))
+
+    async def _insist_on(self, work: Callable[[], Awaitable[Any]]) -> Any:
         for _ in range(TRIES - 1):
             try:
-                return await self._io(work)
+                return await work()
             except (DataSaveError, DataLoadError) as error:
                 logger.warning("%s Trying again.", error)
                 await asyncio.sleep(TRY_AGAIN_SECONDS)
-        return await self._io(work)
+        return await work()
+
+    def _entry(
+        self, workflow_id: str, status: WorkflowStatus, definition: str | None, was: str | None
+    ) -> IndexEntry:
+        now, old = time.time(), self.entries.get(workflow_id)
+        if old is None:
+            return IndexEntry(workflow_id, str(status), now, now, definition)
+        return replace(old, status=str(status), changed_at=now, was=was)
 
     def _beat(self) -> None:
         self._index.beat(Owner(self._instance, _here(), time.time()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,21 @@ def session_root(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> str
 
 @pytest.fixture
 def engine(session_root: str) -> Iterator[str]:
-    """Connect to the engine of the shared root; returns its path. Use workflow ids of your own."""
+    """Connect to the engine of the shared root; returns its path. What has ended is deleted then."""
     workflow.init(session_root)
     yield session_root
     api.disconnect()
+    workflow.init(session_root)
+    forget_what_has_ended()
+    api.disconnect()
+
+
+def forget_what_has_ended() -> None:
+    """So that every test finds its workflow ids free."""
+    for workflow_id, status in workflow.list_all():
+        if status not in (workflow.RUNNING, workflow.PENDING):
+            with contextlib.suppress(workflow.exceptions.WorkflowError, ValueError):
+                workflow.delete(workflow_id)
 
 
 @pytest.fixture

@@ -157,6 +157,18 @@ def test_the_window_limits_what_is_under_way() -> None:
     assert story.start(window=1) == []
 
 
+def test_attempts_whose_input_was_lost_leave_a_place_for_the_task_that_makes_it() -> None:
+    story = Story(node("a", checkpoint=False), node("b", 0, checkpoint="async"), node("c", 1, 0))
+    story.start()
+    story.end("a", Outcome("value", value=VALUE, checkpoint=False))
+    assert story.start(window=2) == ["b"]
+    story.state.lend("b")
+    assert story.start(window=2) == ["c"]
+    story.tell(Fact(Kind.RESUMED, data={"reset": ["a"], "asked": False}))
+    assert story.start(window=2) == ["a"]
+    assert story.start(window=2) == []
+
+
 @pytest.mark.parametrize("end", ["cancel", "application", "system"])
 def test_everything_is_stopped_before_the_end_is_written(end: str) -> None:
     story = Story(node("a"), node("b"), node("c", 0, 1))
