@@ -144,14 +144,17 @@ def submit(
     token: str | None = None,
     workflow_timeout: float | None = None,
     listener: str | None = None,
+    parent: dict[str, Any] | None = None,
+    attempt: tuple[str, str, int, str] | None = None,
 ) -> str:
-    """Store and start a DAG; what :func:`run_async` and definitions share. Returns the id.
+    """Store and start a DAG; what :func:`run_async`, definitions and children share. Returns the id.
 
     Args:
         definition, params, tags, created_by: recorded with the workflow.
         must_be_new: a known id is :class:`WorkflowExistsError` instead of a resume.
         token: makes a repeated call with the same token the same submission.
         listener: who is told what happens to it.
+        parent, attempt: of a child workflow, its link and the attempt that starts it.
     """
     chosen = validate_workflow_id(_fresh_id() if workflow_id is None else workflow_id)
     user_metadata = check_metadata(metadata)
@@ -173,8 +176,10 @@ def submit(
             seconds,
             connection.environment,
             _has_old_names(),
+            parent,
         )
-        stored.is_used = connection.call("submit", submission, listener)
+        verb = ("submit",) if attempt is None else ("submit_child", attempt)
+        stored.is_used = connection.call(*verb, submission, listener)
     return chosen
 
 
@@ -376,6 +381,11 @@ def changes(cursor: str | None, timeout: float) -> Changes:
     """
     found: Changes = _connector.connect().call("changes", cursor, timeout)
     return found
+
+
+def output_of(workflow_id: str) -> Any:
+    """The value of a workflow that has ended well, computed once more if it was not to be stored."""
+    return _get(_connector.connect().engine.output.remote(workflow_id, has_started=True))
 
 
 def _get(ref: Any) -> Any:

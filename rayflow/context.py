@@ -13,6 +13,9 @@ class Lifeline(Protocol):
     #: What the attempt before this one said last with ``workflow.heartbeat``.
     last_heartbeat: Any
 
+    #: Workflow, task, number and token of the attempt.
+    attempt: tuple[str, str, int, str]
+
     def beat(self, details: Any) -> None:
         """Give a sign of life."""
 
@@ -21,6 +24,9 @@ class Lifeline(Protocol):
 
     def restored(self, default: Any) -> Any:
         """What an attempt of the task has saved last."""
+
+    def next_child(self) -> int:
+        """Count the child workflows that the attempt starts."""
 
     def is_cancelled(self) -> bool:
         """Whether the attempt was asked to stop."""

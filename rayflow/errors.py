@@ -20,6 +20,7 @@
     ├── StaleAttemptError             progress was saved by an attempt that is over
     ├── WorkflowTimeoutError          names the error of a workflow that used up its workflow_timeout
     ├── SignalTimeoutError            nobody sent a signal, or answered, in time     (also TimeoutError)
+    ├── ChildWorkflowError            a child workflow that a task waited for did not end well
     ├── WorkflowEndedError            a message to a workflow that has ended          (also ValueError)
     ├── InvalidPayloadError           a message does not fit the schema of its reader (also ValueError)
     ├── UnknownApprovalError          no such approval is asked for                   (also ValueError)
@@ -226,6 +227,35 @@ class SignalTimeoutError(WorkflowError, TimeoutError):
             f"Task '{self.task_id}' of workflow '{self.workflow_id}' waited {self.seconds:g} s for "
             f"'{self.name}', which did not come. Wait longer with timeout=..., or say with "
             "on_timeout=... what is to be done instead."
+        )
+
+
+class ChildWorkflowError(WorkflowError):
+    """A child workflow that a task waited for has failed, was cancelled, or was deleted.
+
+    Attributes: ``workflow_id`` and ``task_id`` (who waited), ``child_id``, ``status`` (the child's; NONE
+    if it is deleted) and ``error`` (the child's: type, message, task_id).
+    """
+
+    def __init__(
+        self,
+        workflow_id: str,
+        task_id: str,
+        child_id: str,
+        status: str,
+        error: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(workflow_id, task_id, child_id, status, error)
+        self.workflow_id, self.task_id = workflow_id, task_id
+        self.child_id, self.status, self.error = child_id, status, error or {}
+
+    def __str__(self) -> str:
+        what = f": {self.error.get('type')}: {self.error.get('message')}" if self.error else ""
+        how = "was deleted" if self.status == "NONE" else f"is {self.status}{what.rstrip('.')}"
+        return (
+            f"Child workflow '{self.child_id}', for which task '{self.task_id}' of workflow "
+            f"'{self.workflow_id}' waited, {how}. workflow.resume({self.workflow_id!r}) continues both, "
+            "if the child can be resumed."
         )
 
 

@@ -20,6 +20,7 @@ from rayflow.api import (
     run_async,
     suspend,
 )
+from rayflow.children import child
 from rayflow.core.foresight import ResumePlan
 from rayflow.core.records import WorkflowStatus
 from rayflow.definitions import definition
@@ -94,6 +95,7 @@ __all__ = [
     "last_heartbeat",
     "checkpoint_state",
     "restored_state",
+    "child",
     # statuses
     "WorkflowStatus",
     "NONE",

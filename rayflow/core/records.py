@@ -44,6 +44,7 @@ class Kind(StrEnum):
     WAITING = "waiting"
     SIGNALED = "signaled"
     PROGRESS = "progress"
+    CHILD = "child"
 
 
 @dataclass(frozen=True, slots=True)

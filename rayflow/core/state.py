@@ -51,6 +51,7 @@ class WorkflowState:
         self.timed_out = False
         self.last_seq = 0
         self.gone: dict[str, str | None] = {}  # dropped tasks, see rayflow.core.chains
+        self.children: dict[str, dict[str, Any]] = {}  # the records of its child workflows
         self.links: dict[
             str, str
         ] = {}  # roots of continuations that have no task yet, whose they are
@@ -246,6 +247,9 @@ class WorkflowState:
     def _progress(self, record: Record) -> None:
         self._about(record).progress = StoredValue.from_record(record.data["value"], record.value)
 
+    def _child(self, record: Record) -> None:
+        self.children[record.data["child"]] = record.data
+
     def _timed_out(self, record: Record) -> None:
         self.timed_out = True
 
@@ -361,6 +365,7 @@ _HANDLERS: dict[str, Callable[[WorkflowState, Record], None]] = {
     Kind.WAITING: WorkflowState._waiting,
     Kind.SIGNALED: WorkflowState._signaled,
     Kind.PROGRESS: WorkflowState._progress,
+    Kind.CHILD: WorkflowState._child,
 }
 
 

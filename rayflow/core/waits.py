@@ -31,13 +31,14 @@ class WaitKind(StrEnum):
     SIGNAL = "signal"
     APPROVAL = "approval"
     EVENT = "event"  # over HTTP
+    CHILD = "child"  # the end of another workflow
     TASKS = "tasks"
     LISTENER = "listener"
 
 
 How = Literal["met", "expired"]
 
-_READS = (WaitKind.SIGNAL, WaitKind.APPROVAL, WaitKind.EVENT)
+_READS = (WaitKind.SIGNAL, WaitKind.APPROVAL, WaitKind.EVENT, WaitKind.CHILD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,10 @@ class Waits:
             self.met[task_id] = None
 
     def end(self, task_id: str) -> None:
-        """A task does not wait any more; a message that it did not use is for the next one."""
+        """A task does not wait any more; a message that it did not use is for the next one.
+
+        Not the end of a child: that may have another one by the time somebody asks again.
+        """
         self.ready.pop(task_id, None)
         self.beginning.discard(task_id)
         self.met.pop(task_id, None)
@@ -177,7 +181,8 @@ class Waits:
             del self._alarms[bisect_left(self._alarms, (end, task_id))]
         if (where := self._reads.pop(task_id, None)) is not None:
             self._readers.get(where, {}).pop(task_id, None)
-        if (unused := self.signals.pop(task_id, None)) is not None:
+        unused = self.signals.pop(task_id, None)
+        if unused is not None and not unused.channel.startswith(f"{WaitKind.CHILD}/"):
             self._unread.setdefault(unused.channel, deque()).appendleft(unused)
             self._match(unused.channel)
 

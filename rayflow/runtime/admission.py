@@ -31,7 +31,7 @@ class Admission:
         return False
 
     def leave(self, workflow_id: str) -> None:
-        """Give up the slot or the place."""
+        """Give up the slot or the place, if it has one."""
         self._running.pop(workflow_id, None)
         self._pending.pop(workflow_id, None)
 

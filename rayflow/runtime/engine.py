@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
@@ -39,6 +39,7 @@ from rayflow.runtime import foresight, intake
 from rayflow.runtime.answers import Answers
 from rayflow.runtime.environment import Packages
 from rayflow.runtime.executor import WorkflowRunner
+from rayflow.runtime.family import Family, is_part
 from rayflow.runtime.feed import Changes, Feed
 from rayflow.runtime.floor import Floor
 from rayflow.runtime.hosts import HostSubmitter
@@ -56,6 +57,8 @@ from rayflow.storage.journal import Journal
 from rayflow.storage.root import open_store
 
 logger = logging.getLogger("rayflow.engine")
+
+Attempt = tuple[str, str, int, str]  # workflow, task, number, token
 
 IO_THREADS = 16
 WATCH_SECONDS = 5.0
@@ -78,6 +81,7 @@ class Engine:
         self._nodes = Nodes(storage, instance)
         self._registry = Registry(self._store, instance, self._io)
         self._feed = Feed()
+        self._family = Family(self, self._registry, self._load)
         self._floor = Floor(
             storage,
             limits,
@@ -86,6 +90,7 @@ class Engine:
             HostSubmitter(),
             self._registry,
             self._feed,
+            self._family,
             self._io,
         )
         self._answers = Answers(storage, self._floor, self._registry, self._load, self._io)
@@ -140,9 +145,27 @@ class Engine:
             return await self._submit_again(submission, listener)
         else:
             await self._floor.open(
-                workflow_id, submission.token, lambda: self._create(submission), listener
+                workflow_id,
+                submission.token,
+                lambda: self._create(submission),
+                listener,
+                is_part=is_part(submission.parent),
             )
         return True
+
+    async def submit_child(
+        self, attempt: Attempt, submission: Submission, listener: str | None = None
+    ) -> bool:
+        """Like :meth:`submit`, for an attempt that starts a child workflow; its parent knows it first.
+
+        Raises:
+            StaleAttemptError: the attempt is over, or nobody drives the parent any more.
+        """
+        await self.start()
+        parent = submission.parent or {}
+        link = {"child": submission.workflow_id, **{k: parent[k] for k in ("waits", "on_cancel")}}
+        await self._for_attempt(attempt, lambda runner: runner.child(*attempt[1:], link))
+        return await self.submit(submission, listener)
 
     async def resume(self, workflow_id: str, listener: str | None = None) -> None:
         """Continue a workflow from its checkpoints. SUCCESSFUL ones stay as they are.
@@ -203,6 +226,7 @@ class Engine:
                 is_over = await self._io(lambda: intake.cancel_at_rest(self._store, workflow_id))
                 if is_over:
                     await self._registry.put(workflow_id, WorkflowStatus.CANCELED)
+                    await self._family.gone(workflow_id, WorkflowStatus.CANCELED)
             if not is_over:
                 await self._floor.open(
                     workflow_id, "", lambda: self._adopt(workflow_id, resume=False)
@@ -258,6 +282,7 @@ class Engine:
         # Out of the index last: a crash in between leaves an entry that can be deleted again.
         with self._floor.held(workflow_id):
             await self._io(self._registry.require_owned)
+            await self._family.gone(workflow_id, WorkflowStatus.NONE)
             await self._io(lambda: self._store.delete(layout.workflow(workflow_id)))
             await self._registry.remove(workflow_id)
         self._feed.ring(workflow_id)
@@ -346,14 +371,10 @@ class Engine:
         Raises:
             StaleAttemptError: the attempt is over, or nobody drives the workflow any more.
         """
-        runner = self._floor.runner(workflow_id)
-        try:
-            if runner is not None:
-                await runner.progress(task_id, attempt, token, stored)
-                return
-        except WorkflowEndedError:
-            pass
-        raise StaleAttemptError(workflow_id, task_id, attempt)
+        await self._for_attempt(
+            (workflow_id, task_id, attempt, token),
+            lambda runner: runner.progress(task_id, attempt, token, stored),
+        )
 
     async def task_stopped(
         self, workflow_id: str, task_id: str, attempt: int, token: str, details: Any
@@ -362,6 +383,18 @@ class Engine:
         runner = self._floor.runner(workflow_id)
         if runner is not None:
             runner.heard(task_id, attempt, token, details, is_over=True)
+
+    async def _for_attempt(
+        self, attempt: Attempt, record: Callable[[WorkflowRunner], Awaitable[None]]
+    ) -> None:
+        runner = self._floor.runner(attempt[0])
+        try:
+            if runner is not None:
+                await record(runner)
+                return
+        except WorkflowEndedError:
+            pass
+        raise StaleAttemptError(*attempt[:3])
 
     async def _take_over(self) -> None:
         carry_on = await self._registry.take_over()

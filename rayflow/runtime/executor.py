@@ -129,6 +129,21 @@ class WorkflowRunner:
 
         await self.record(facts)
 
+    async def child(self, task_id: str, attempt: int, token: str, link: dict[str, Any]) -> None:
+        """Record that a body is about to start a child workflow; durable when this returns.
+
+        Raises:
+            StaleAttemptError: the attempt is over.
+        """
+
+        def facts() -> list[Fact]:
+            if not self._is_under_way(task_id, attempt, token):
+                raise StaleAttemptError(self.state.workflow_id, task_id, attempt)
+            known = link["child"] in self.state.children
+            return [] if known else [Fact(Kind.CHILD, task_id, attempt, link)]
+
+        await self.record(facts)
+
     def skip_grace(self) -> None:
         """Whatever is asked to stop, now or later, is not given any time for it."""
         self.state.no_grace = True

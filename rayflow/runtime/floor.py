@@ -15,9 +15,11 @@ from rayflow.core.records import Record, WorkflowStatus
 from rayflow.core.state import WorkflowState
 from rayflow.core.waits import WaitKind
 from rayflow.errors import FencedError, StorageError, WorkflowEndedError
+from rayflow.runtime import family
 from rayflow.runtime.admission import Admission
 from rayflow.runtime.clock import RealClock
 from rayflow.runtime.executor import WorkflowRunner
+from rayflow.runtime.family import Family
 from rayflow.runtime.feed import Feed
 from rayflow.runtime.intake import Opened, status_fact
 from rayflow.runtime.lines import Lines, Narrator
@@ -49,6 +51,7 @@ class Floor:
         host: Submitter,
         registry: Registry,
         feed: Feed,
+        relatives: Family,
         io: Io,
     ) -> None:
         self.live: dict[str, LiveWorkflow] = {}
@@ -57,6 +60,7 @@ class Floor:
         self._storage, self._instance = storage, instance
         self._submitter, self._host = submitter, host
         self._registry, self._feed, self._io = registry, feed, io
+        self._family = relatives
         self.lines = Lines()
         self._admission = Admission(limits)
         self._running: set[asyncio.Task[None]] = set()
@@ -68,9 +72,14 @@ class Floor:
         token: str,
         prepare: Callable[[], Opened],
         listener: str | None = None,
+        *,
+        is_part: bool = False,
     ) -> None:
-        """Make a workflow live: its place is taken before the first await, so nobody is second."""
-        may_run = self._admission.enter(workflow_id)
+        """Make a workflow live: its place is taken before the first await, so nobody is second.
+
+        ``is_part``: of another one that waits for it, and has a slot for both.
+        """
+        may_run = is_part or self._admission.enter(workflow_id)
         live = self.live[workflow_id] = LiveWorkflow(token, listener)
         self.recent.pop(workflow_id, None)
         if listener is not None:
@@ -82,8 +91,12 @@ class Floor:
                     await self._registry.put(
                         workflow_id, opened.state.status, was=_reason(opened.state)
                     )
+                    self._family.ended(opened.state, opened.state.status)
                 self._close(workflow_id)
                 return
+            if not is_part and family.is_part(family.parent_of(opened.state, opened.first)):
+                may_run = True
+                self._admission.leave(workflow_id)
             runner = live.runner = WorkflowRunner(
                 opened.state,
                 opened.writer,
@@ -98,6 +111,7 @@ class Floor:
             self._close(workflow_id)
             raise
         live.accept()
+        self._family.opened(runner, opened.first)
         self._feed.ring(workflow_id)
         self.spawn(self._drive(workflow_id, runner))
 
@@ -175,6 +189,7 @@ class Floor:
 
         def committed(state: WorkflowState, records: Sequence[Record]) -> None:
             live.notify()
+            self._family.committed(state, records)
             if live.listener is not None:
                 self.lines.say(live.listener, narrator.tell(records))
             self._feed.ring(state.workflow_id)
@@ -203,6 +218,7 @@ class Floor:
             logger.exception("workflow '%s' is RESUMABLE after an error of the engine", workflow_id)
         await self._registry.follow(workflow_id, status, was)
         self._close(workflow_id)
+        self._family.ended(runner.state, status)
 
     def _close(self, workflow_id: str) -> None:
         """The workflow is not live any more; its slot goes to the next one in the queue."""

@@ -31,6 +31,7 @@ class Submission:
     ``token`` tells a repeated call from a second submission; with ``must_be_new`` a known id is an
     error instead of a resume. ``definition``, ``params``, ``tags``, ``created_by`` and ``runtime_env``
     (whose packages the storage has) are recorded. ``old_names``: tasks may use ``ray.workflow``.
+    ``parent``: what :func:`rayflow.runtime.family.link` says, of a child workflow.
     """
 
     workflow_id: str
@@ -45,6 +46,7 @@ class Submission:
     workflow_timeout: float | None = None
     runtime_env: dict[str, Any] | None = None
     old_names: bool = False
+    parent: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ def create(
         "task_count": len(facts),
         "workflow_timeout": submission.workflow_timeout,
     }
+    if submission.parent is not None:
+        accepted["parent"] = submission.parent
     if submission.old_names:
         accepted["old_names"] = True
     journal = Journal(store, submission.workflow_id)

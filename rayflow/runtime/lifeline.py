@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import threading
@@ -51,7 +52,8 @@ class Lifeline:
         self.interruption = Interruption()
         self.pulse = Pulse(self._say_beat, call.heartbeat_timeout)
         self.keeper: Keeper | None = None
-        self._attempt = (call.workflow_id, call.task_id, call.attempt, call.token)
+        self.attempt = (call.workflow_id, call.task_id, call.attempt, call.token)
+        self._children = itertools.count(1)
         self._is_watched, self._engine = call.is_watched, engine
         self._context = context.TaskContext(
             call.storage, call.workflow_id, call.task_id, call.attempt, self, call.listener
@@ -92,13 +94,17 @@ class Lifeline:
         """
         assert self.keeper is not None
         stored = self.keeper.save(value)
-        answered(self._engine.task_progress.remote(*self._attempt, stored))
+        answered(self._engine.task_progress.remote(*self.attempt, stored))
         self.keeper.saved(stored)
 
     def restored(self, default: Any) -> Any:
         """What an attempt of this task has saved last."""
         assert self.keeper is not None
         return self.keeper.restored(default)
+
+    def next_child(self) -> int:
+        """Count the child workflows that the attempt starts."""
+        return next(self._children)
 
     def is_cancelled(self) -> bool:
         """Whether the attempt was asked to stop."""
@@ -111,14 +117,14 @@ class Lifeline:
         have that done.
         """
         with suppress(Exception):
-            self._engine.task_stopped.remote(*self._attempt, self.pulse.details)
+            self._engine.task_stopped.remote(*self.attempt, self.pulse.details)
             sys.stdout.flush()
             sys.stderr.flush()
             time.sleep(_END_SECONDS)
         os._exit(0)
 
     def _announce(self) -> None:
-        self._engine.task_started.remote(*self._attempt, this_process())
+        self._engine.task_started.remote(*self.attempt, this_process())
 
     def _say_beat(self, details: Any) -> None:
-        self._engine.task_heartbeat.remote(*self._attempt, details)
+        self._engine.task_heartbeat.remote(*self.attempt, details)

@@ -18,12 +18,21 @@ _ENDS_OF_ATTEMPTS: dict[str, str] = {
 
 
 def of_workflow(records: Sequence[Record], status: str) -> dict[str, Any]:
-    """Status, user metadata and times (Unix seconds) of a workflow (``ray-workflows`` 3.1)."""
+    """Status, user metadata and times (Unix seconds) of a workflow (``ray-workflows`` 3.1).
+
+    Of a child workflow its ``parent``, and of a workflow that has some its ``children`` besides.
+    """
     user_metadata: dict[str, Any] = {}
     stats: dict[str, float] = {}
+    family: dict[str, Any] = {}
     for record in records:
         if record.kind == Kind.ACCEPTED:
             user_metadata = record.data["metadata"]
+            if "parent" in record.data:
+                family["parent"] = record.data["parent"]
+        elif record.kind == Kind.CHILD:
+            child = {**record.data, "task_id": record.task_id}
+            family.setdefault("children", []).append(child)
         elif record.kind == Kind.STATUS:
             now = record.data["status"]
             if now == WorkflowStatus.RUNNING:
@@ -32,7 +41,7 @@ def of_workflow(records: Sequence[Record], status: str) -> dict[str, Any]:
                 stats = {}
             elif now in _ENDS:
                 stats["end_time"] = record.time
-    return {"status": status, "user_metadata": user_metadata, "stats": stats}
+    return {"status": status, "user_metadata": user_metadata, "stats": stats, **family}
 
 
 def of_task(

@@ -147,15 +147,28 @@ def waiting(
     wait: Mapping[str, Any],
     args: tuple[Any, ...] = (),
     kwargs: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> DAGNode:
     """A node whose task waits, see :mod:`rayflow.core.waits`.
 
-    ``function`` is what plain Ray does instead (``dag.execute()``), and the body of a listener.
+    ``function`` is what plain Ray does instead (``dag.execute()``), and the body of a listener;
+    ``options`` are more of the task's.
     """
+    ours = {"task_id": name, "wait": dict(wait), "effect": True, **options}
+    return calling(function, ours, args, kwargs)
+
+
+def calling(
+    function: Callable[..., Any],
+    options: Mapping[str, Any],
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> DAGNode:
+    """A node that calls a function of ours, which is no burden to the cluster, with our ``options``."""
     import ray  # here, so that translating alone does not start Ray's worker machinery
 
-    ours = ray_options.among_rays({"task_id": name, "wait": dict(wait), "effect": True})
     remote: Any = ray.remote(num_cpus=0)(function)
+    ours = ray_options.among_rays(dict(options))
     node: DAGNode = remote.options(**ours).bind(*args, **(kwargs or {}))
     return node
 

@@ -16,6 +16,7 @@ from rayflow.core.tasks import TaskState
 from rayflow.core.waits import How, Signal, WaitKind
 from rayflow.errors import (
     AlreadyAnsweredError,
+    ChildWorkflowError,
     InvalidPayloadError,
     NotAssignedError,
     SignalTimeoutError,
@@ -32,8 +33,9 @@ class Message:
     """Something that somebody tells a workflow.
 
     Attributes:
-        kind: ``signal``, ``event`` or ``approval``.
-        name: of the signal, the key of the event, or the id of the task that asks for the approval.
+        kind: ``signal``, ``event``, ``approval`` or ``child``.
+        name: of the signal, the key of the event, the id of the task that asks for the approval, or
+            that of the child workflow that has ended.
         payload: plain JSON.
         key: two messages with the same key are one.
         by: who sends it.
@@ -79,6 +81,8 @@ def message_facts(state: WorkflowState, message: Message) -> list[Fact]:
         return []
     if message.kind == WaitKind.APPROVAL:
         _check_approval(state, message)
+    if message.kind == WaitKind.CHILD and any(state.waits.unread(where)):
+        return []  # nobody has read that it has ended, and that is all there is to say
     for reader in state.waits.readers(where):
         problem = _misfit(waits.spec(state.tasks[reader]) or {}, message.payload)
         if problem:
@@ -107,6 +111,8 @@ def outcome(state: WorkflowState, task_id: str, how: How) -> Outcome:
         return _value(task, default["value"], {})
     if signal is None:
         return _value(task, None, {})
+    if wait["kind"] == WaitKind.CHILD:
+        return _end_of_child(state, task, waits.from_json(signal.value))
     detail = {"signal": signal.seq, "by": signal.by, "at": signal.time}
     return _value(task, _payload(task, wait, signal), detail)
 
@@ -151,6 +157,15 @@ def _payload(task: TaskState, wait: dict[str, Any], signal: Signal) -> Any:
 def _value(task: TaskState, value: Any, detail: dict[str, Any]) -> Outcome:
     stored = encode((value, None) if task.options["catch_exceptions"] else value).inline()
     return Outcome("value", value=stored, preview=describe(value, stored.size), detail=detail)
+
+
+def _end_of_child(state: WorkflowState, task: TaskState, end: dict[str, Any]) -> Outcome:
+    if end["status"] == "SUCCESSFUL":
+        return _value(task, end["child"], {})
+    error = ChildWorkflowError(
+        state.workflow_id, task.task_id, end["child"], end["status"], end["error"]
+    )
+    return Outcome("error", value=encode((None, error)).inline(), error=described(error))
 
 
 def _expired(state: WorkflowState, task: TaskState, wait: dict[str, Any]) -> Outcome:

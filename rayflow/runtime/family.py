@@ -1,0 +1,176 @@
+"""Parents and children among workflows: who hears of whose end, and whom a cancellation takes along.
+
+A child's link to its parent is part of its ``accepted`` record, the parent's to its child a ``child`` record
+that is durable before the child exists. So whatever crashes in between, both can be compared again when
+one of them is opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
+from rayflow.core.state import WorkflowState, fold
+from rayflow.core.tasks import TaskState
+from rayflow.core.waits import WaitKind, spec
+from rayflow.errors import (
+    StorageError,
+    WorkflowEndedError,
+    WorkflowNotFoundError,
+    WorkflowNotResumableError,
+    WorkflowRunningError,
+)
+from rayflow.runtime.executor import WorkflowRunner
+from rayflow.runtime.registry import Registry
+from rayflow.runtime.waiting import Message
+from rayflow.storage.index import SUSPENDED
+
+logger = logging.getLogger("rayflow.engine")
+
+MAX_MESSAGE = 2_000
+ENDS = (WorkflowStatus.SUCCESSFUL, WorkflowStatus.FAILED, WorkflowStatus.CANCELED)
+
+Load = Callable[[str], Awaitable[list[Record]]]
+
+
+class Verbs(Protocol):
+    """What the family has the engine do."""
+
+    async def tell(self, workflow_id: str, message: Message) -> None: ...
+
+    async def cancel(self, workflow_id: str) -> None: ...
+
+    async def resume(self, workflow_id: str) -> None: ...
+
+
+def is_part(parent: dict[str, Any] | None) -> bool:
+    """Whether a workflow with this ``parent`` is a part of it, because the parent waits for it."""
+    return parent is not None and bool(parent["waits"])
+
+
+def parent_of(state: WorkflowState, first: Sequence[Fact] = ()) -> dict[str, Any] | None:
+    """The link of a workflow to its parent, if it has one; ``first`` are facts still to be recorded."""
+    accepted = [fact.data for fact in first if fact.kind is Kind.ACCEPTED]
+    found: dict[str, Any] | None = (accepted[0] if accepted else state.accepted).get("parent")
+    return found
+
+
+class Family:
+    """Tells parents of their children's ends, and children of their parents'."""
+
+    def __init__(self, engine: Verbs, registry: Registry, load: Load) -> None:
+        self._engine, self._registry, self._load = engine, registry, load
+        self._busy: set[asyncio.Task[None]] = set()
+
+    def opened(self, runner: WorkflowRunner, first: Sequence[Fact]) -> None:
+        """A workflow has become live: catch up with what has happened to its relatives meanwhile."""
+        state, parent = runner.state, parent_of(runner.state)
+        if self._goes_with(parent):
+            runner.request_cancel()
+        is_asked = any(fact.kind is Kind.RESUMED and fact.data["asked"] for fact in first)
+        for task_id in state.waits.until:
+            if task_id not in state.waits.met:
+                self._look(state.workflow_id, state.tasks[task_id], may_resume=is_asked)
+
+    def committed(self, state: WorkflowState, records: Sequence[Record]) -> None:
+        """A wait for a child may have begun after the child's end, or anew after it has failed."""
+        for record in records:
+            if record.kind == Kind.WAITING and record.task_id not in state.waits.met:
+                task = state.tasks.get(record.task_id or "")
+                if task is not None:
+                    is_repeated = (record.attempt or 1) > 1
+                    self._look(state.workflow_id, task, may_resume=is_repeated)
+
+    def ended(self, state: WorkflowState, status: WorkflowStatus) -> None:
+        """A workflow is not live any more."""
+        parent = parent_of(state)
+        if is_part(parent) and parent is not None and status in ENDS:
+            self._spawn(self._report(parent["workflow_id"], state.workflow_id, status, state.error))
+        if status == WorkflowStatus.CANCELED:
+            for child, link in state.children.items():
+                if link["on_cancel"] == "cancel":
+                    self._spawn(self._cancel(child))
+
+    async def gone(self, workflow_id: str, status: WorkflowStatus) -> None:
+        """One that was not live is cancelled now, or about to be deleted (NONE)."""
+        try:
+            state = fold(await self._load(workflow_id))
+        except StorageError:
+            return  # too damaged to say whose it was
+        if status == WorkflowStatus.NONE and is_part(parent := parent_of(state)) and parent:
+            self._spawn(self._report(parent["workflow_id"], workflow_id, status, None))
+        self.ended(state, status)
+
+    def _goes_with(self, parent: dict[str, Any] | None) -> bool:
+        """Whether a child is to be cancelled because its ``parent`` is."""
+        if parent is None or parent["on_cancel"] != "cancel":
+            return False
+        return self._status(parent["workflow_id"]) == WorkflowStatus.CANCELED
+
+    def _look(self, parent_id: str, task: TaskState, *, may_resume: bool) -> None:
+        """Compare a wait with the child that it is for."""
+        wait = spec(task) or {}
+        if wait["kind"] != WaitKind.CHILD:
+            return
+        child, status = wait["name"], self._status(wait["name"])
+        entry = self._registry.entries.get(child)
+        is_suspended = entry is not None and entry.was == SUSPENDED
+        again = (WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE)
+        if may_resume and status in again and not is_suspended:
+            self._spawn(self._resume(parent_id, child))
+        elif status in (*ENDS, WorkflowStatus.NONE):
+            self._spawn(self._report(parent_id, child, status, None))
+
+    def _status(self, workflow_id: str) -> WorkflowStatus:
+        entry = self._registry.entries.get(workflow_id)
+        return WorkflowStatus.NONE if entry is None else WorkflowStatus(entry.status)
+
+    async def _resume(self, parent_id: str, child: str) -> None:
+        try:
+            await self._engine.resume(child)
+        except WorkflowRunningError:
+            return
+        except (WorkflowNotResumableError, StorageError, queue.Full) as error:
+            logger.warning("child '%s' of '%s' is not resumed: %s", child, parent_id, error)
+            await self._report(parent_id, child, self._status(child), None)
+
+    async def _report(
+        self,
+        parent_id: str,
+        child: str,
+        status: WorkflowStatus,
+        error: dict[str, Any] | None,
+    ) -> None:
+        if error is None and status == WorkflowStatus.FAILED:
+            with suppress(StorageError):
+                error = fold(await self._load(child)).error
+        said = None
+        if error is not None:
+            said = {"type": error["type"], "message": str(error["message"])[:MAX_MESSAGE]}
+            said["task_id"] = error.get("task_id")
+        payload = {"child": child, "status": str(status), "error": said}
+        with suppress(WorkflowEndedError, WorkflowNotFoundError):
+            await self._engine.tell(parent_id, Message(WaitKind.CHILD, child, payload))
+
+    async def _cancel(self, child: str) -> None:
+        try:
+            await self._engine.cancel(child)
+        except (WorkflowNotFoundError, queue.Full):
+            pass
+        except StorageError as error:
+            logger.error("child '%s' is not cancelled with its parent: %s", child, error)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._busy.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._busy.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a workflow was not told of its relative's end: %s", error)
