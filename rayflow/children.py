@@ -54,33 +54,43 @@ def child(
         raise RuntimeError("workflow.child works inside a task of a workflow.")
     if on_cancel not in ("cancel", "abandon"):
         raise ValueError(f"on_cancel is 'cancel' or 'abandon', not {on_cancel!r}.")
-    parent_id, task_id = lifeline.attempt[:2]
-    number = lifeline.next_child()
-    derived = _derived_id(parent_id, task_id, number)
+    derived = _derived_id(lifeline)
     chosen = derived if workflow_id is None else workflow_id
+    link = {"waits": bool(wait), "on_cancel": on_cancel}
+    _submit(lifeline, dag, args, kwargs, chosen, metadata, f"child {derived}", link)
+    return _value_of(chosen, bool(catch_exceptions)) if wait else chosen
+
+
+def _submit(
+    lifeline: context.Lifeline,
+    dag: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    workflow_id: str,
+    metadata: dict[str, Any] | None,
+    token: str,
+    link: dict[str, Any],
+) -> None:
+    parent_id, task_id = lifeline.attempt[:2]
     with api.connection().listener.submitting() as listener:
         api.submit(
             dag,
             args,
             kwargs,
-            workflow_id=chosen,
+            workflow_id=workflow_id,
             metadata=metadata,
             must_be_new=True,
-            token=f"child {number} of {task_id} of {parent_id}",
+            token=token,
             listener=listener,
-            parent={
-                "workflow_id": parent_id,
-                "task_id": task_id,
-                "waits": bool(wait),
-                "on_cancel": on_cancel,
-            },
+            parent={"workflow_id": parent_id, "task_id": task_id, **link},
             attempt=lifeline.attempt,
         )
-    return _value_of(chosen, bool(catch_exceptions)) if wait else chosen
 
 
-def _derived_id(parent_id: str, task_id: str, number: int) -> str:
-    derived = f"{parent_id}.{task_id}.{number}"
+def _derived_id(lifeline: context.Lifeline) -> str:
+    """The same for the same child in every attempt."""
+    parent_id, task_id = lifeline.attempt[:2]
+    derived = f"{parent_id}.{task_id}.{lifeline.next_child()}"
     if len(derived.encode("utf-8", "surrogatepass")) <= MAX_ID_BYTES:
         return derived
     return hashlib.sha256(derived.encode("utf-8", "surrogatepass")).hexdigest()
