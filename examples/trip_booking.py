@@ -9,12 +9,16 @@ asked and lose the answer on the way. So
   a hotel is sold out is an answer, hence a value and no exception: asking again changes nothing;
 - the outcome of each booking is caught (``catch_exceptions``), because someone must decide: pay
   if all three are there, else cancel them (the compensation). Canceling goes by token, not by
-  booking, since a service that never answered may have booked all the same.
+  booking, since a service that never answered may have booked all the same;
+- an expensive trip is paid when a person says so (``workflow.approval``). Nothing runs while they
+  think, for hours if need be; who does not answer in time has said no.
 
     book_trip ─ continuation ─> make_token ── book_flight, book_flight, book_hotel
-                                          ── finalize_or_cancel ─ continuation ─> confirm
-                                                                               └> cancel_booking
-                                                                                  ── call_off
+                                          ── finalize_or_cancel ─ continuation ─> approve_trip
+                                             │                                    ── settle
+                                             ├─ continuation ─> confirm <───────────┤
+                                             └─ continuation ─> cancel_booking <────┘
+                                                                ── call_off
 """
 
 # Ray's own types leave the result of .bind() open.
@@ -133,6 +137,14 @@ class BookingService:
         return booking
 
 
+@dataclass(frozen=True)
+class Consent:
+    """When a person is asked: for trips that cost more than ``above``, for up to ``within`` seconds."""
+
+    above: int = 2_000
+    within: float = 24 * 3600.0
+
+
 @workflow.definition(tags={"example": "business-process"})
 def trip_booking(
     origin: Annotated[str, Field(pattern="^[A-Z]{3}$", description="Airport code.")] = "OAK",
@@ -146,26 +158,38 @@ def trip_booking(
     hotel_sold_out: Annotated[
         bool, Field(description="The hotel has no room: everything booked is canceled.")
     ] = False,
+    ask_above: Annotated[
+        int, Field(ge=0, description="A person must approve a trip that costs more than this.")
+    ] = 2_000,
+    answer_within: Annotated[
+        float, Field(gt=0, description="Seconds that they have. No answer is a no.")
+    ] = 24 * 3600.0,
     ledger: Annotated[
         str, Field(description="Folder of the booking service. Empty: a new temporary one.")
     ] = "",
 ) -> DAGNode:
     """Book two flights and a hotel with a service that often fails. If the hotel is sold out, the
-    flights are canceled again.
+    flights are canceled again, as they are if nobody approves of an expensive trip in time.
     """
     if back < depart:
         raise ValueError(f"The return on {back} is before the departure on {depart}.")
     folder = ledger or tempfile.mkdtemp(prefix="rayflow-trip-")
     service = BookingService(folder, failure_probability, seed)
     dates = [depart.isoformat(), back.isoformat()]
-    dag: DAGNode = book_trip.bind(service, origin, destination, dates, hotel_sold_out)
+    consent = Consent(ask_above, answer_within)
+    dag: DAGNode = book_trip.bind(service, origin, destination, dates, hotel_sold_out, consent)
     return dag
 
 
 @workflow.options(task_id="book_trip")
 @ray.remote
 def book_trip(
-    service: BookingService, origin: str, destination: str, dates: list[str], hotel_sold_out: bool
+    service: BookingService,
+    origin: str,
+    destination: str,
+    dates: list[str],
+    hotel_sold_out: bool,
+    consent: Consent = Consent(),
 ) -> Any:
     """Start the three bookings side by side, each with a token of its own."""
     leave, back = dates
@@ -177,7 +201,7 @@ def book_trip(
         home.bind(service, tokens[1], destination, origin, back),
         book_hotel.bind(service, tokens[2], destination, dates, hotel_sold_out),
     ]
-    return workflow.continuation(finalize_or_cancel.bind(service, tokens, bookings))
+    return workflow.continuation(finalize_or_cancel.bind(service, tokens, bookings, consent))
 
 
 @workflow.options(task_id="make_token")
@@ -210,15 +234,42 @@ def finalize_or_cancel(
     service: BookingService,
     tokens: list[ray.ObjectRef[str]],
     bookings: list[ray.ObjectRef[Outcome]],
+    consent: Consent,
 ) -> Any:
-    """Confirm if everything was booked, else go back. Each outcome is (booking, error)."""
+    """Go on if everything was booked, else back. Each outcome is (booking, error)."""
     outcomes: list[Outcome] = ray.get(bookings)
     answers = [booking for booking, _ in outcomes if booking is not None]
     reasons = [f"{each.what}: {each.state}" for each in answers if each.state != "booked"]
     reasons += [str(error) for _, error in outcomes if error is not None]
-    if not reasons:
+    known = ray.get(tokens)
+    if reasons:
+        return way_back(service, known, reasons)
+    price = sum(booking.price for booking in answers)
+    if price <= consent.above:
         return workflow.continuation(confirm.bind(service, answers))
-    canceled = [cancel_booking.bind(service, token) for token in ray.get(tokens)]
+    decision = workflow.approval(
+        f"Pay {price} for {', '.join(booking.what for booking in answers)}?",
+        timeout=consent.within,
+        on_timeout="reject",
+        task_id="approve_trip",
+    )
+    return workflow.continuation(settle.bind(service, known, answers, decision))
+
+
+@workflow.options(task_id="settle")
+@ray.remote
+def settle(
+    service: BookingService, tokens: list[str], bookings: list[Booking], decision: dict[str, Any]
+) -> Any:
+    """Do what was decided."""
+    if decision["approved"]:
+        return workflow.continuation(confirm.bind(service, bookings))
+    who = "nobody answered in time" if decision["by"] is None else f"{decision['by']} said no"
+    return way_back(service, tokens, [f"the price: {who}"])
+
+
+def way_back(service: BookingService, tokens: list[str], reasons: list[str]) -> Any:
+    canceled = [cancel_booking.bind(service, token) for token in tokens]
     return workflow.continuation(call_off.bind(service, canceled, reasons))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray
 
 from examples.code_census import code_census
 from examples.digits_training import digits_training
 from examples.trip_booking import BookingService, book_trip, trip_booking
 from rayflow import workflow
+from tests.waiting import until
 
 SMALL_SEARCH = {
     "svc_c": [1.0, 10.0],
@@ -103,6 +106,40 @@ def test_trip_booking_cancels_what_was_booked_when_the_hotel_is_sold_out(
     assert receipt["reasons"] == ["hotel in SAN from 2030-06-12 to 2030-07-05: sold out"]
     assert [each["state"] for each in _ledger(tmp_path)] == ["canceled"] * 3
     assert workflow.get_status("trip-sold-out") == workflow.SUCCESSFUL
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_an_expensive_trip_waits_for_a_person(engine: str, tmp_path: Path, approved: bool) -> None:
+    params = {"failure_probability": 0.3, "ask_above": 1_000, "ledger": str(tmp_path)}
+    name = f"trip-asks-{approved}"
+    ref = workflow.run_async(trip_booking.build(params), workflow_id=name)
+    until(lambda: _is_asked(name))
+    workflow.answer(name, "approve_trip", approved, by="ann")
+    receipt = ray.get(ref)
+    if approved:
+        assert (receipt["status"], receipt["to_pay"]) == ("confirmed", 1198)
+    else:
+        assert (receipt["status"], receipt["to_pay"]) == ("canceled", 0)
+        assert receipt["reasons"] == ["the price: ann said no"]
+    states = {each["state"] for each in _ledger(tmp_path)}
+    assert states == {"booked" if approved else "canceled"}
+
+
+def test_a_trip_that_nobody_approves_in_time_is_canceled(engine: str, tmp_path: Path) -> None:
+    params = {"failure_probability": 0.0, "ask_above": 0, "ledger": str(tmp_path)}
+    receipt = workflow.run(trip_booking.build({**params, "answer_within": 0.2}))
+    assert (receipt["status"], receipt["reasons"]) == (
+        "canceled",
+        ["the price: nobody answered in time"],
+    )
+    assert {each["state"] for each in _ledger(tmp_path)} == {"canceled"}
+
+
+def _is_asked(workflow_id: str) -> bool:
+    with contextlib.suppress(ValueError):
+        wait = workflow.get_metadata(workflow_id, "approve_trip").get("wait") or {}
+        return wait.get("state") == "WAITING"
+    return False
 
 
 def test_a_trip_that_cannot_be_canceled_does_not_look_fine(engine: str, tmp_path: Path) -> None:
