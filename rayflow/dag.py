@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from rayflow.core.graph import Graph, Node, StoredValue, TaskOptions
+from rayflow.core.graph import Graph, Item, Node, StoredValue, TaskOptions
 from rayflow.core.ids import task_name
 from rayflow.errors import TaskHeartbeatError, TaskTimeoutError
 from rayflow.retry import Judge, Retry, check_error_types
 from rayflow.runtime import nodes
-from rayflow.runtime.nodes import Call, DagStep, StepNode, TaskReference
+from rayflow.runtime.nodes import Call, DagStep, MapNode, StepNode, TaskReference
 from rayflow.runtime.ray_options import described
+
+ITEMS_TOGETHER = 256
+SMALL_ITEM = 16 * 1024  # bytes: what a task may read in vain for each of the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,9 @@ class Encoder(Protocol):
 
     def arguments(self, value: Any, persistent_id: Callable[[Any], Any], task: str) -> StoredValue:
         """Encode the arguments of ``task``."""
+
+    def size(self, value: Any, persistent_id: Callable[[Any], Any], task: str) -> int:
+        """How many bytes :meth:`arguments` would take for ``value``."""
 
 
 def translate(
@@ -66,6 +72,8 @@ def translate(
         )
     if isinstance(root, DagStep):
         root, args, kwargs = root.dag, root.args, root.kwargs
+    if isinstance(root, MapNode):
+        return _Translation(encoder, None, {}).each(root)
     if isinstance(root, TaskReference):  # whoever continues as another task passes its value on
         root = StepNode(root.call)
     return _Translation(encoder, args, kwargs or {}).run(root)
@@ -105,6 +113,51 @@ class _Translation:
             self._owner = owner
             self._walk(final)
         return Graph(tuple(self._nodes), len(self._nodes) - count, nodes.is_step(root))
+
+    def each(self, root: MapNode) -> Graph:
+        """A node for every item, and one that puts their values together."""
+        call, name = root.call, _name(root.call)
+        function, options = self._encoder.function(call.function), self._options(call)
+        metadata = call.options.get("metadata") or {}
+        for start in range(0, len(root.items), ITEMS_TOGETHER):
+            stored = self._items(root.items[start : start + ITEMS_TOGETHER], name)
+            for at, args in stored:
+                item = Item(root.of, at, root.limit)
+                self._nodes.append(
+                    Node(name, function, args, options=options, metadata=metadata, item=item)
+                )
+        slots = tuple(Slot("task", place) for place in range(len(self._nodes)))
+        last = f"{root.of}.together"
+        args = self._encoder.arguments((slots, {}), lambda _: None, last)
+        code = self._encoder.function(nodes.together)
+        light = TaskOptions(ray={"num_cpus": 0})
+        self._nodes.append(Node(last, code, args, tuple(range(len(slots))), light))
+        return Graph(tuple(self._nodes))
+
+    def _items(self, items: tuple[Any, ...], name: str) -> list[tuple[int, StoredValue]]:
+        """Where each of some items is: small ones together, so that there is one write for many."""
+
+        def persistent_id(value: Any) -> Any:
+            if nodes.is_node(value):
+                raise TypeError(
+                    f"An item of workflow.map is a value, not a {type(value).__name__}."
+                )
+            stored = self._encoder.object_ref(value)
+            return None if stored is None else ("object", stored)
+
+        def top(value: Any) -> Any:
+            found = persistent_id(value)
+            return value if found is None else Slot(*found)
+
+        given = [top(item) for item in items]
+        sizes = [self._encoder.size(item, persistent_id, name) for item in given]
+        small = [place for place, size in enumerate(sizes) if size <= SMALL_ITEM]
+        shared = self._encoder.arguments([given[n] for n in small], persistent_id, name)
+        places = {place: (at, shared) for at, place in enumerate(small)}
+        for place in range(len(given)):
+            if place not in places:
+                places[place] = (0, self._encoder.arguments([given[place]], persistent_id, name))
+        return [places[place] for place in range(len(given))]
 
     def _walk(self, root: Any) -> None:
         stack = [self._open(root)]

@@ -35,6 +35,7 @@ from rayflow.in_tasks import (
     last_heartbeat,
     restored_state,
 )
+from rayflow.mapping import map_items as map
 from rayflow.options import options
 from rayflow.retry import Retry
 from rayflow.signals import answer, approval, signal, wait_for_signal
@@ -71,6 +72,7 @@ __all__ = [
     "options",
     "Retry",
     "continuation",
+    "map",
     "artifact",
     "definition",
     # writing workflows of steps

@@ -88,13 +88,33 @@ class TaskOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Item:
+    """Which item of a list a task is for.
+
+    Attributes:
+        of: the id of the task that has mapped the list.
+        at: the position of the item among those that are stored together as the task's arguments.
+        limit: how many items of the list may be under way at once; None is any number.
+    """
+
+    of: str
+    at: int
+    limit: int | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """The JSON form that goes into a record."""
+        return {"of": self.of, "at": self.at, "limit": self.limit}
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One task of a graph that has no id yet.
 
     ``upstream`` are positions in the same graph, or ids of tasks that the workflow has already.
 
     ``finally_of`` is the position of the task after whose workflow's end this one runs. ``watches`` are
-    positions of tasks whose values it wants to see, without waiting for all of them.
+    positions of tasks whose values it wants to see, without waiting for all of them. ``item`` is what it
+    is for, if it is one of many that ``workflow.map`` has made.
     """
 
     name: str
@@ -105,6 +125,7 @@ class Node:
     metadata: dict[str, Any] = field(default_factory=dict)
     finally_of: int | None = None
     watches: tuple[int | str, ...] = ()
+    item: Item | None = None
 
     @property
     def known(self) -> Iterator[str]:
@@ -181,6 +202,8 @@ def task_facts(
             "options": options,
             "args": node.args.describe(),
         }
+        if node.item is not None:
+            data["item"] = node.item.describe()
         facts.append(Fact(Kind.TASK, ids[position], None, data, node.args.data))
     return facts, ids[last]
 

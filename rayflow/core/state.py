@@ -16,7 +16,8 @@ from typing import Any
 
 from rayflow.core import chains, provisional
 from rayflow.core.deadlines import UnderWay
-from rayflow.core.graph import StoredValue
+from rayflow.core.graph import Item, StoredValue
+from rayflow.core.items import Places
 from rayflow.core.records import Kind, Record, WorkflowStatus
 from rayflow.core.tasks import TaskState, TaskStatus
 from rayflow.core.waits import Waits, is_hosted, spec
@@ -38,6 +39,7 @@ class WorkflowState:
         self.in_flight: dict[str, int] = {}
         self.hosted = 0  # how many of those are no burden to the cluster
         self.waits = Waits()
+        self.places = Places()
         self.provisional: dict[str, None] = {}  # tasks whose values are lent
         self.outdated: set[str] = set()  # attempts under way that used a value which is no more
         self.finals: dict[str, list[str]] = {}  # finally_ tasks by their owners, in order
@@ -145,6 +147,7 @@ class WorkflowState:
             data["metadata"],
             finally_of=data.get("finally_of"),
             watches=tuple(data.get("watches", ())),
+            item=Item(**data["item"]) if "item" in data else None,
         )
         if task.finally_of is not None:
             self.finals.setdefault(task.finally_of, []).append(task.task_id)
@@ -205,6 +208,7 @@ class WorkflowState:
             self._schedule(task)
         else:
             task.status = TaskStatus.FAILED
+            self._leave_place(task)
         if record.data["next"] == "final" and self.error is None:
             self.error = {
                 **record.data["error"],
@@ -225,6 +229,7 @@ class WorkflowState:
     def _task_canceled(self, record: Record) -> None:
         task = self._about(record)
         task.status = TaskStatus.CANCELED
+        self._leave_place(task)
         self.ready.pop(task.task_id, None)
         self.delayed.pop(task.task_id, None)
         self.waits.end(task.task_id)
@@ -314,10 +319,18 @@ class WorkflowState:
             return
         if not provisional.may_start(task) or task.task_id in self.waits:
             return
+        if not self.places.take(task.task_id, task.item):
+            return
         if task.retry_at is None:
             (self.ready if spec(task) is None else self.waits.ready)[task.task_id] = None
         else:
             self.delayed[task.task_id] = task.retry_at
+
+    def _leave_place(self, task: TaskState) -> None:
+        """The next item of its list may run."""
+        following = self.places.leave(task.task_id, task.item)
+        if following is not None:
+            self._schedule(self.tasks[following])
 
     def _resolve(self, task: TaskState, value: StoredValue | None, *, volatile: bool) -> None:
         """Give ``task`` its value, and every task that waited to be replaced by it, iteratively."""
@@ -328,6 +341,7 @@ class WorkflowState:
             if current.status is not TaskStatus.CONTINUED and not keeps:
                 self._read_inputs(current)
             current.status = TaskStatus.SUCCESSFUL
+            self._leave_place(current)
             current.value, current.volatile = value, volatile
             self.waits.resolved(current.task_id)
             was_lent = current.task_id in self.provisional

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from rayflow.core.graph import StoredValue
+from rayflow.core.graph import Item, StoredValue
 
 
 class TaskStatus(StrEnum):
@@ -54,4 +54,5 @@ class TaskState:
     finally_of: str | None = None
     watches: tuple[str, ...] = ()  # tasks whose values it wants to see, without waiting for all
     progress: StoredValue | None = None  # what an attempt that had no value has saved last
+    item: Item | None = None  # of a list that was mapped
     heartbeat: Any = None  # the last details of an attempt that had no value

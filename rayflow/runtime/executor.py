@@ -239,6 +239,7 @@ class WorkflowRunner:
             listener=self._around.listener,
             old_names=bool(self.state.accepted.get("old_names")),
             progress=task.progress,
+            item=None if task.item is None else task.item.at,
         )
         try:
             options = environment.around(self.state.runtime_env, task.options["ray"])

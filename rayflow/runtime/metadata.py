@@ -86,7 +86,38 @@ def of_task(
     }
     if options.get("wait") is not None:
         found["wait"] = _wait(options["wait"], mine)
+    if items := _items(records, task_id):
+        found["items"] = items
     return found
+
+
+def _items(records: Sequence[Record], task_id: str) -> dict[str, int]:
+    """How many items a list has that a task has mapped, and what has become of them; empty if it has none."""
+    states: dict[str | None, str] = {}
+    for record in records:
+        if record.kind == Kind.TASK and record.data.get("item", {}).get("of") == task_id:
+            states[record.task_id] = "waiting"
+        elif record.task_id in states:
+            states[record.task_id] = _state_of_item(record, states[record.task_id])
+    if not states:
+        return {}
+    counts = {"total": len(states), "successful": 0, "failed": 0, "running": 0, "waiting": 0}
+    for state in states.values():
+        counts[state] += 1
+    return counts
+
+
+def _state_of_item(record: Record, before: str) -> str:
+    match record.kind:
+        case Kind.STARTED | Kind.CONTINUED:
+            return "running"
+        case Kind.SUCCEEDED:
+            return "failed" if record.data["caught"] else "successful"
+        case Kind.FAILED:
+            return "waiting" if record.data["next"] == "retry" else "failed"
+        case Kind.TASK_CANCELED:
+            return "failed"
+    return before
 
 
 def _task_type(options: Mapping[str, Any]) -> str:

@@ -64,6 +64,22 @@ class TaskReference(StepNode):
         return TaskReference, (self.task_id,)
 
 
+class MapNode(StepNode):
+    """A list whose items are given to a function each, at most ``limit`` of them at once.
+
+    ``call`` is the call of one item. ``of`` is the id of the task that continues as this.
+    """
+
+    def __init__(self, call: Call, items: tuple[Any, ...], of: str, limit: int | None) -> None:
+        super().__init__(call)
+        self.items, self.of, self.limit = items, of, limit
+
+
+def together(*values: Any) -> list[Any]:
+    """The body of the task that puts the values of a :class:`MapNode` into one list."""
+    return list(values)
+
+
 def _itself(value: Any) -> Any:
     return value
 
@@ -179,6 +195,26 @@ def execute(node: DAGNode) -> Any:
 
     ref: Any = node.execute()
     return ray.get(ref)
+
+
+def call_each(function: Callable[..., Any], items: list[Any], is_caught: bool) -> list[Any]:
+    """Call a function for every item with plain Ray, in parallel."""
+    import ray  # here, so that translating alone does not start Ray's worker machinery
+
+    remote: Any = ray.remote(function)
+    refs = [remote.remote(item) for item in items]
+    if not is_caught:
+        return ray.get(refs)
+    return [_caught(ref) for ref in refs]
+
+
+def _caught(ref: Any) -> tuple[Any, Exception | None]:
+    import ray
+
+    try:
+        return ray.get(ref), None
+    except ray.exceptions.RayTaskError as error:
+        return None, error.cause if isinstance(error.cause, Exception) else error
 
 
 def _indexes_inside(source: InputNode) -> bool:

@@ -78,12 +78,17 @@ class ValueWriter:
 
     def arguments(self, value: Any, persistent_id: Callable[[Any], Any], task: str) -> StoredValue:
         """Encode the arguments of a task."""
+        return self.keep(self._encoded(value, persistent_id, task), task)
 
+    def size(self, value: Any, persistent_id: Callable[[Any], Any], task: str) -> int:
+        """How many bytes :meth:`arguments` would take for ``value``."""
+        return self._encoded(value, persistent_id, task).size
+
+    def _encoded(self, value: Any, persistent_id: Callable[[Any], Any], task: str) -> Encoded:
         def any_id(inside: Any) -> Any:
             return self._code_id(inside) or persistent_id(inside)
 
-        encoded = encode(value, persistent_id=any_id, what=f"arguments of task '{task}'")
-        return self.keep(encoded, task)
+        return encode(value, persistent_id=any_id, what=f"arguments of task '{task}'")
 
     def result(self, value: Any, task_id: str) -> Encoded:
         """Encode the result of a task; references inside are stored first."""

@@ -46,7 +46,10 @@ _TRACEBACK_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class TaskCall:
-    """Everything an attempt needs. ``inputs[i]`` is None where ``refs`` carries the value instead."""
+    """Everything an attempt needs. ``inputs[i]`` is None where ``refs`` carries the value instead.
+
+    ``item``: the position of its only argument in ``args``, which holds those of other tasks too.
+    """
 
     storage: str
     workflow_id: str
@@ -65,6 +68,7 @@ class TaskCall:
     listener: str | None = None
     old_names: bool = False
     progress: StoredValue | None = None
+    item: int | None = None
 
     @property
     def is_watched(self) -> bool:
@@ -198,6 +202,8 @@ class Attempt:
             return function(*args, **kwargs)
 
     def _arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        if self._call.item is not None:
+            return [self._fill(self._reader.read(self._call.args)[self._call.item])], {}
         args, kwargs = self._reader.read(self._call.args)
         return (
             [self._fill(value) for value in args],

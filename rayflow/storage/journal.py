@@ -23,6 +23,7 @@ from rayflow.core.records import Fact, Kind, Record
 from rayflow.errors import FencedError, JournalCorruptError
 from rayflow.storage import layout
 from rayflow.storage.log import Cursor, EpochLog, Frame
+from rayflow.storage.manifest import packed, unpacked
 from rayflow.storage.store import Store
 
 SCHEMA = pa.schema(
@@ -226,6 +227,7 @@ def first_record(store: Store, folder: str) -> Record | None:
 
 
 def _encode(records: Sequence[Record]) -> pa.RecordBatch:
+    records = list(packed(records))
     columns: list[list[Any]] = [
         [r.seq for r in records],
         [round(r.time * 1e6) for r in records],
@@ -242,10 +244,10 @@ def _encode(records: Sequence[Record]) -> pa.RecordBatch:
 def _decode(batch: pa.RecordBatch, *, after: int = -1) -> list[Record]:
     columns = batch.columns
     columns[1] = columns[1].view(pa.int64())
-    return [
+    rows = (
         Record(seq, time / 1e6, kind, task_id, attempt, json.loads(data), value)
         for seq, time, kind, task_id, attempt, data, value in zip(
             *(column.to_pylist() for column in columns), strict=True
         )
-        if seq > after
-    ]
+    )
+    return [record for record in unpacked(rows) if record.seq > after]

@@ -7,12 +7,12 @@ them and the store is the real engine. Ray is neither started nor needed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Protocol
 
-from rayflow.core.graph import Graph, Node, StoredValue, TaskOptions
+from rayflow.core.graph import Graph, Item, Node, StoredValue, TaskOptions
 from rayflow.core.outcomes import Outcome
 from rayflow.core.records import WorkflowStatus
 from rayflow.core.state import WorkflowState
@@ -115,6 +115,17 @@ def node(function: str, *upstream: int, arguments: Any = None, **options: Any) -
     Here a ``judge`` is the names of the exceptions that are worth another attempt.
     """
     return Node(function, function, stored(arguments), upstream, TaskOptions(**options))
+
+
+def mapped(
+    function: str, items: Sequence[Any], of: str, limit: int | None = None, **options: Any
+) -> list[Node]:
+    """A node for each of ``items``, which the task ``of`` has mapped."""
+    together = stored(list(items))
+    return [
+        Node(function, function, together, (), TaskOptions(**options), item=Item(of, at, limit))
+        for at in range(len(items))
+    ]
 
 
 @dataclass(slots=True)
@@ -232,7 +243,10 @@ class FakeSubmitter:
         if len(self.executed) == self._act_after:
             self._act()
         try:
-            value = self._bodies[call.function](Attempt(call, unstored(call.args), inputs))
+            arguments = unstored(call.args)
+            if call.item is not None:
+                arguments = arguments[call.item]
+            value = self._bodies[call.function](Attempt(call, arguments, inputs))
         except Exception as error:  # noqa: BLE001 - what a body raises is its outcome
             described = {"type": type(error).__name__, "message": str(error), "traceback": None}
             retryable = call.judge is None or type(error).__name__ in call.judge.split()

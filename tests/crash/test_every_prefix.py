@@ -34,6 +34,7 @@ from rayflow.testing.simulation import (
     FakeSubmitter,
     Hang,
     InPlace,
+    mapped,
     node,
     run_workflow,
     unstored,
@@ -104,6 +105,12 @@ def caught_values(attempt: Attempt) -> list[Any]:
     return [value for value, error in attempt.inputs if error is None]
 
 
+def each(attempt: Attempt) -> Graph:
+    """Maps four numbers, two at a time; every second one fails once."""
+    items = mapped("flaky", range(4), "each", 2, max_retries=3, retry_exceptions=True)
+    return Graph((*items, node("add", *range(4))))
+
+
 def use_split(attempt: Attempt) -> Graph:
     """Adds what is ready, and what remains when it is."""
     ((values, remaining),) = attempt.inputs
@@ -115,7 +122,7 @@ BODIES = {
     body.__name__: body
     for body in (
         *(add, flaky, broken, count_errors, countdown, hope, spread, count_waits),
-        *(mixed, leap, caught_values, use_split),
+        *(mixed, leap, caught_values, use_split, each),
     )
 }
 SIGNAL = {"kind": "signal", "name": "go", "seconds": 5}
@@ -203,6 +210,7 @@ WORKFLOWS: dict[str, tuple[tuple[Any, ...], int]] = {
         ),
         6,
     ),
+    "mapped": ((node("each"), node("add", 0)), 6),
     "in place": ((node("leap"), node("add", 0)), 9),
     "in place caught": ((node("leap", catch_exceptions=True), node("caught_values", 0)), [9]),
     "split": (

@@ -102,7 +102,10 @@ def check_values(journal: Sequence[Record]) -> None:
         sources = [source_of(state, u) for u in task.upstream]
         if isinstance(values[task.task_id], tuple) or any(s not in values for s in sources):
             continue
-        expected = unstored(task.args) + sum(number(values[s]) for s in sources)
+        own = unstored(task.args)
+        expected = (own if task.item is None else own[task.item.at]) + sum(
+            number(values[s]) for s in sources
+        )
         require(values[task.task_id] == expected, f"{task.task_id} has a wrong value")
 
 

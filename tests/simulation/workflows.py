@@ -10,7 +10,7 @@ from typing import Any
 
 from rayflow.core.graph import Graph, Node
 from rayflow.retry import Retry
-from rayflow.testing.simulation import Attempt, Hang, InPlace, node
+from rayflow.testing.simulation import Attempt, Hang, InPlace, mapped, node
 
 
 def number(value: Any) -> int:
@@ -55,6 +55,15 @@ def step(attempt: Attempt) -> int:
     return int(attempt.arguments)
 
 
+def each(attempt: Attempt) -> Graph:
+    """Maps some numbers, and adds the values up."""
+    random = Random(attempt.arguments)
+    items = [random.randrange(1_000) for _ in range(random.randint(1, 4))]
+    body, limit = random.choice(("add", "flaky", "deepen")), random.choice((None, 1, 2))
+    nodes = mapped(body, items, attempt.call.task_id, limit, max_retries=4, retry_exceptions=True)
+    return Graph((*nodes, node("add", *range(len(nodes)), arguments=1)))
+
+
 def broken(attempt: Attempt) -> int:
     raise ValueError("never")
 
@@ -68,7 +77,8 @@ def deepen(attempt: Attempt) -> Graph:
 
 
 BODIES = {
-    body.__name__: body for body in (add, flaky, roll, hang, leap, step, broken, expand, deepen)
+    body.__name__: body
+    for body in (add, flaky, roll, hang, leap, step, each, broken, expand, deepen)
 }
 SIGNALS = ("red", "green")
 ROLLS = itertools.count(1)
@@ -95,7 +105,7 @@ def random_node(random: Random, upstream: Sequence[int], depth: int) -> Node:
         wait = {"kind": "tasks", "seconds": random.choice((None, None, 2)), "count": 1}
         return replace(node("wait", wait=wait, effect=True), watches=tuple(upstream))
     bodies = ["add"] * 5 + ["flaky", "roll"] * 2 + ["hang", "leap", "broken"]
-    body = random.choice(bodies + [["expand"] * 2, ["deepen"], []][depth])
+    body = random.choice(bodies + [["expand", "expand", "each"], ["deepen"], []][depth])
     return node(
         body,
         *upstream,
