@@ -83,6 +83,6 @@ def _each(plan: tuple[Any, ...], items: Any, limit: int | None) -> Any:
     listed = _listed(items)
     lifeline = context.lifeline()
     if lifeline is None:
-        return nodes.call_each(function, listed, bool(options.get("catch_exceptions")))
+        return nodes.call_each(function, ray_options, listed, bool(options.get("catch_exceptions")))
     call = Call(function, (None,), {}, ray_options, options)
     return MapNode(call, tuple(listed), lifeline.attempt[1], limit) if listed else []

@@ -105,6 +105,13 @@ class Item:
         """The JSON form that goes into a record."""
         return {"of": self.of, "at": self.at, "limit": self.limit}
 
+    @classmethod
+    def from_record(cls, described: Mapping[str, Any] | None) -> Item | None:
+        """The inverse of :meth:`describe`; None of nothing."""
+        if described is None:
+            return None
+        return cls(described["of"], described["at"], described.get("limit"))
+
 
 @dataclass(frozen=True, slots=True)
 class Node:

@@ -147,7 +147,7 @@ class WorkflowState:
             data["metadata"],
             finally_of=data.get("finally_of"),
             watches=tuple(data.get("watches", ())),
-            item=Item(**data["item"]) if "item" in data else None,
+            item=Item.from_record(data.get("item")),
         )
         if task.finally_of is not None:
             self.finals.setdefault(task.finally_of, []).append(task.task_id)

@@ -197,11 +197,13 @@ def execute(node: DAGNode) -> Any:
     return ray.get(ref)
 
 
-def call_each(function: Callable[..., Any], items: list[Any], is_caught: bool) -> list[Any]:
-    """Call a function for every item with plain Ray, in parallel."""
+def call_each(
+    function: Callable[..., Any], options: Mapping[str, Any], items: list[Any], is_caught: bool
+) -> list[Any]:
+    """Call a function with Ray's ``options`` for every item with plain Ray, in parallel."""
     import ray  # here, so that translating alone does not start Ray's worker machinery
 
-    remote: Any = ray.remote(function)
+    remote: Any = ray.remote(function).options(**options)
     refs = [remote.remote(item) for item in items]
     if not is_caught:
         return ray.get(refs)
