@@ -1,6 +1,7 @@
 """What every test shares: its tier, known from its folder, and the order of the tiers.
 
 Quick tiers run first, so that a broken rule is reported in seconds and not after the browser tests.
+`make test` has two processes: what starts clusters and instances stays in one of them, one after the other.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import pytest
 logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each poll hides what failed
 
 TESTS = Path(__file__).parent
+MACHINE = ("engine", "crash", "browser", "acceptance")
 TIERS = ("unit", "storage", "engine", "crash", "web", "browser", "acceptance")
 
 
@@ -29,5 +31,8 @@ def tier_of(path: Path) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with its tier and sort by tier, keeping the order within one."""
     for item in items:
-        item.add_marker(tier_of(item.path))
+        tier = tier_of(item.path)
+        item.add_marker(tier)
+        if tier in MACHINE:
+            item.add_marker(pytest.mark.xdist_group("machine"))
     items.sort(key=lambda item: TIERS.index(tier_of(item.path)))

@@ -22,6 +22,8 @@ ARGUMENTS: dict[str, Any] = {
     "message": "no",
     "traceback": "Trace\n",
     "name": "training",
+    "child_id": "w.t.1",
+    "status": "FAILED",
     "known": ("a", "b"),
     "task_id": "t {0} ü",
     "attempt": 2,
