@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
@@ -19,14 +19,12 @@ import ray
 
 from rayflow.config import Limits
 from rayflow.core.foresight import ResumePlan
-from rayflow.core.graph import StoredValue
 from rayflow.core.records import Record, WorkflowStatus
 from rayflow.core.state import fold
 from rayflow.errors import (
     FencedError,
     OutputNotAvailableError,
     RootInUseError,
-    StaleAttemptError,
     StorageError,
     WorkflowEndedError,
     WorkflowError,
@@ -37,6 +35,7 @@ from rayflow.errors import (
 )
 from rayflow.runtime import foresight, intake
 from rayflow.runtime.answers import Answers
+from rayflow.runtime.attempt_calls import AttemptCalls
 from rayflow.runtime.environment import Packages
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.family import Family, is_part
@@ -45,7 +44,6 @@ from rayflow.runtime.floor import Floor
 from rayflow.runtime.hosts import HostSubmitter
 from rayflow.runtime.intake import Opened, Submission
 from rayflow.runtime.lines import Heard
-from rayflow.runtime.processes import Place
 from rayflow.runtime.references import Output
 from rayflow.runtime.registry import Registry
 from rayflow.runtime.shared import Nodes
@@ -58,8 +56,6 @@ from rayflow.storage.root import open_store
 
 logger = logging.getLogger("rayflow.engine")
 
-Attempt = tuple[str, str, int, str]  # workflow, task, number, token
-
 IO_THREADS = 16
 WATCH_SECONDS = 5.0
 LEFTOVER_SECONDS = 24 * 3600.0
@@ -69,7 +65,7 @@ LOST_ROOT = (
 )
 
 
-class Engine:
+class Engine(AttemptCalls):
     """One per storage root. Made by :mod:`rayflow.runtime.cluster`, never directly."""
 
     def __init__(self, storage: str, limits: Limits, instance: str) -> None:
@@ -152,20 +148,6 @@ class Engine:
                 is_part=is_part(submission.parent),
             )
         return True
-
-    async def submit_child(
-        self, attempt: Attempt, submission: Submission, listener: str | None = None
-    ) -> bool:
-        """Like :meth:`submit`, for an attempt that starts a child workflow; its parent knows it first.
-
-        Raises:
-            StaleAttemptError: the attempt is over, or nobody drives the parent any more.
-        """
-        await self.start()
-        parent = submission.parent or {}
-        link = {"child": submission.workflow_id, **{k: parent[k] for k in ("waits", "on_cancel")}}
-        await self._for_attempt(attempt, lambda runner: runner.child(*attempt[1:], link))
-        return await self.submit(submission, listener)
 
     async def resume(self, workflow_id: str, listener: str | None = None) -> None:
         """Continue a workflow from its checkpoints. SUCCESSFUL ones stay as they are.
@@ -346,55 +328,6 @@ class Engine:
         """What happened to the workflows of ``listener``; a long poll of ``timeout`` seconds."""
         await self.start()
         return await self._floor.lines.fetch(listener, timeout)
-
-    async def task_started(
-        self, workflow_id: str, task_id: str, attempt: int, token: str, place: Place
-    ) -> None:
-        """A worker says that the body of an attempt is running, and where."""
-        runner = self._floor.runner(workflow_id)
-        if runner is not None:
-            runner.started(task_id, attempt, token, place)
-
-    async def task_heartbeat(
-        self, workflow_id: str, task_id: str, attempt: int, token: str, details: Any
-    ) -> None:
-        """A body gives a sign of life."""
-        runner = self._floor.runner(workflow_id)
-        if runner is not None:
-            runner.heard(task_id, attempt, token, details)
-
-    async def task_progress(
-        self, workflow_id: str, task_id: str, attempt: int, token: str, stored: StoredValue
-    ) -> None:
-        """Record what a body has saved of its work; durable when this returns.
-
-        Raises:
-            StaleAttemptError: the attempt is over, or nobody drives the workflow any more.
-        """
-        await self._for_attempt(
-            (workflow_id, task_id, attempt, token),
-            lambda runner: runner.progress(task_id, attempt, token, stored),
-        )
-
-    async def task_stopped(
-        self, workflow_id: str, task_id: str, attempt: int, token: str, details: Any
-    ) -> None:
-        """A body has stopped as it was asked to; its process waits to be ended."""
-        runner = self._floor.runner(workflow_id)
-        if runner is not None:
-            runner.heard(task_id, attempt, token, details, is_over=True)
-
-    async def _for_attempt(
-        self, attempt: Attempt, record: Callable[[WorkflowRunner], Awaitable[None]]
-    ) -> None:
-        runner = self._floor.runner(attempt[0])
-        try:
-            if runner is not None:
-                await record(runner)
-                return
-        except WorkflowEndedError:
-            pass
-        raise StaleAttemptError(*attempt[:3])
 
     async def _take_over(self) -> None:
         carry_on = await self._registry.take_over()
