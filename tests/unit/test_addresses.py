@@ -83,7 +83,9 @@ def test_what_is_no_storage_is_a_type_error(given: object) -> None:
         parse(given)
 
 
-@pytest.mark.parametrize("given", ["", "  ", (fs.LocalFileSystem(), "")], ids=str)
+@pytest.mark.parametrize(
+    "given", ["", "  ", (fs.LocalFileSystem(), "")], ids=["empty", "blank", "no path"]
+)
 def test_an_empty_storage_is_a_value_error(given: object) -> None:
     with pytest.raises(ValueError, match="is empty"):
         parse(given)
