@@ -45,7 +45,6 @@ class Kind(StrEnum):
     SIGNALED = "signaled"
     PROGRESS = "progress"
     CHILD = "child"
-    TASKS = "tasks"  # in storage alone, see rayflow.storage.manifest
 
 
 @dataclass(frozen=True, slots=True)

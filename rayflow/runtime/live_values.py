@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rayflow.core import provisional
 from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record
 from rayflow.core.state import WorkflowState
@@ -56,7 +57,10 @@ class LiveValues:
             if found.value is not None:
                 self._refs.pop(self.source(found), None)
             elif position in positions:
-                self.drop(self.source(found))
+                source = self.source(found)
+                self.drop(source)
+                # One that was only lent is there again when it is recorded.
+                provisional.withdraw(self._state, source)
 
     def recorded(self, record: Record) -> None:
         """``record`` is durable: what it holds need not be remembered here."""

@@ -12,6 +12,8 @@ from typing import Any
 
 from rayflow.core.records import Kind, Record
 
+ROW = "tasks"  # the kind of a row that stands for many records
+
 
 def packed(records: Sequence[Record]) -> Iterator[Record]:
     """The rows for ``records``: a run of tasks for successive items becomes one."""
@@ -33,7 +35,7 @@ def packed(records: Sequence[Record]) -> Iterator[Record]:
 def unpacked(rows: Iterable[Record]) -> Iterator[Record]:
     """The inverse of :func:`packed`."""
     for row in rows:
-        if row.kind != Kind.TASKS:
+        if row.kind != ROW:
             yield row
             continue
         data = {key: value for key, value in row.data.items() if key != "count"}
@@ -50,7 +52,7 @@ def unpacked(rows: Iterable[Record]) -> Iterator[Record]:
 def _row(first: Record, count: int) -> Record:
     if count == 1:
         return first
-    return replace(first, kind=Kind.TASKS, data={**first.data, "count": count})
+    return replace(first, kind=ROW, data={**first.data, "count": count})
 
 
 def _follows(record: Record, first: Record, shape: dict[str, Any], count: int) -> bool:

@@ -119,11 +119,13 @@ def has_raylet(head: int) -> bool:
     head takes that for a wish and leaves it running without a node.
     """
     try:
-        children = psutil.Process(head).children()
-        return any(
+        process = psutil.Process(head)
+        has_node = any(
             child.name() == "raylet" and child.status() != psutil.STATUS_ZOMBIE
-            for child in children
+            for child in process.children()
         )
+        # Who has been killed has no children either; that is for whoever waits for its end to say.
+        return has_node or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True  # it has ended, or one of them is just ending: look again
 
