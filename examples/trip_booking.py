@@ -160,10 +160,10 @@ def trip_booking(
     ] = False,
     ask_above: Annotated[
         int, Field(ge=0, description="A person must approve a trip that costs more than this.")
-    ] = 2_000,
+    ] = Consent.above,
     answer_within: Annotated[
         float, Field(gt=0, description="Seconds that they have. No answer is a no.")
-    ] = 24 * 3600.0,
+    ] = Consent.within,
     ledger: Annotated[
         str, Field(description="Folder of the booking service. Empty: a new temporary one.")
     ] = "",

@@ -49,9 +49,7 @@ def child(
 
     Source: ``user-demand`` 4.4 and 4.7.
     """
-    lifeline = context.lifeline()
-    if lifeline is None:
-        raise RuntimeError("workflow.child works inside a task of a workflow.")
+    lifeline = context.inside("child")
     if on_cancel not in ("cancel", "abandon"):
         raise ValueError(f"on_cancel is 'cancel' or 'abandon', not {on_cancel!r}.")
     derived = _derived_id(lifeline)

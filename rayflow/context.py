@@ -60,3 +60,15 @@ def lifeline() -> Lifeline | None:
     if task is not None and task.lifeline is not None:
         return task.lifeline
     return _lifelines[0] if _lifelines else None
+
+
+def inside(name: str) -> Lifeline:
+    """The lifeline of the attempt that calls ``workflow.<name>``.
+
+    Raises:
+        RuntimeError: not called inside a task of a workflow.
+    """
+    found = lifeline()
+    if found is None:
+        raise RuntimeError(f"workflow.{name} works inside a task of a workflow.")
+    return found

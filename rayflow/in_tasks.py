@@ -61,7 +61,7 @@ def heartbeat(details: Any = None) -> None:
         RuntimeError: not called inside a task of a workflow.
         ValueError: JSON cannot hold ``details``, or they are too large.
     """
-    _lifeline("heartbeat").beat(details)
+    context.inside("heartbeat").beat(details)
 
 
 def checkpoint_state(value: Any) -> None:
@@ -79,7 +79,7 @@ def checkpoint_state(value: Any) -> None:
 
     Source: ``user-demand`` C9.
     """
-    _lifeline("checkpoint_state").checkpoint(value)
+    context.inside("checkpoint_state").checkpoint(value)
 
 
 def restored_state(default: Any = None) -> Any:
@@ -89,7 +89,7 @@ def restored_state(default: Any = None) -> Any:
         RuntimeError: not called inside a task of a workflow.
         DataLoadError: it cannot be read.
     """
-    return _lifeline("restored_state").restored(default)
+    return context.inside("restored_state").restored(default)
 
 
 def last_heartbeat() -> Any:
@@ -98,11 +98,4 @@ def last_heartbeat() -> Any:
     Raises:
         RuntimeError: not called inside a task of a workflow.
     """
-    return _lifeline("last_heartbeat").last_heartbeat
-
-
-def _lifeline(name: str) -> context.Lifeline:
-    lifeline = context.lifeline()
-    if lifeline is None:
-        raise RuntimeError(f"workflow.{name} works inside a task of a workflow.")
-    return lifeline
+    return context.inside("last_heartbeat").last_heartbeat

@@ -31,7 +31,8 @@ class Submission:
     ``token`` tells a repeated call from a second submission; with ``must_be_new`` a known id is an
     error instead of a resume. ``definition``, ``params``, ``tags``, ``created_by`` and ``runtime_env``
     (whose packages the storage has) are recorded. ``old_names``: tasks may use ``ray.workflow``.
-    ``parent``: what :func:`rayflow.runtime.family.link` says, of a child workflow.
+    ``parent``: of a child workflow the ``workflow_id`` and ``task_id`` that start it, whether it ``waits`` for
+    it, and what ``on_cancel`` does.
     """
 
     workflow_id: str

@@ -21,6 +21,7 @@ from rayflow.errors import (
     NotAssignedError,
     SignalTimeoutError,
     UnknownApprovalError,
+    WorkflowError,
 )
 from rayflow.runtime.nodes import TaskReference
 from rayflow.runtime.stopping import described
@@ -165,12 +166,16 @@ def _end_of_child(state: WorkflowState, task: TaskState, end: dict[str, Any]) ->
     error = ChildWorkflowError(
         state.workflow_id, task.task_id, end["child"], end["status"], end["error"]
     )
-    return Outcome("error", value=encode((None, error)).inline(), error=described(error))
+    return _failed(error)
 
 
 def _expired(state: WorkflowState, task: TaskState, wait: dict[str, Any]) -> Outcome:
     what = wait.get("name") or wait.get("title") or task.task_id
     error = SignalTimeoutError(state.workflow_id, task.task_id, what, float(wait["seconds"]))
+    return _failed(error)
+
+
+def _failed(error: WorkflowError) -> Outcome:
     return Outcome("error", value=encode((None, error)).inline(), error=described(error))
 
 

@@ -16,8 +16,6 @@ from tests.crash.ledger import executions, note
 from tests.crash.test_kills import engine_pid
 from tests.waiting import until
 
-ChildWorkflowError = workflow.exceptions.ChildWorkflowError
-
 
 @ray.remote
 def leaf(ledger: str, name: str, flag: str = "") -> str:
@@ -209,7 +207,7 @@ def test_parents_and_children_survive_the_engine_and_are_resumed_together(
         note(ledger, "parent")
         return workflow.child(leaf.bind(str(ledger), "kid", str(flag)), workflow_id="kid")
 
-    ref = workflow.run_async(parent.bind(), workflow_id="mum")
+    workflow.run_async(parent.bind(), workflow_id="mum")
     until(lambda: executions(ledger)["kid"] == 1)
     os.kill(engine_pid(root), signal.SIGKILL)
     until(lambda: executions(ledger)["kid"] == 2)
@@ -219,7 +217,6 @@ def test_parents_and_children_survive_the_engine_and_are_resumed_together(
     workflow.resume_async("kid")
     assert workflow.resume("mum") == "KID"
     assert executions(ledger)["parent"] == 1
-    del ref
 
 
 def test_bad_children_are_refused(engine: str, ledger: Path) -> None:
