@@ -187,6 +187,7 @@ class WorkflowState:
 
     def _succeeded(self, record: Record) -> None:
         task = self._about(record)
+        task.attempt = max(task.attempt, record.attempt or 0)  # it may run again, see _resumed
         stored = record.data["value"]
         value = None if stored is None else StoredValue.from_record(stored, record.value)
         if not task.dependents:  # it may be the workflow's output
@@ -218,6 +219,7 @@ class WorkflowState:
 
     def _continued(self, record: Record) -> None:
         task = self._about(record)
+        task.attempt = max(task.attempt, record.attempt or 0)
         task.status = TaskStatus.CONTINUED
         task.continued_to = record.data["root"]
         self.links[task.continued_to] = task.task_id

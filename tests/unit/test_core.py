@@ -204,6 +204,14 @@ def test_a_resume_is_about_failed_and_stopped_tasks_only() -> None:
     assert story.start() == ["b", "c"]
 
 
+def test_a_task_that_runs_again_after_a_value_has_another_attempt_number() -> None:
+    story = Story(node("a", checkpoint=False), node("b", 0))
+    story.start()
+    story.end("a", Outcome("value", value=VALUE, checkpoint=False))
+    story.tell(Fact(Kind.RESUMED, data={"reset": ["a"], "asked": False}))
+    assert story.plan() == [StartTask("a", 2)]  # though no worker said that the first one ran
+
+
 def test_only_values_that_somebody_still_needs_are_lost() -> None:
     volatile = {"checkpoint": False}
     story = Story(node("a"), node("b", 0, **volatile), node("c", 1), node("d", 1, 2))
