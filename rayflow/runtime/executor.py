@@ -366,7 +366,7 @@ class WorkflowRunner:
             made_by = facts[-1].task_id or task_id  # a step that ran in place within it, perhaps
             in_memory = not outcome.checkpoint
             self.values.keep(made_by, outcome.value, handle.value, in_memory=in_memory)
-        if outcome.lost_inputs:
+        if outcome.lost_inputs and facts:  # else nothing makes them again; the next attempt says so
             self.values.lost(self.state.tasks[task_id], outcome.lost_inputs)
         if not facts:
             self.state.settle(task_id)
