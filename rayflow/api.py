@@ -11,15 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from rayflow import context
 from rayflow.config import ChosenLimits
 from rayflow.core.foresight import ResumePlan
+from rayflow.core.graph import Graph
 from rayflow.core.ids import validate_workflow_id
 from rayflow.core.records import WorkflowStatus
 from rayflow.dag import translate
 from rayflow.errors import WorkflowNotResumableError
 from rayflow.options import check_metadata, check_seconds
 from rayflow.runtime import environment, nodes
-from rayflow.runtime.cluster import Connection, Connector, answered
+from rayflow.runtime.actor_calls import ActorCall
+from rayflow.runtime.cluster import Connection, Connector, answered, unwrapped
 from rayflow.runtime.feed import Changes
 from rayflow.runtime.intake import Submission
 from rayflow.runtime.references import ValueWriter
@@ -205,6 +208,59 @@ def _stored(connection: Connection, workflow_id: str, *, is_alone: bool) -> Iter
         raise
     if not stored.is_used:
         stored.writer.discard(is_alone=False)
+
+
+def create_actor(actor_id: str, constructor: Any, cls: type, about: dict[str, Any]) -> bool:
+    """Make a virtual actor, unless there is one: its class, and a node that calls its constructor."""
+    connection = _connector.connect()
+    with _stored(connection, actor_id, is_alone=False) as stored:
+        graph = _graph_of_call(connection, stored.writer, constructor, cls)
+        submission = Submission(
+            actor_id,
+            graph,
+            uuid.uuid4().hex,
+            must_be_new=True,
+            runtime_env=connection.environment,
+            old_names=_has_old_names(),
+            actor=about,
+        )
+        with connection.listener.submitting() as listener:
+            stored.is_used = connection.call("create_actor", submission, listener)
+    return stored.is_used
+
+
+def call_actor(actor_id: str, call: Any, call_id: str, code: type | None = None) -> Any:
+    """Have an actor called; returns an ``ObjectRef`` to the value. ``code``: the class that ``call`` is of."""
+    return _called("run_method", actor_id, call, call_id, code)
+
+
+def call_actor_async(actor_id: str, call: Any, call_id: str) -> Any:
+    """Like :func:`call_actor`, but the call is durable when this returns."""
+    task_id = unwrapped(_called("call_actor", actor_id, call, call_id, None))
+    return _connector.connect().engine.output.remote(actor_id, task_id, has_started=True)
+
+
+def _called(verb: str, actor_id: str, call: Any, call_id: str, code: type | None) -> Any:
+    connection, task = _connector.connect(), context.current.get()
+    writer = ValueWriter(connection.store, actor_id, connection.code)
+    graph = _graph_of_call(connection, writer, call, code)
+    callers = () if task is None else task.callers
+    asked = ActorCall(actor_id, graph, call_id, callers)
+    with connection.listener.submitting() as listener:
+        return getattr(connection.engine, verb).remote(asked, listener)
+
+
+def _graph_of_call(
+    connection: Connection, writer: ValueWriter, call: Any, code: type | None
+) -> Graph:
+    if code is not None:
+        call.call.options["code"] = connection.code.put(code)
+    graph = environment.keep_tasks(connection.store, translate(call, writer))
+    if graph.finals:
+        raise ValueError(
+            "finally_ belongs to workflows; a call of a virtual actor ends without one."
+        )
+    return graph
 
 
 def resume(workflow_id: str) -> Any:

@@ -25,8 +25,14 @@ class Lifeline(Protocol):
     def restored(self, default: Any) -> Any:
         """What an attempt of the task has saved last."""
 
+    def later(self, node: Any) -> None:
+        """Have a call of its own made of ``node`` when the method of an actor that runs has ended well."""
+
     def next_child(self) -> int:
         """Count the child workflows that the attempt starts."""
+
+    def next_call(self, what: str) -> int:
+        """Count the calls of actors that the attempt makes."""
 
     def is_cancelled(self) -> bool:
         """Whether the attempt was asked to stop."""
@@ -42,6 +48,8 @@ class TaskContext:
     attempt: int
     lifeline: Lifeline | None = None
     listener: str | None = None
+    submission: str = ""
+    callers: tuple[str, ...] = ()
 
 
 # The only module state in the library: it must be found by code that user functions call.

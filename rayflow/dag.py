@@ -229,13 +229,14 @@ class _Translation:
         self._nodes.append(
             Node(
                 _name(done.call),
-                self._encoder.function(done.call.function),
+                done.call.options.get("code") or self._encoder.function(done.call.function),
                 done.args,
                 self._places(done.upstream),
                 self._options(done.call),
                 done.call.options.get("metadata") or {},
                 self._owner,
                 self._places(done.watches),
+                method=done.call.options.get("method"),
             )
         )
 

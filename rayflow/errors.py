@@ -22,6 +22,10 @@
     ├── SignalTimeoutError            nobody sent a signal, or answered, in time     (also TimeoutError)
     ├── ChildWorkflowError            a child workflow that a task waited for did not end well
     ├── WorkflowEndedError            a message to a workflow that has ended          (also ValueError)
+    ├── VirtualActorNotFoundError     no virtual actor has this id (a WorkflowNotFoundError and ValueError)
+    ├── VirtualActorNotInitializedError  its constructor has not run, or has failed
+    ├── VirtualActorCallError         a call of a virtual actor failed    (a WorkflowExecutionError)
+    ├── VirtualActorReentrancyError   a call would wait for itself                 (also RuntimeError)
     ├── InvalidPayloadError           a message does not fit the schema of its reader (also ValueError)
     ├── UnknownApprovalError          no such approval is asked for                   (also ValueError)
     ├── AlreadyAnsweredError          somebody else has answered an approval          (also ValueError)
@@ -263,6 +267,48 @@ class WorkflowEndedError(_AboutWorkflow, ValueError):
     """A message to a workflow that has ended and will not read it."""
 
     sentence = "Workflow '{}' has ended, so it can be told nothing any more."
+
+
+class VirtualActorNotFoundError(WorkflowNotFoundError, ValueError):
+    """No virtual actor has this id; a workflow may have it."""
+
+    sentence = "No virtual actor has the id '{}'; get_or_create makes one."
+
+
+class VirtualActorNotInitializedError(_AboutWorkflow):
+    """The constructor of a virtual actor has not run yet, or has failed."""
+
+    sentence = (
+        "Virtual actor '{}' is not initialized: its constructor has not run yet, or has failed. Wait for "
+        "ready(); after a failure get_or_create runs the constructor again."
+    )
+
+
+class VirtualActorCallError(WorkflowExecutionError):
+    """A call of a virtual actor failed; its state is as before. Attributes: those of the base, ``call``."""
+
+    def __init__(self, workflow_id: str, call: str, error: dict[str, Any] | None = None) -> None:
+        super().__init__(workflow_id, error)
+        self.args = (workflow_id, call, error)
+        self.call = call
+
+    def __str__(self) -> str:
+        error = self.error
+        what = f"{error.get('type', 'Error')}: {error.get('message', 'no details were recorded')}"
+        tail = f"\n{error['traceback']}" if error.get("traceback") else ""
+        return (
+            f"Call '{self.call}' of virtual actor '{self.workflow_id}' failed: {what.rstrip('.')}. The state "
+            f"of the actor is as before it, and the calls after it go on.{tail}"
+        )
+
+
+class VirtualActorReentrancyError(_AboutWorkflow, RuntimeError):
+    """A method waits for a call that cannot begin before the method has ended."""
+
+    sentence = (
+        "A method of virtual actor '{}' would wait for itself: the call that it makes has its turn after "
+        "the method. Return self.method.step(...), or do not wait: run_async."
+    )
 
 
 class _AboutMessage(WorkflowError):

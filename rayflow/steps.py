@@ -63,7 +63,7 @@ class Step:
             TypeError: the arguments do not fit the function.
         """
         nodes.check_signature(self._function, args, kwargs)
-        ours, rays = _divided(self._options)
+        ours, rays = divided(self._options)
         if rays.get("num_returns") not in (None, 1):
             raise ValueError("A step returns one value; return a tuple instead of num_returns.")
         retries = ours.get("max_retries", 3)
@@ -83,7 +83,7 @@ class Step:
         Raises:
             ValueError: an option that makes no sense.
         """
-        checked = _checked(changed)
+        checked = checked_options(changed)
         if checked.get("metadata") is not None:
             checked["metadata"] = {**(self._options.get("metadata") or {}), **checked["metadata"]}
         given = {k: v for k, v in checked.items() if v is not None}
@@ -120,7 +120,7 @@ def step(*args: Any, **kwargs: Any) -> Any:
         raise ValueError(
             "workflow.step decorates one function, or takes options by name: @workflow.step(max_retries=3)."
         )
-    options = _checked(kwargs)
+    options = checked_options(kwargs)
     return lambda function: Step(function, options)
 
 
@@ -182,14 +182,15 @@ def _name_of(function: Callable[..., Any]) -> str:
     return task_name(getattr(function, "__module__", __name__), name)
 
 
-def _divided(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def divided(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options of a step, and Ray's."""
     ours = {k: v for k, v in options.items() if k in _OURS}
     return ours, {k: v for k, v in options.items() if k not in _OURS}
 
 
-def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    ours, rays = _divided(options)
+def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a step and Ray's, checked. Raises ValueError."""
+    ours, rays = divided(options)
     for name in ("catch_exceptions", "allow_inplace", "checkpoint"):
         if ours.get(name) is not None and not isinstance(ours[name], bool):
             raise ValueError(f"{name} must be True or False, not {ours[name]!r}.")

@@ -40,6 +40,7 @@ from rayflow.options import options
 from rayflow.retry import Retry
 from rayflow.signals import answer, approval, signal, wait_for_signal
 from rayflow.steps import Step, Workflow, create, step, wait
+from rayflow.virtual_actors import VirtualActor, get_actor, later, virtual_actor
 
 NONE = WorkflowStatus.NONE
 PENDING = WorkflowStatus.PENDING
@@ -81,6 +82,11 @@ __all__ = [
     "Workflow",
     "create",
     "wait",
+    # virtual actors
+    "virtual_actor",
+    "VirtualActor",
+    "get_actor",
+    "later",
     # waiting
     "sleep",
     "wait_for_event",

@@ -33,7 +33,7 @@ def again(state: WorkflowState, reset: Iterable[str]) -> list[str]:
     If nothing but ``finally_`` tasks is left, those that have ended well are not repeated.
     """
     resets = set(reset)
-    has_output = state.output.status == "SUCCESSFUL"
+    has_output = state.has_output
     if has_output and all(state.tasks[t].finally_of is not None for t in resets):
         return []
     members = (task_id for group in state.finals.values() for task_id in group)

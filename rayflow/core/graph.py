@@ -37,7 +37,7 @@ class StoredValue:
     def from_record(cls, described: Mapping[str, Any], data: bytes | None) -> StoredValue:
         """The inverse of :meth:`describe`."""
         key = described["key"]
-        inline = None if key is not None else (data or b"")
+        inline = None if key is not None else (data or b"")[: described["size"]]
         return cls(described["format"], described["size"], described["crc"], inline, key)
 
 
@@ -121,7 +121,7 @@ class Node:
 
     ``finally_of`` is the position of the task after whose workflow's end this one runs. ``watches`` are
     positions of tasks whose values it wants to see, without waiting for all of them. ``item`` is what it
-    is for, if it is one of many that ``workflow.map`` has made.
+    is for, if it is one of many that ``workflow.map`` has made. ``method``: of a virtual actor, that it calls.
     """
 
     name: str
@@ -133,6 +133,7 @@ class Node:
     finally_of: int | None = None
     watches: tuple[int | str, ...] = ()
     item: Item | None = None
+    method: str | None = None
 
     @property
     def known(self) -> Iterator[str]:
@@ -169,6 +170,8 @@ def task_facts(
     checkpoint: bool | Literal["async"] | None = None,
     finally_of: str | None = None,
     is_kept: bool = False,
+    is_stored: bool = False,
+    call_id: str | None = None,
 ) -> tuple[list[Fact], str]:
     """Give every node of ``graph`` an id and return its ``task`` facts and the root's id.
 
@@ -179,7 +182,8 @@ def task_facts(
     (``ray-workflows`` 1.7 and 1.8). ``finally_of``: whose ``finally_`` task continues as this graph.
 
     ``finally_`` tasks and their inputs are stored in any case, since the end may come after a crash;
-    with ``is_kept`` the root is such an input.
+    with ``is_kept`` the root is such an input. ``is_stored``: all of them are, as those of an actor.
+    With ``call_id`` the graph is a call of an actor, whose caller has given it this id.
     """
     kept = {u for n in graph.nodes if n.finally_of is not None for u in n.upstream}
     kept |= {w for n in graph.nodes for w in n.watches}
@@ -195,7 +199,8 @@ def task_facts(
             options["checkpoint"] = checkpoint
         owner = finally_of if node.finally_of is None else ids[node.finally_of]
         is_needed = owner is not None or position in kept
-        if node.options.wait is not None or (options["checkpoint"] is False and is_needed):
+        is_needed = is_stored or (options["checkpoint"] is False and is_needed)
+        if node.options.wait is not None or is_needed:
             options["checkpoint"] = True  # what has come once does not come again
         data = {
             "name": node.name,
@@ -211,6 +216,12 @@ def task_facts(
         }
         if node.item is not None:
             data["item"] = node.item.describe()
+        if node.method is not None:
+            data["method"] = node.method
+        if call_id is not None:
+            data["call"] = ids[last]
+            if position == last:
+                data["call_id"] = call_id
         facts.append(Fact(Kind.TASK, ids[position], None, data, node.args.data))
     return facts, ids[last]
 

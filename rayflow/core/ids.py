@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Container
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from rayflow.errors import InvalidWorkflowIdError
@@ -72,3 +73,14 @@ def unused_id(
         if not taken(candidate) and (used == 0 or candidate not in reserved):
             return candidate
         used += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """The ids that a workflow has, and some that it is about to get."""
+
+    known: Container[str]
+    more: set[str]
+
+    def __contains__(self, task_id: object) -> bool:
+        return task_id in self.more or task_id in self.known

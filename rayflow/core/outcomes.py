@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from rayflow.core import finals
+from rayflow.core.actors import Calls
 from rayflow.core.graph import Graph, StoredValue, task_facts
+from rayflow.core.ids import Either
 from rayflow.core.planner import unstored
 from rayflow.core.records import Fact, Kind
 from rayflow.core.retry import Cause, catcher, may_retry, retry_at
@@ -30,6 +32,8 @@ class Outcome:
         retryable: for ``error``: False when another attempt cannot help (the code is missing, ...).
         detail: timings (Unix seconds), node and pid of the attempt, and its last heartbeat if it has
             failed.
+        state: what a method of a virtual actor has left.
+        laters: graphs that a method has asked to be calls of their own.
         lost_inputs: for ``lost``: positions of upstream tasks whose values in Ray's object store are gone.
         has_died: whether the process ended with the attempt, as far as Ray knows.
     """
@@ -43,6 +47,8 @@ class Outcome:
     error: dict[str, Any] | None = None
     retryable: bool = True
     detail: dict[str, Any] = field(default_factory=dict)
+    state: StoredValue | None = None
+    laters: tuple[Graph, ...] = ()
     lost_inputs: tuple[int, ...] = ()
     has_died: bool = False
 
@@ -64,10 +70,12 @@ def facts_of(
     if task_id in state.outdated:
         return []  # it has used a value that did not become durable, and runs again
     if outcome.kind in ("value", "graph"):
-        stranger = _stranger(state, outcome)
-        if stranger is None:
-            return _ended_well(state, task, attempt, outcome)
-        outcome = replace(outcome, kind="error", error=stranger, value=None, retryable=False)
+        misfit = _misfit(state, outcome)
+        if misfit is None:
+            facts = _ended_well(state, task, attempt, outcome)
+            return _left(state, facts, outcome) if task.method is not None else facts
+        error = {"type": "ValueError", "message": misfit, "traceback": None}
+        outcome = replace(outcome, kind="error", error=error, value=None, retryable=False)
     if outcome.kind == "stopped":
         return _stopped(state, task, attempt)
     return _failed(state, task, attempt, outcome, now)
@@ -103,13 +111,14 @@ def _ended_well(
     for graph in graphs:
         made, root = task_facts(
             graph,
-            _Either(state, ids),
+            Either(state, ids),
             names,
             parent=current,
             catch=options["catch_exceptions"],
             checkpoint=options["checkpoint"],
             finally_of=task.finally_of,
             is_kept=finals.need(state, task),
+            is_stored=state.calls is not None,
         )
         hand_over = Fact(Kind.CONTINUED, current, attempt, {"root": root, **outcome.detail})
         facts += [hand_over, *made]
@@ -123,30 +132,39 @@ def _ended_well(
     return facts
 
 
-@dataclass(frozen=True, slots=True)
-class _Either:
-    """The ids that a workflow has, and some that it is about to get."""
+def _left(state: WorkflowState, facts: list[Fact], outcome: Outcome) -> list[Fact]:
+    """The facts of a method that has ended well, with the state that it has left and its later calls."""
+    first, left = facts[0], outcome.state
+    assert left is not None
+    payload = (first.value or b"") + (left.data or b"")
+    data = {**first.data, "state": left.describe()}
+    facts = [replace(first, data=data, value=payload or None), *facts[1:]]
+    names, ids = dict(state.names), set[str]()
+    new = [fact for fact in facts if fact.kind is Kind.TASK]
+    for graph in outcome.laters:
+        for fact in new:
+            names[fact.data["name"]] = names.get(fact.data["name"], 0) + 1
+            ids.add(fact.task_id or "")
+        new, _ = task_facts(graph, Either(state, ids), names, is_stored=True, call_id="")
+        facts += new
+    return facts
 
-    state: WorkflowState
-    more: set[str]
 
-    def __contains__(self, task_id: object) -> bool:
-        return task_id in self.more or task_id in self.state
-
-
-def _stranger(state: WorkflowState, outcome: Outcome) -> dict[str, Any] | None:
-    """An error if a graph refers to a task that this workflow does not have."""
-    nodes = outcome.graph.nodes if outcome.graph is not None else ()
-    unknown = sorted(
-        {task_id for node in nodes for task_id in node.known if task_id not in state.tasks}
-    )
-    if not unknown:
-        return None
-    message = (
-        f"it continues as a graph that refers to {', '.join(unknown)}, which workflow "
-        f"'{state.workflow_id}' does not have; references to tasks mean something in their own workflow only"
-    )
-    return {"type": "ValueError", "message": message, "traceback": None}
+def _misfit(state: WorkflowState, outcome: Outcome) -> str | None:
+    """What is wrong with the graphs that an attempt has ended with, if anything is."""
+    graphs = (*([outcome.graph] if outcome.graph is not None else []), *outcome.laters)
+    nodes = [node for graph in graphs for node in graph.nodes]
+    unknown = sorted({t for node in nodes for t in node.known if t not in state.tasks})
+    if unknown:
+        return (
+            f"it continues as a graph that refers to {', '.join(unknown)}, which workflow "
+            f"'{state.workflow_id}' does not have; references to tasks mean something in their own workflow only"
+        )
+    if state.calls is not None and any(graph.finals for graph in graphs):
+        return "finally_ belongs to workflows; a call of an actor ends without one"
+    if state.calls is None and any(node.method is not None for node in nodes):
+        return "self.method.step(...) belongs to virtual actors; use handle.method.bind(...) in a workflow"
+    return None
 
 
 def _stopped(state: WorkflowState, task: TaskState, attempt: int) -> list[Fact]:
@@ -173,6 +191,8 @@ def _failed(
         return [again, *_made_again(state, task, outcome)]
     taker = None if cause == "system" else catcher(state, task)
     if taker is None or outcome.value is None:
+        if state.calls is not None and not state.calls.replays:
+            return _failed_call(state, state.calls, task, attempt, data)
         return [Fact(Kind.FAILED, task.task_id, attempt, {**data, "next": "final"})]
     facts = [Fact(Kind.FAILED, task.task_id, attempt, {**data, "next": "caught"})]
     if taker is not task:
@@ -182,6 +202,24 @@ def _failed(
             if other is not task and other.status in (TaskStatus.PENDING, TaskStatus.CONTINUED)
         ]
     return [*facts, _succeeded(taker, attempt, outcome, caught=True)]
+
+
+def _failed_call(
+    state: WorkflowState, calls: Calls, task: TaskState, attempt: int | None, data: dict[str, Any]
+) -> list[Fact]:
+    """The failure of a call is its own: the actor goes on with the next one."""
+    data = {**data, "next": "call"}
+    others = [state.tasks[t] for t in calls.open.get(task.call or "", ()) if t in state.tasks]
+    facts = [
+        Fact(Kind.TASK_CANCELED, other.task_id, None, {"reason": f"{task.task_id} failed"})
+        for other in others
+        if other.status in (TaskStatus.PENDING, TaskStatus.CONTINUED)
+        and other.task_id not in (task.task_id, task.call)
+    ]
+    if task.call != task.task_id:
+        facts.append(Fact(Kind.FAILED, task.task_id, attempt, {**data, "next": "caught"}))
+        data, attempt = {**data, "error": {**data["error"], "task_id": task.task_id}}, None
+    return [*facts, Fact(Kind.FAILED, task.call, attempt, data)]
 
 
 def _made_again(state: WorkflowState, task: TaskState, outcome: Outcome) -> list[Fact]:

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from rayflow.core import finals
+from rayflow.core.actors import Calls
 from rayflow.core.deadlines import StopTask, WakeAt, error_of_workflow, overdue, stops
 from rayflow.core.records import WorkflowStatus
 from rayflow.core.state import WorkflowState
@@ -40,9 +41,23 @@ class TimeOut:
     """Write down that the workflow has used up its time."""
 
 
-SUSPENDED = Finish(WorkflowStatus.RESUMABLE, reason="suspended")
+REST_AFTER_SECONDS = 1.0
 
 Command = StartTask | StopTask | BeginWait | EndWait | Finish | TimeOut | WakeAt
+
+SUSPENDED = Finish(WorkflowStatus.RESUMABLE, reason="suspended")
+STUCK: tuple[Command] = (
+    Finish(
+        WorkflowStatus.FAILED,
+        {
+            "type": "WorkflowStuck",
+            "message": "no task can run: every one left waits for a task that will never have a value",
+            "traceback": None,
+            "task_id": None,
+            "cause": "application",
+        },
+    ),
+)
 
 
 def plan(state: WorkflowState, now: float, *, window: int) -> list[Command]:
@@ -57,17 +72,20 @@ def plan(state: WorkflowState, now: float, *, window: int) -> list[Command]:
         return _plan_pending(state, now)
     if state.cancel_requested:
         return _wind_up(state, now, window, Finish(WorkflowStatus.CANCELED))
-    has_output = state.output.status is TaskStatus.SUCCESSFUL
-    if state.timed_out and not has_output:  # though a finally_ task may have failed since
+    if state.timed_out and not state.has_output:  # though a finally_ task may have failed since
         return _wind_up(state, now, window, _timed_out(state))
     if state.error is not None:
         end = Finish(_failure_status(state.error), state.error)
         return _wind_up(state, now, window, end)
-    if has_output:
+    if state.has_output:
         return _wind_up(state, now, window, Finish(WorkflowStatus.SUCCESSFUL))
     if state.suspend_requested:
         return _stop_or(state, SUSPENDED, now)
-    return [*_out_of_time(state, now), *_must_stop(state, now), *_starts(state, now, window)]
+    commands = [*_must_stop(state, now), *_starts(state, now, window)]
+    is_idle = not (commands or state.in_flight or state.ready or state.waits)
+    if is_idle and state.calls is not None and not state.calls.open:
+        return _rest(state.calls, now)
+    return [*_out_of_time(state, now), *(STUCK if is_idle else commands)]
 
 
 def lost_values(state: WorkflowState, again: Iterable[str] = ()) -> list[str]:
@@ -223,19 +241,10 @@ def _starts(state: WorkflowState, now: float, window: int) -> list[Command]:
     commands = [_begin(state.tasks[t]) for t in chosen if t not in state.waits]
     if state.delayed and len(due) < len(state.delayed):
         commands.append(WakeAt(min(when for when in state.delayed.values() if when > now)))
-    commands += _ends_of_waits(state, now)
-    if not commands and not state.in_flight and not state.ready and not state.waits:
-        message = "no task can run: every one left waits for a task that will never have a value"
-        commands.append(
-            Finish(
-                WorkflowStatus.FAILED,
-                {
-                    "type": "WorkflowStuck",
-                    "message": message,
-                    "traceback": None,
-                    "task_id": None,
-                    "cause": "application",
-                },
-            )
-        )
-    return commands
+    return commands + _ends_of_waits(state, now)
+
+
+def _rest(calls: Calls, now: float) -> list[Command]:
+    """An actor that has nothing to do says so when nobody has called it for a moment."""
+    due = calls.active_at + REST_AFTER_SECONDS
+    return [Finish(WorkflowStatus.SUCCESSFUL) if due <= now else WakeAt(due)]

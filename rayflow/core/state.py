@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from rayflow.core import chains, provisional
+from rayflow.core.actors import CallEnd, Calls, turn_of
 from rayflow.core.deadlines import UnderWay
 from rayflow.core.graph import Item, StoredValue
 from rayflow.core.items import Places
@@ -53,6 +54,7 @@ class WorkflowState:
         self.timed_out = False
         self.last_seq = 0
         self.gone: dict[str, str | None] = {}  # dropped tasks, see rayflow.core.chains
+        self.calls: Calls | None = None  # of a virtual actor
         self.children: dict[str, dict[str, Any]] = {}  # the records of its child workflows
         self.links: dict[
             str, str
@@ -72,12 +74,25 @@ class WorkflowState:
         """The task whose value is the workflow's output."""
         return self.tasks[self.root]
 
+    @property
+    def has_output(self) -> bool:
+        """Whether the workflow has its value; an actor has none, only a state."""
+        return self.calls is None and self.output.status is TaskStatus.SUCCESSFUL
+
     def apply(self, record: Record) -> None:
         """Take one more record into account. Records come in the order of their ``seq``."""
         self.last_seq = record.seq
         handler = _HANDLERS.get(record.kind)
-        if handler is not None:
+        if handler is not None and not self._comes_late(record):
             handler(self, record)
+        if self.calls is not None:
+            self.calls.active_at = record.time
+            self.calls.sweep(self)
+
+    def _comes_late(self, record: Record) -> bool:
+        """Whether it is about a task of a call that has ended."""
+        is_dropped = self.gone.get(record.task_id or "", "") is None
+        return self.calls is not None and is_dropped and record.kind != Kind.TASK
 
     def __contains__(self, task_id: object) -> bool:
         """Whether a task has, or had, this id."""
@@ -105,6 +120,17 @@ class WorkflowState:
         task.attempt = max(task.attempt, self.in_flight.get(task_id, 0))
         self._forget(task_id)
         self._schedule(task)
+        if self.calls is not None:
+            self.calls.sweep(self)
+
+    def drop(self, task_id: str) -> None:
+        """Forget a task that nobody will ask for again; its id stays known."""
+        task = self.tasks.get(task_id)
+        if task is not None:
+            self._forget(task_id)
+            self._leave_place(task)
+            del self.tasks[task_id]
+            self.gone[task_id] = None
 
     def lend(self, task_id: str) -> None:
         """Note that an attempt under way has a value, so consumers may start; it is not durable yet."""
@@ -125,6 +151,8 @@ class WorkflowState:
         self.workflow_id = record.data["workflow_id"]
         self.root = record.data["root"]
         self.runtime_env = json.loads(record.value) if record.value else None
+        actor = record.data.get("actor")
+        self.calls = None if actor is None else Calls(actor)
         self._allow_time(record)
 
     def _allow_time(self, record: Record) -> None:
@@ -136,6 +164,9 @@ class WorkflowState:
         assert record.task_id is not None
         data = record.data
         parent = data["parent"]
+        call = (
+            data.get("call") if parent is None else self.tasks[self.gone.get(parent) or parent].call
+        )
         task = TaskState(
             record.task_id,
             data["name"],
@@ -148,7 +179,12 @@ class WorkflowState:
             finally_of=data.get("finally_of"),
             watches=tuple(data.get("watches", ())),
             item=Item.from_record(data.get("item")),
+            method=data.get("method"),
+            call=call,
+            callers=tuple(data.get("callers", ())),
         )
+        if self.calls is not None:
+            self.calls.add(task, data)
         if task.finally_of is not None:
             self.finals.setdefault(task.finally_of, []).append(task.task_id)
         self.tasks[task.task_id] = task
@@ -194,6 +230,8 @@ class WorkflowState:
             task.preview = record.data.get("preview")
         if "signal" in record.data:
             self.waits.use(task.task_id)
+        if self.calls is not None:
+            self.calls.left(task, record)
         self._resolve(task, value, volatile=stored is None)
         self._forget(task.task_id)
 
@@ -209,7 +247,11 @@ class WorkflowState:
             self._schedule(task)
         else:
             task.status = TaskStatus.FAILED
-            self._leave_place(task)
+            if self.calls is None or record.data["next"] != "final":  # else it keeps its turn
+                self._leave_place(task)
+        if record.data["next"] == "call" and self.calls is not None:
+            error = {"task_id": task.task_id, **record.data["error"]}
+            self.calls.end(task.call or "", CallEnd(None, error))
         if record.data["next"] == "final" and self.error is None:
             self.error = {
                 **record.data["error"],
@@ -224,6 +266,10 @@ class WorkflowState:
         task.continued_to = record.data["root"]
         self.links[task.continued_to] = task.task_id
         self._forget(task.task_id)
+        if self.calls is not None:
+            self.calls.left(task, record)
+            if task.call != task.task_id:
+                self._leave_place(task)  # other methods of its call may run for it
         if task.finally_of is None:  # else it may begin anew, see _resumed
             self._read_inputs(task)
         chains.shorten(self, task)
@@ -321,7 +367,7 @@ class WorkflowState:
             return
         if not provisional.may_start(task) or task.task_id in self.waits:
             return
-        if not self.places.take(task.task_id, task.item):
+        if not self.places.take(task.task_id, turn_of(task)):
             return
         if task.retry_at is None:
             (self.ready if spec(task) is None else self.waits.ready)[task.task_id] = None
@@ -330,7 +376,7 @@ class WorkflowState:
 
     def _leave_place(self, task: TaskState) -> None:
         """The next item of its list may run."""
-        following = self.places.leave(task.task_id, task.item)
+        following = self.places.leave(task.task_id, turn_of(task))
         if following is not None:
             self._schedule(self.tasks[following])
 
@@ -345,6 +391,8 @@ class WorkflowState:
             current.status = TaskStatus.SUCCESSFUL
             self._leave_place(current)
             current.value, current.volatile = value, volatile
+            if self.calls is not None:
+                self.calls.end(current.task_id, CallEnd(value))
             self.waits.resolved(current.task_id)
             was_lent = current.task_id in self.provisional
             self.provisional.pop(current.task_id, None)

@@ -55,4 +55,7 @@ class TaskState:
     watches: tuple[str, ...] = ()  # tasks whose values it wants to see, without waiting for all
     progress: StoredValue | None = None  # what an attempt that had no value has saved last
     item: Item | None = None  # of a list that was mapped
+    method: str | None = None  # of a virtual actor, that it calls
+    call: str | None = None  # the call of the actor that it belongs to
+    callers: tuple[str, ...] = ()  # the actors whose methods may wait for this call
     heartbeat: Any = None  # the last details of an attempt that had no value

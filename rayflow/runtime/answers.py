@@ -32,9 +32,10 @@ class Answers:
         if entry is None:
             raise ValueError(f"No such workflow_id '{workflow_id}'")
         records = await self._load(workflow_id)
+        status = self._floor.status(workflow_id, entry.status)
         if task_id is None:
-            return metadata.of_workflow(records, entry.status)
-        return metadata.of_task(records, workflow_id, task_id, entry.status)
+            return metadata.of_workflow(records, status)
+        return metadata.of_task(records, workflow_id, task_id, status)
 
     async def output(self, workflow_id: str, task_id: str | None, has_started: bool) -> Output:
         """The output of a workflow or of one of its tasks; waits while the workflow is live.

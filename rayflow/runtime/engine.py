@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -34,13 +35,14 @@ from rayflow.errors import (
     WorkflowStillActiveError,
 )
 from rayflow.runtime import foresight, intake
+from rayflow.runtime.actor_calls import ActorCalls, ActorView
 from rayflow.runtime.answers import Answers
 from rayflow.runtime.attempt_calls import AttemptCalls
 from rayflow.runtime.environment import Packages
 from rayflow.runtime.executor import WorkflowRunner
-from rayflow.runtime.family import Family, is_part
+from rayflow.runtime.family import Family
 from rayflow.runtime.feed import Changes, Feed
-from rayflow.runtime.floor import Floor
+from rayflow.runtime.floor import Floor, needs_slot
 from rayflow.runtime.hosts import HostSubmitter
 from rayflow.runtime.intake import Opened, Submission
 from rayflow.runtime.lines import Heard
@@ -65,7 +67,7 @@ LOST_ROOT = (
 )
 
 
-class Engine(AttemptCalls):
+class Engine(AttemptCalls, ActorCalls):
     """One per storage root. Made by :mod:`rayflow.runtime.cluster`, never directly."""
 
     def __init__(self, storage: str, limits: Limits, instance: str) -> None:
@@ -91,6 +93,7 @@ class Engine(AttemptCalls):
         )
         self._answers = Answers(storage, self._floor, self._registry, self._load, self._io)
         self._packages = Packages(self._store)
+        self._views: OrderedDict[str, ActorView] = OrderedDict()
         # A restarted engine carries on without waiting for anybody to call it.
         self._handle.start.remote()
 
@@ -145,7 +148,7 @@ class Engine(AttemptCalls):
                 submission.token,
                 lambda: self._create(submission),
                 listener,
-                is_part=is_part(submission.parent),
+                is_free=not needs_slot(submission.actor, submission.parent),
             )
         return True
 
@@ -156,6 +159,7 @@ class Engine(AttemptCalls):
             WorkflowRunningError, WorkflowNotResumableError, queue.Full, StorageError
         """
         await self.start()
+        await self._floor.put_away(workflow_id)
         if workflow_id in self._floor.live:
             raise WorkflowRunningError(workflow_id)
         entry = self._registry.entries.get(workflow_id)
@@ -199,6 +203,7 @@ class Engine(AttemptCalls):
             queue.Full: there is no place to run ``finally_`` tasks; the cancellation is recorded.
         """
         await self.start()
+        await self._floor.put_away(workflow_id)
         if await self._floor.end(workflow_id, WorkflowRunner.request_cancel, force, wait):
             return
         entry = self._registry.entry(workflow_id)
@@ -226,6 +231,7 @@ class Engine(AttemptCalls):
             WorkflowNotFoundError: no workflow has this id.
         """
         await self.start()
+        await self._floor.put_away(workflow_id)
         if await self._floor.end(workflow_id, WorkflowRunner.request_suspend, force):
             return
         self._registry.entry(workflow_id)
@@ -233,7 +239,7 @@ class Engine(AttemptCalls):
     async def tell(self, workflow_id: str, message: Message) -> None:
         """Record a message to a workflow: a signal, an event or an answer. Durable when this returns.
 
-        One that can be resumed keeps it until then.
+        One that can be resumed keeps it until then, and an actor until a call of it waits for it.
 
         Raises:
             WorkflowNotFoundError: no workflow has this id.
@@ -244,7 +250,7 @@ class Engine(AttemptCalls):
         if await self._floor.tell(workflow_id, message):
             return
         status = self._registry.entry(workflow_id).status
-        if status != WorkflowStatus.RESUMABLE:
+        if status not in (WorkflowStatus.RESUMABLE, WorkflowStatus.SUCCESSFUL):
             raise WorkflowEndedError(workflow_id, f"It is {status}.")
         with self._floor.held(workflow_id):
             await self._io(self._registry.require_owned)
@@ -258,6 +264,7 @@ class Engine(AttemptCalls):
             WorkflowStillActiveError, WorkflowNotFoundError, StorageError
         """
         await self.start()
+        await self._floor.put_away(workflow_id)
         if workflow_id in self._floor.live:
             raise WorkflowStillActiveError(workflow_id)
         self._registry.entry(workflow_id)
@@ -267,6 +274,7 @@ class Engine(AttemptCalls):
             await self._family.gone(workflow_id, WorkflowStatus.NONE)
             await self._io(lambda: self._store.delete(layout.workflow(workflow_id)))
             await self._registry.remove(workflow_id)
+            self._views.pop(workflow_id, None)
         self._feed.ring(workflow_id)
 
     async def status(self, workflow_id: str) -> str:
@@ -276,12 +284,13 @@ class Engine(AttemptCalls):
             WorkflowNotFoundError: no workflow has this id.
         """
         await self.start()
-        return str(self._registry.entry(workflow_id).status)
+        return self._floor.status(workflow_id, self._registry.entry(workflow_id).status)
 
     async def list_workflows(self) -> list[tuple[str, str]]:
         """All ids with their status: RESUMABLE ones last, formerly running before pending."""
         await self.start()
-        return self._registry.listing()
+        listing = self._registry.listing()
+        return [(workflow_id, self._floor.status(workflow_id, s)) for workflow_id, s in listing]
 
     async def metadata(self, workflow_id: str, task_id: str | None) -> dict[str, Any]:
         """What ``get_metadata`` returns; see :meth:`Answers.metadata`."""

@@ -29,9 +29,11 @@ from rayflow.runtime.requests import Requests
 from rayflow.runtime.stopping import ended
 from rayflow.runtime.submitter import Handle, Submitter
 from rayflow.runtime.surroundings import Surroundings, Writer, write
+from rayflow.runtime.task_calls import call_of
 from rayflow.runtime.worker import TaskCall
 
 COMMIT_PATIENCE_SECONDS = 60.0
+REST_SECONDS = 60.0
 
 
 class WorkflowRunner:
@@ -47,6 +49,7 @@ class WorkflowRunner:
         self._requests = Requests()
         self._handles: dict[str, Handle] = {}
         self._watchers: set[asyncio.Task[None]] = set()
+        self._is_leaving = False
 
     async def run(self, first: Sequence[Fact] = ()) -> None:
         """Drive the workflow to its end.
@@ -62,10 +65,34 @@ class WorkflowRunner:
                 finish, wake_at = self._execute()
                 if finish is not None:
                     await self.commit([self._status(finish)])
+                elif not self.is_at_rest:
+                    facts = await self._inbox.facts(wake_at)
+                    continue
+                facts = await self._called_again() if self.is_at_rest else []
+                if not facts:
                     return
-                facts = await self._inbox.facts(wake_at)
         finally:
             self._abandon()
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether this is an actor that has nothing to do, and is kept at hand for a while."""
+        return self.state.calls is not None and self.state.status is WorkflowStatus.SUCCESSFUL
+
+    def leave(self) -> None:
+        """An actor at rest is not to be kept at hand any longer."""
+        self._is_leaving = True
+        self._inbox.wake()
+
+    async def _called_again(self) -> list[Fact]:
+        """Wait for the next call of an actor at rest; nothing if there is none for a while."""
+        end = self._around.clock.now() + REST_SECONDS
+        while not self._is_leaving and self._around.clock.now() < end:
+            facts = await self._inbox.facts(end)
+            if facts:
+                return facts
+            await self.commit([])
+        return []
 
     async def commit(self, facts: Sequence[Fact], *, patiently: bool = True) -> None:
         """Make facts durable, then take them into account.
@@ -85,6 +112,9 @@ class WorkflowRunner:
         for record in records:
             self.state.apply(record)
             self.values.recorded(record)
+        if self.state.calls is not None:
+            for task_id in self.state.calls.take_dropped():
+                self.values.drop(task_id)
         self._requests.committed()
         self._around.committed(self.state, records)
 
@@ -220,27 +250,7 @@ class WorkflowRunner:
         self.state.dispatch(task_id, attempt)
         inputs = [self.state.tasks[u] for u in task.upstream]
         refs = [(i, ref) for i, t in enumerate(inputs) if (ref := self.values.ref(t)) is not None]
-        checkpoint = task.options["checkpoint"]
-        call = TaskCall(
-            self._around.storage,
-            self.state.workflow_id,
-            task_id,
-            attempt,
-            task.function,
-            task.args,
-            tuple(self.values.stored(t) for t in inputs),
-            bool(task.options["catch_exceptions"]),
-            True if checkpoint is None else checkpoint,
-            self._token,
-            task.options.get("judge"),
-            heartbeat=task.heartbeat,
-            heartbeat_timeout=task.options.get("heartbeat_timeout"),
-            is_timed=task.options.get("timeout") is not None,
-            listener=self._around.listener,
-            old_names=bool(self.state.accepted.get("old_names")),
-            progress=task.progress,
-            item=None if task.item is None else task.item.at,
-        )
+        call = call_of(self.state, self.values, self._around, task, attempt, self._token)
         try:
             options = environment.around(self.state.runtime_env, task.options["ray"])
             handle = self._place(task_id).submit(call, options, refs)
@@ -307,7 +317,7 @@ class WorkflowRunner:
             outcome = await self._lent(call, handle, outcome)
         self._inbox.put(
             lambda: self._settle(call.task_id, call.attempt, outcome, handle),
-            is_alone=outcome.kind != "value" or bool(outcome.hops),  # new tasks take names
+            is_alone=outcome.kind != "value" or bool(outcome.hops or outcome.laters),  # new names
             about=call.task_id,
         )
 
@@ -376,7 +386,8 @@ class WorkflowRunner:
 
     def _status(self, finish: Finish) -> Fact:
         successful = finish.status is WorkflowStatus.SUCCESSFUL
-        output = self.state.tasks[self.values.source(self.state.output)] if successful else None
+        has_output = successful and self.state.has_output
+        output = self.state.tasks[self.values.source(self.state.output)] if has_output else None
         return Fact(
             Kind.STATUS,
             data={

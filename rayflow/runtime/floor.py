@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from rayflow.config import Limits
-from rayflow.core.records import Record, WorkflowStatus
+from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
 from rayflow.core.state import WorkflowState
 from rayflow.core.waits import WaitKind
 from rayflow.errors import FencedError, StorageError, WorkflowEndedError
@@ -22,6 +22,7 @@ from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.family import Family
 from rayflow.runtime.feed import Feed
 from rayflow.runtime.intake import Opened, status_fact
+from rayflow.runtime.lanes import Lane
 from rayflow.runtime.lines import Lines, Narrator
 from rayflow.runtime.live import LiveWorkflow
 from rayflow.runtime.registry import Registry
@@ -73,13 +74,13 @@ class Floor:
         prepare: Callable[[], Opened],
         listener: str | None = None,
         *,
-        is_part: bool = False,
+        is_free: bool = False,
     ) -> None:
         """Make a workflow live: its place is taken before the first await, so nobody is second.
 
-        ``is_part``: of another one that waits for it, and has a slot for both.
+        ``is_free``: it needs no slot, see :func:`needs_slot`.
         """
-        may_run = is_part or self._admission.enter(workflow_id)
+        may_run = is_free or self._admission.enter(workflow_id)
         live = self.live[workflow_id] = LiveWorkflow(token, listener)
         self.recent.pop(workflow_id, None)
         if listener is not None:
@@ -94,9 +95,13 @@ class Floor:
                     self._family.ended(opened.state, opened.state.status)
                 self._close(workflow_id)
                 return
-            if not is_part and family.is_part(family.parent_of(opened.state, opened.first)):
+            accepted = opened.state.accepted or _accepted(opened.first)
+            actor = accepted.get("actor")
+            if not is_free and not needs_slot(actor, accepted.get("parent")):
                 may_run = True
                 self._admission.leave(workflow_id)
+            if actor is not None:
+                live.lane = Lane(self._submitter)
             runner = live.runner = WorkflowRunner(
                 opened.state,
                 opened.writer,
@@ -152,6 +157,18 @@ class Floor:
                 await live.done()
         return False
 
+    async def put_away(self, workflow_id: str) -> None:
+        """Let go of an actor that has nothing to do, so that it is like any workflow that has ended."""
+        live = self.live.get(workflow_id)
+        if live is not None and live.runner is not None and live.is_at_rest:
+            live.runner.leave()
+            await live.done()
+
+    def status(self, workflow_id: str, status: str) -> str:
+        """The status of a workflow that has this one in the index: an actor may have ended its calls since."""
+        live = self.live.get(workflow_id)
+        return str(WorkflowStatus.SUCCESSFUL) if live is not None and live.is_idle_actor else status
+
     def let_go(self) -> None:
         """Another engine owns the root: stop what runs and write nothing more."""
         for live in self.live.values():
@@ -189,6 +206,9 @@ class Floor:
 
         def committed(state: WorkflowState, records: Sequence[Record]) -> None:
             live.notify()
+            if state.calls is not None:
+                live.replies.committed(state.calls)
+                self._follow_actor(live, state, records)
             self._family.committed(state, records)
             if live.listener is not None:
                 self.lines.say(live.listener, narrator.tell(records))
@@ -196,7 +216,7 @@ class Floor:
 
         return Surroundings(
             self._storage,
-            self._submitter,
+            live.lane or self._submitter,
             self._host,
             RealClock(),
             self._io,
@@ -204,6 +224,15 @@ class Floor:
             committed,
             live.listener,
         )
+
+    def _follow_actor(
+        self, live: LiveWorkflow, state: WorkflowState, records: Sequence[Record]
+    ) -> None:
+        """Have the index say when an actor rests, and when it is called again."""
+        for record in records if live.is_accepted else ():
+            if record.kind == Kind.STATUS:
+                status = WorkflowStatus(record.data["status"])
+                live.index(partial(self._registry.follow, state.workflow_id, status, None))
 
     async def _drive(self, workflow_id: str, runner: WorkflowRunner) -> None:
         status, was = WorkflowStatus.RESUMABLE, None
@@ -216,6 +245,7 @@ class Floor:
             logger.error("workflow '%s' is RESUMABLE: %s", workflow_id, error)
         except Exception:
             logger.exception("workflow '%s' is RESUMABLE after an error of the engine", workflow_id)
+        await self.live[workflow_id].indexed()
         await self._registry.follow(workflow_id, status, was)
         self._close(workflow_id)
         self._family.ended(runner.state, status)
@@ -241,6 +271,18 @@ class Floor:
         if runner is not None and not live.is_done:
             runner.admit(status_fact(WorkflowStatus.RUNNING))
             await self._registry.put(workflow_id, WorkflowStatus.RUNNING)
+
+
+def needs_slot(actor: dict[str, Any] | None, parent: dict[str, Any] | None) -> bool:
+    """Whether a workflow counts among those that run at once.
+
+    Not an ``actor``, nor a part of a ``parent`` that waits for it, and has a slot for both.
+    """
+    return actor is None and not family.is_part(parent)
+
+
+def _accepted(first: Sequence[Fact]) -> dict[str, Any]:
+    return next((fact.data for fact in first if fact.kind is Kind.ACCEPTED), {})
 
 
 def _reason(state: WorkflowState) -> str | None:

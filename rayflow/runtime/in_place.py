@@ -33,11 +33,13 @@ class Hops:
     graph: Graph | None = None
 
 
-def follow(value: Any, catches: bool, translated: Callable[[Any], Graph], body: Body) -> Hops:
+def follow(
+    value: Any, catches: bool, translated: Callable[[Any], Graph], body: Body | None
+) -> Hops:
     """Run what may run here until there is a value, or a graph that runs elsewhere.
 
     A loop and no recursion: a long chain of such steps needs no deeper stack. ``translated`` makes a graph
-    of a node, ``body`` runs code of the user.
+    of a node, ``body`` runs code of the user; without one all of it runs elsewhere.
 
     Raises:
         PlanError: a node cannot be translated.
@@ -49,7 +51,7 @@ def follow(value: Any, catches: bool, translated: Callable[[Any], Graph], body: 
             graph = translated(value)
         except Exception as error:
             raise PlanError from error
-        if not _is_alone(value, graph):
+        if body is None or not _is_alone(value, graph):
             return Hops(tuple(hops), None, catches, graph)
         hops.append(graph)
         call = value.call

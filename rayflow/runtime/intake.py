@@ -17,7 +17,12 @@ from rayflow.core.graph import Graph, task_facts
 from rayflow.core.planner import failed_tasks, lost_values
 from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.core.state import WorkflowState, fold
-from rayflow.errors import WorkflowNotFoundError, WorkflowTaskNotRecoverableError
+from rayflow.errors import (
+    VirtualActorNotFoundError,
+    WorkflowEndedError,
+    WorkflowNotFoundError,
+    WorkflowTaskNotRecoverableError,
+)
 from rayflow.runtime.waiting import Message, message_facts
 from rayflow.storage import layout
 from rayflow.storage.journal import Journal, JournalWriter
@@ -31,6 +36,8 @@ class Submission:
     ``token`` tells a repeated call from a second submission; with ``must_be_new`` a known id is an
     error instead of a resume. ``definition``, ``params``, ``tags``, ``created_by`` and ``runtime_env``
     (whose packages the storage has) are recorded. ``old_names``: tasks may use ``ray.workflow``.
+    ``actor``: of a virtual actor, the ``name`` of its class and whether it ``replays`` failed calls; the graph
+    is its first call.
     ``parent``: of a child workflow the ``workflow_id`` and ``task_id`` that start it, whether it ``waits`` for
     it, and what ``on_cancel`` does.
     """
@@ -48,6 +55,7 @@ class Submission:
     runtime_env: dict[str, Any] | None = None
     old_names: bool = False
     parent: dict[str, Any] | None = None
+    actor: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,9 @@ def create(
     ``before_delete`` is called before the remains of an older submission are removed; it raises if
     they must stay.
     """
-    facts, root = task_facts(submission.graph, {}, {})
+    is_actor = submission.actor is not None
+    call_id = submission.token if is_actor else None
+    facts, root = task_facts(submission.graph, {}, {}, is_stored=is_actor, call_id=call_id)
     accepted = {
         "workflow_id": submission.workflow_id,
         "root": root,
@@ -103,6 +113,8 @@ def create(
     }
     if submission.parent is not None:
         accepted["parent"] = submission.parent
+    if submission.actor is not None:
+        accepted["actor"] = submission.actor
     if submission.old_names:
         accepted["old_names"] = True
     journal = Journal(store, submission.workflow_id)
@@ -144,6 +156,28 @@ def adopt(store: Store, workflow_id: str, *, resume: bool) -> Opened:
     return Opened(state, writer, facts)
 
 
+def awaken(store: Store, actor_id: str) -> Opened:
+    """Claim an actor that somebody calls. One whose calls had stopped goes on with them first.
+
+    Raises:
+        VirtualActorNotFoundError: a workflow that is no actor has this id.
+        WorkflowEndedError: it was cancelled.
+        FencedError: another engine was quicker.
+        JournalCorruptError: the journal is damaged.
+    """
+    journal = Journal(store, actor_id)
+    state = fold(journal.load())
+    if state.calls is None:
+        raise VirtualActorNotFoundError(actor_id)
+    if state.cancel_requested:
+        raise WorkflowEndedError(actor_id, "It was cancelled, which is final.")
+    writer, records = journal.claim(time.time())
+    state = fold(records)
+    data = {"reset": failed_tasks(state), "asked": True}
+    is_idle = state.status is WorkflowStatus.SUCCESSFUL
+    return Opened(state, writer, [] if is_idle else [Fact(Kind.RESUMED, data=data)])
+
+
 def _is_over(state: WorkflowState, resume: bool) -> bool:
     """Whether there is nothing to do: its end is recorded, and nobody asks for another one."""
     if state.status is WorkflowStatus.SUCCESSFUL:
@@ -157,6 +191,7 @@ def tell_at_rest(store: Store, workflow_id: str, message: Message) -> None:
 
     Raises:
         WorkflowNotFoundError: nothing is stored of it; a delete was interrupted.
+        WorkflowEndedError: it has its output.
         WorkflowError: the message is refused, see :func:`rayflow.runtime.waiting.message_facts`.
         FencedError: another engine was quicker.
         JournalCorruptError: the journal is damaged.
@@ -165,6 +200,8 @@ def tell_at_rest(store: Store, workflow_id: str, message: Message) -> None:
     state = fold(journal.load())
     if not state.last_seq:
         raise WorkflowNotFoundError(workflow_id)
+    if state.status is WorkflowStatus.SUCCESSFUL and state.calls is None:
+        raise WorkflowEndedError(workflow_id, "It is SUCCESSFUL.")
     facts = message_facts(state, message)
     if facts:
         writer, records = journal.claim(time.time())

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
@@ -35,6 +36,8 @@ class Keeper(Protocol):
 
     def restored(self, default: Any) -> Any: ...
 
+    def later(self, node: Any) -> None: ...
+
 
 def answered(ref: Any) -> Any:
     """The answer of the engine; its errors arrive as themselves."""
@@ -54,9 +57,17 @@ class Lifeline:
         self.keeper: Keeper | None = None
         self.attempt = (call.workflow_id, call.task_id, call.attempt, call.token)
         self._children = itertools.count(1)
+        self._calls: Counter[str] = Counter()
         self._is_watched, self._engine = call.is_watched, engine
         self._context = context.TaskContext(
-            call.storage, call.workflow_id, call.task_id, call.attempt, self, call.listener
+            call.storage,
+            call.workflow_id,
+            call.task_id,
+            call.attempt,
+            self,
+            call.listener,
+            call.submission,
+            call.callers,
         )
 
     @contextmanager
@@ -102,9 +113,19 @@ class Lifeline:
         assert self.keeper is not None
         return self.keeper.restored(default)
 
+    def later(self, node: Any) -> None:
+        """Have a call of its own made of ``node`` when the method of an actor that runs has ended well."""
+        assert self.keeper is not None
+        self.keeper.later(node)
+
     def next_child(self) -> int:
         """Count the child workflows that the attempt starts."""
         return next(self._children)
+
+    def next_call(self, what: str) -> int:
+        """Count the calls of actors that the attempt makes; ``what`` tells them apart."""
+        self._calls[what] += 1
+        return self._calls[what]
 
     def is_cancelled(self) -> bool:
         """Whether the attempt was asked to stop."""

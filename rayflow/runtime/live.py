@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
+from rayflow.core.actors import Calls
 from rayflow.core.graph import StoredValue
 from rayflow.core.records import WorkflowStatus
+from rayflow.core.state import WorkflowState
 from rayflow.core.tasks import TaskStatus
 from rayflow.runtime.executor import WorkflowRunner
+from rayflow.runtime.lanes import Lane
 from rayflow.runtime.references import Output
+from rayflow.runtime.replies import Replies
+from rayflow.runtime.results import of_call
 
 
 class LiveWorkflow:
@@ -21,9 +27,23 @@ class LiveWorkflow:
     def __init__(self, token: str, listener: str | None = None) -> None:
         self.token, self.listener = token, listener
         self.runner: WorkflowRunner | None = None
+        self.lane: Lane | None = None  # of a virtual actor
+        self.replies = Replies()
+        self._indexing: asyncio.Future[None] | None = None
         self.is_accepted = False
         self.is_done = False
         self._changed = asyncio.Event()
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it is an actor that has nothing to do, but is kept at hand."""
+        return self.runner is not None and self.runner.is_at_rest
+
+    @property
+    def is_idle_actor(self) -> bool:
+        """Whether it is an actor whose calls have all ended."""
+        calls = None if self.runner is None else self.runner.state.calls
+        return self.is_accepted and calls is not None and not calls.open
 
     @property
     def has_fleeting_output(self) -> bool:
@@ -31,7 +51,7 @@ class LiveWorkflow:
         state = None if self.runner is None else self.runner.state
         if state is None or state.status is not WorkflowStatus.SUCCESSFUL:
             return False
-        return state.output.volatile
+        return state.has_output and state.output.volatile
 
     def notify(self) -> None:
         """Something has changed: let everybody who waits look again."""
@@ -45,7 +65,24 @@ class LiveWorkflow:
     def finish(self) -> None:
         """It is not live any more."""
         self.is_done = True
+        self.replies.abandon()
         self._changed.set()
+
+    def index(self, change: Callable[[], Awaitable[None]]) -> None:
+        """Have the index changed, after the changes that it was asked for before."""
+        before = self._indexing
+
+        async def changed() -> None:
+            if before is not None:
+                await before
+            await change()
+
+        self._indexing = asyncio.ensure_future(changed())
+
+    async def indexed(self) -> None:
+        """Wait until the index has the changes that were asked for so far."""
+        if self._indexing is not None:
+            await self._indexing
 
     async def accepted(self) -> WorkflowRunner | None:
         """Wait until the workflow is durably accepted; None if that failed."""
@@ -66,6 +103,8 @@ class LiveWorkflow:
     async def output(self, storage: str, task_id: str | None) -> Output | None:
         """The output as soon as it is there; None when the journal must be asked instead."""
         runner = await self.accepted()
+        if runner is not None and runner.state.calls is not None:
+            return await self._of_actor(storage, runner.state, runner.state.calls, task_id)
         if task_id is None:
             await self.done()  # so that the status is never behind what a waiter has been told
         while runner is not None:
@@ -84,6 +123,17 @@ class LiveWorkflow:
                 return None
             await self._change()
         return None
+
+    async def _of_actor(
+        self, storage: str, state: WorkflowState, calls: Calls, call: str | None
+    ) -> Output | None:
+        """The state of an actor, or the value of one of its calls when that has ended."""
+        if call is None:
+            while calls.state is None and calls.open and not self.is_done:
+                await self._change()
+            return None if calls.state is None else Output(storage, calls.state, None)
+        end = await self.replies.end(calls, call)
+        return None if end is None else of_call(storage, state.workflow_id, call, end)
 
     async def _change(self) -> None:
         self._changed.clear()

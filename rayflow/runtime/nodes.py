@@ -75,6 +75,26 @@ class MapNode(StepNode):
         self.items, self.of, self.limit = items, of, limit
 
 
+class MethodNode(StepNode):
+    """A call of a method of the virtual actor in which it is made."""
+
+
+def method_call(
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: Mapping[str, Any],
+    **rays: Any,
+) -> MethodNode:
+    """A node that calls method ``name``; ``options`` are ours, ``rays`` Ray's."""
+    ours = {"effect": True, **options, "method": name}
+    return MethodNode(Call(_method, args, kwargs, rays, ours))
+
+
+def _method() -> None:
+    """Stands for the code of a method, which is that of the class that the actor has then."""
+
+
 def together(*values: Any) -> list[Any]:
     """The body of the task that puts the values of a :class:`MapNode` into one list."""
     return list(values)

@@ -90,9 +90,9 @@ class ValueWriter:
 
         return encode(value, persistent_id=any_id, what=f"arguments of task '{task}'")
 
-    def result(self, value: Any, task_id: str) -> Encoded:
+    def result(self, value: Any, task_id: str, what: str = "result of") -> Encoded:
         """Encode the result of a task; references inside are stored first."""
-        return encode(value, persistent_id=self.persistent_id, what=f"result of task '{task_id}'")
+        return encode(value, persistent_id=self.persistent_id, what=f"{what} task '{task_id}'")
 
     def keep(self, encoded: Encoded, folder: str) -> StoredValue:
         """Store ``encoded`` inline or under a fresh key below ``folder``."""

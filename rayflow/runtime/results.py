@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rayflow.core.actors import CallEnd
 from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record, WorkflowStatus
 from rayflow.core.state import WorkflowState, fold
 from rayflow.core.tasks import TaskState, TaskStatus
 from rayflow.errors import (
     OutputNotAvailableError,
+    VirtualActorCallError,
     WorkflowCancellationError,
     WorkflowExecutionError,
 )
@@ -38,8 +40,11 @@ def from_journal(
 
     Raises:
         WorkflowExecutionError, WorkflowCancellationError, OutputNotAvailableError
+        VirtualActorCallError: a call of an actor failed.
     """
     state = fold(records)
+    if state.calls is not None and (found := _of_actor(storage, records, workflow_id, task_id)):
+        return found
     if state.status is WorkflowStatus.CANCELED and (waited or task_id is None):
         if waited:
             raise WorkflowCancellationError(workflow_id)
@@ -54,6 +59,34 @@ def from_journal(
     if waited and state.status in (WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE):
         raise WorkflowExecutionError(workflow_id, state.error or _interruption(state))
     raise _refusal(status, workflow_id, task_id, task)
+
+
+def of_call(storage: str, actor_id: str, call: str, end: CallEnd) -> Output:
+    """The value of a call that has ended.
+
+    Raises:
+        VirtualActorCallError: it has ended with an error.
+    """
+    if end.error is not None:
+        raise VirtualActorCallError(actor_id, call, end.error)
+    return Output(storage, end.value, None)
+
+
+def _of_actor(
+    storage: str, records: Sequence[Record], actor_id: str, call: str | None
+) -> Output | None:
+    """The last state of an actor, or the value of a call; None if there is no such thing.
+
+    A state remembers the ends of some calls only, so look at that of the moment when this one ended.
+    """
+    state = WorkflowState()
+    for record in records:
+        state.apply(record)
+        if state.calls is not None and call is not None and call in state.calls.ended:
+            return of_call(storage, actor_id, call, state.calls.ended[call])
+    if call is not None or state.calls is None or state.calls.state is None:
+        return None
+    return Output(storage, state.calls.state, None)
 
 
 def _interruption(state: WorkflowState) -> dict[str, Any] | None:

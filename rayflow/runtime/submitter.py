@@ -12,7 +12,7 @@ from ray import exceptions
 from rayflow.core.outcomes import Outcome
 from rayflow.runtime import placement, processes
 from rayflow.runtime.ray_options import restored
-from rayflow.runtime.worker import TaskCall, run_task, store_value
+from rayflow.runtime.worker import TaskCall, run_calls, run_task, store_value
 
 # RayFlow counts attempts: Ray neither retries nor reconstructs. Two returns: the outcome is small and
 # comes back inline; a large value stays in the object store for its consumers.
@@ -57,7 +57,7 @@ class RaySubmitter:
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
-        self._tasks: dict[int, Any] = {}
+        self._tasks: dict[tuple[Any, int], Any] = {}
         self._store: Any = ray.remote(num_cpus=0, max_retries=0)(store_value)
 
     def submit(
@@ -65,7 +65,8 @@ class RaySubmitter:
     ) -> Handle:
         """Start an attempt. Raises ValueError or TypeError if ``options`` make no sense."""
         chosen = {"name": call.task_id, **placement.here(call.task_id, restored(options))}
-        task = self._task(chosen.pop("max_calls", 0))
+        body = run_task if call.method is None else run_calls
+        task = self._task(body, chosen.pop("max_calls", 0))
         outcome, value = task.options(**chosen | _OURS).remote(call, self._engine, refs)
         return Handle(outcome, value, chosen.get("runtime_env"))
 
@@ -75,11 +76,12 @@ class RaySubmitter:
         # No second value: the one that there is belongs to the attempt.
         return Handle(self._store.options(**named).remote(call, outcome, handle.value), None)
 
-    def _task(self, max_calls: int) -> Any:
+    def _task(self, body: Any, max_calls: int) -> Any:
         """The remote function; Ray takes ``max_calls`` for a function as a whole, not for a call."""
-        if max_calls not in self._tasks:
-            self._tasks[max_calls] = ray.remote(max_calls=max_calls, **_OURS)(run_task)
-        return self._tasks[max_calls]
+        key = (body, max_calls)
+        if key not in self._tasks:
+            self._tasks[key] = ray.remote(max_calls=max_calls, **_OURS)(body)
+        return self._tasks[key]
 
     async def outcome(self, handle: Handle) -> Outcome:
         """What became of it. Never raises."""

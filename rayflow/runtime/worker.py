@@ -25,7 +25,8 @@ from rayflow.errors import (
 from rayflow.runtime import code, environment, in_place
 from rayflow.runtime.in_place import Hops
 from rayflow.runtime.interruption import interruptible
-from rayflow.runtime.lifeline import Lifeline
+from rayflow.runtime.lifeline import Lifeline, answered
+from rayflow.runtime.methods import Method
 from rayflow.runtime.prints import printing_for
 from rayflow.runtime.processes import node_address
 from rayflow.runtime.references import (
@@ -42,6 +43,7 @@ from rayflow.storage.store import Store
 from rayflow.storage.values import INLINE_BYTES, decode
 
 _TRACEBACK_BYTES = 64 * 1024
+_UNTOLD = {"type": "LaneEnded", "message": "its worker ended before it began", "traceback": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,9 @@ class TaskCall:
     """Everything an attempt needs. ``inputs[i]`` is None where ``refs`` carries the value instead.
 
     ``item``: the position of its only argument in ``args``, which holds those of other tasks too.
+    ``method``: ``function`` is the class of a virtual actor, and this is called on its ``state``.
+    ``callers``: the actors whose methods may wait for the attempt.
+    ``submission``: the token of the workflow's submission, which tells it from another one with its id.
     """
 
     storage: str
@@ -69,6 +74,10 @@ class TaskCall:
     old_names: bool = False
     progress: StoredValue | None = None
     item: int | None = None
+    method: str | None = None
+    state: StoredValue | None = None
+    submission: str = ""
+    callers: tuple[str, ...] = ()
 
     @property
     def is_watched(self) -> bool:
@@ -94,6 +103,25 @@ def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[
             return Attempt(call, refs, detail, lifeline).run()
     except (KeyboardInterrupt, _Stopped):
         lifeline.end_process()
+
+
+def run_calls(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[Outcome, Any]:
+    """Run one method of an actor after the other, for as long as the engine has a next one.
+
+    What becomes of each is told to the engine; the outcome that is returned is that of one that is not.
+    """
+    following: tuple[TaskCall, list[tuple[int, Any]]] | None = (call, refs)
+    while following is not None:
+        call, refs = following
+        outcome, _ = run_task(call, engine, refs)
+        attempt = (call.workflow_id, call.task_id, call.attempt, call.token)
+        try:
+            following = answered(engine.call_ended.remote(*attempt, outcome))
+        except (
+            Exception
+        ) as error:  # Ray's, whatever it is: the engine is gone, or does not understand
+            return Outcome("lost", error=_describe_error(error)), None
+    return Outcome("lost", error=_UNTOLD), None
 
 
 def store_value(call: TaskCall, outcome: Outcome, value: Any) -> Outcome:
@@ -131,6 +159,8 @@ class Attempt:
         self._reader = ValueReader(store, inputs)
         self._writer = ValueWriter(store, call.workflow_id, code_store, self._reader.known)
         self._progress = call.progress
+        self._method: Method | None = None
+        self._laters: list[Any] = []
         if lifeline is not None:
             lifeline.keeper = self
 
@@ -145,7 +175,8 @@ class Attempt:
         try:
             lifeline.begin()
             value = self._run(function, args, kwargs)
-            ended = in_place.follow(value, call.catches, self._translated, self._run)
+            body = None if self._method is not None else self._run
+            ended = in_place.follow(value, call.catches, self._translated, body)
         except in_place.PlanError as error:
             cause = error.__cause__ or error
             is_ours = isinstance(cause, DataSaveError)
@@ -160,8 +191,13 @@ class Attempt:
 
     def load(self) -> tuple[Any, Any, list[Any], dict[str, Any]]:
         """The function, who judges its exceptions, and its arguments."""
-        function = code.load(self._store, self._call.function)
-        judge = code.load(self._store, self._call.judge) if self._call.judge else None
+        call = self._call
+        function = code.load(self._store, call.function)
+        if call.method is not None:
+            function = self._method = Method(
+                function, call.method, call.workflow_id, call.state, self._reader
+            )
+        judge = code.load(self._store, call.judge) if call.judge else None
         return function, judge, *self._arguments()
 
     def not_loaded(self, error: Exception) -> Outcome:
@@ -184,14 +220,30 @@ class Attempt:
         """What an attempt has saved last."""
         return default if self._progress is None else self._reader.read(self._progress)
 
+    def later(self, node: Any) -> None:
+        """Make a call of its own of ``node`` when the method that runs has ended well."""
+        if self._method is None:
+            raise RuntimeError("workflow.later works inside a method of a virtual actor.")
+        self._laters.append(node)
+
     def stored(self, ended: Hops) -> tuple[Outcome, Any]:
         """What becomes of an attempt whose body has ended well."""
         try:
-            return self._returned(ended)
+            if self._method is None:
+                return self._returned(ended)
+            outcome, _ = self._returned(ended)
+            return self._left(outcome, self._method.left), None
         except DataSaveError as error:
             return self._lost(error)
         except Exception as error:
             return self.raised(error, retryable=False)
+
+    def _left(self, outcome: Outcome, state: Any) -> Outcome:
+        """The outcome of a method, with the state that it has left and the calls that it has asked for."""
+        encoded = self._writer.result(state, self._call.task_id, "state left by")
+        laters = tuple(self._translated(node) for node in self._laters)
+        kept = self._writer.keep(encoded, self._call.task_id)
+        return replace(outcome, state=kept, laters=laters)
 
     def _run(
         self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]

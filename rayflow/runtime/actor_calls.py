@@ -1,0 +1,248 @@
+"""What programs ask of the engine about virtual actors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rayflow.core.actors import CONSTRUCTOR
+from rayflow.core.graph import Graph, StoredValue
+from rayflow.core.outcomes import Outcome
+from rayflow.core.records import Fact, Record, WorkflowStatus
+from rayflow.core.state import WorkflowState, fold
+from rayflow.errors import (
+    VirtualActorCallError,
+    VirtualActorNotFoundError,
+    VirtualActorNotInitializedError,
+    VirtualActorReentrancyError,
+    WorkflowEndedError,
+    WorkflowExistsError,
+)
+from rayflow.runtime.floor import Floor
+from rayflow.runtime.intake import Opened, Submission, awaken, status_fact
+from rayflow.runtime.lanes import Next
+from rayflow.runtime.live import LiveWorkflow
+from rayflow.runtime.references import Output
+from rayflow.runtime.registry import Registry
+from rayflow.storage.index import SUSPENDED
+from rayflow.storage.store import Store
+
+MOST_VIEWS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ActorCall:
+    """A call of an actor: a graph whose root is the method.
+
+    ``call_id`` makes repeated ones the same call. ``callers``: the actors whose methods wait for it.
+    """
+
+    actor_id: str
+    graph: Graph
+    call_id: str
+    callers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ActorView:
+    """What readers need of an actor: its class, and its state at a ``version``, unless that is known."""
+
+    code: str
+    version: int
+    state: StoredValue | None
+    error: dict[str, Any] | None = None
+
+
+class ActorCalls(ABC):
+    """The part of the engine that is about virtual actors."""
+
+    _floor: Floor
+    _registry: Registry
+    _store: Store
+    _views: OrderedDict[str, ActorView]
+    _io: Callable[[Callable[[], Any]], Awaitable[Any]]
+
+    @abstractmethod
+    async def start(self) -> Any:
+        """Take over the root, once."""
+
+    @abstractmethod
+    async def submit(self, submission: Submission, listener: str | None = None) -> bool:
+        """Record and accept a workflow."""
+
+    @abstractmethod
+    async def output(
+        self, workflow_id: str, task_id: str | None = None, has_started: bool = False
+    ) -> Output:
+        """The output of a workflow or of one of its tasks."""
+
+    @abstractmethod
+    async def _load(self, workflow_id: str) -> list[Record]: ...
+
+    @abstractmethod
+    def _equipped(self, opened: Opened) -> Opened: ...
+
+    async def create_actor(self, submission: Submission, listener: str | None = None) -> bool:
+        """Make an actor whose first call is the constructor; returns whether there was none.
+
+        One that exists stays as it is, but for one whose constructor has failed: that gets this call.
+
+        Raises:
+            VirtualActorNotFoundError: a workflow that is no actor has this id.
+            WorkflowEndedError: it was cancelled, or is suspended.
+            StorageError: it cannot be stored.
+        """
+        await self.start()
+        actor_id = submission.workflow_id
+        if actor_id not in self._registry.entries and actor_id not in self._floor.live:
+            try:
+                return await self.submit(submission, listener)
+            except WorkflowExistsError:
+                pass  # somebody else was quicker
+        view = await self.actor_view(actor_id)
+        if view.state is None and view.error is not None:
+            await self.call_actor(ActorCall(actor_id, submission.graph, submission.token), listener)
+            return True
+        return False
+
+    async def call_actor(self, call: ActorCall, listener: str | None = None) -> str:
+        """Put a call at the end of an actor's queue; durable when this returns its id.
+
+        Raises:
+            VirtualActorNotFoundError: no actor has this id.
+            WorkflowEndedError: it was cancelled, or is suspended.
+            StorageError: it cannot be stored.
+        """
+        await self.start()
+        while True:
+            live = self._floor.live.get(call.actor_id)
+            if live is None:
+                await self._awaken(call.actor_id, listener)
+                continue
+            try:
+                task_id = await self._recorded(live, call)
+            except WorkflowEndedError:
+                task_id = None
+            if task_id is not None:
+                return task_id
+            await live.done()  # it is about to end: see what it is then
+
+    async def run_method(self, call: ActorCall, listener: str | None = None) -> Output:
+        """Like :meth:`call_actor`, and wait for the value of the call.
+
+        Raises:
+            VirtualActorReentrancyError: one that waits for it is in its way.
+            VirtualActorCallError: the call failed.
+            WorkflowCancellationError: the actor was cancelled meanwhile.
+        """
+        if call.actor_id in call.callers:
+            raise VirtualActorReentrancyError(call.actor_id)
+        task_id = await self.call_actor(call, listener)
+        return await self.output(call.actor_id, task_id, has_started=True)
+
+    async def actor_view(self, actor_id: str, known: int | None = None) -> ActorView:
+        """The class of an actor, and its last committed state unless that is the ``known`` version.
+
+        Raises:
+            VirtualActorNotFoundError: no actor has this id.
+        """
+        await self.start()
+        view = await self._view(actor_id)
+        return ActorView(view.code, view.version, None) if view.version == known else view
+
+    async def actor_ready(self, actor_id: str) -> None:
+        """Wait until the constructor of an actor has run.
+
+        Raises:
+            VirtualActorNotFoundError: no actor has this id.
+            VirtualActorCallError: the constructor failed.
+            VirtualActorNotInitializedError: nobody drives the actor, so it is not going to run.
+        """
+        await self.start()
+        live = self._floor.live.get(actor_id)
+        if live is not None:
+            await live.output("", None)
+        view = await self._view(actor_id)
+        if view.error is not None:
+            raise VirtualActorCallError(actor_id, CONSTRUCTOR, view.error)
+        if view.state is None:
+            raise VirtualActorNotInitializedError(actor_id)
+
+    async def call_ended(
+        self, workflow_id: str, task_id: str, attempt: int, token: str, outcome: Outcome
+    ) -> Next | None:
+        """A worker has run a call of an actor; returns the next one for it, if there is one."""
+        live = self._floor.live.get(workflow_id)
+        if live is None or live.lane is None:
+            return None
+        return await live.lane.delivered(task_id, attempt, token, outcome)
+
+    async def _awaken(self, actor_id: str, listener: str | None) -> None:
+        """Have an engine drive an actor that was at rest, or whose calls had stopped."""
+        entry = self._registry.entries.get(actor_id)
+        if entry is None:
+            raise VirtualActorNotFoundError(actor_id)
+        if entry.was == SUSPENDED and entry.status == WorkflowStatus.RESUMABLE:
+            raise WorkflowEndedError(
+                actor_id, f"It is suspended; workflow.resume({actor_id!r}) continues it."
+            )
+        self._views.pop(actor_id, None)
+
+        def prepare() -> Opened:
+            self._registry.require_owned()
+            return self._equipped(awaken(self._store, actor_id))
+
+        await self._floor.open(actor_id, "", prepare, listener)
+
+    async def _recorded(self, live: LiveWorkflow, call: ActorCall) -> str | None:
+        """The id of a call, once it is durable; None if the actor is about to end."""
+        runner = await live.accepted()
+        if runner is None:
+            return None
+        state, found = runner.state, ""
+        if state.calls is None:
+            raise VirtualActorNotFoundError(call.actor_id)
+
+        def facts() -> list[Fact]:
+            nonlocal found
+            assert state.calls is not None
+            if state.cancel_requested or state.suspend_requested or state.error is not None:
+                raise WorkflowEndedError(call.actor_id)
+            made, found = state.calls.facts(state, call.graph, call.call_id, call.callers)
+            if made and state.status is WorkflowStatus.SUCCESSFUL:
+                return [status_fact(WorkflowStatus.RUNNING), *made]
+            return made
+
+        await runner.record(facts, is_alone=False)
+        await live.indexed()
+        return found
+
+    async def _view(self, actor_id: str) -> ActorView:
+        live = self._floor.live.get(actor_id)
+        runner = None if live is None else await live.accepted()
+        if runner is not None:
+            return _view_of(actor_id, runner.state)
+        if actor_id in self._views:
+            self._views.move_to_end(actor_id)
+            return self._views[actor_id]
+        if actor_id not in self._registry.entries:
+            raise VirtualActorNotFoundError(actor_id)
+        records = await self._load(actor_id)
+        view: ActorView = await self._io(lambda: _view_of(actor_id, fold(records)))
+        if actor_id not in self._floor.live:  # else it may have changed meanwhile
+            self._views[actor_id] = view
+            if len(self._views) > MOST_VIEWS:
+                self._views.popitem(last=False)
+        return view
+
+
+def _view_of(actor_id: str, state: WorkflowState) -> ActorView:
+    calls = state.calls
+    if calls is None:
+        raise VirtualActorNotFoundError(actor_id)
+    errors = (end.error for end in reversed(calls.ended.values()) if end.error is not None)
+    error = None if calls.state is not None or calls.open else next(errors, None)
+    return ActorView(calls.code, calls.version, calls.state, error)
