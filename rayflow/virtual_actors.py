@@ -290,10 +290,11 @@ class ActorMethod:
         if checked.get("metadata") is not None:
             before = self._options.get("metadata") or {}
             checked["metadata"] = check_metadata({**before, **checked["metadata"]})
-        if call_id is not None:
-            if not isinstance(call_id, str) or not call_id:
-                raise TypeError(f"call_id is a non-empty string, not {call_id!r}.")
-            checked["call_id"] = call_id
+        chosen: object = call_id
+        if chosen is not None:
+            if not isinstance(chosen, str) or not chosen:
+                raise TypeError(f"call_id is a non-empty string, not {chosen!r}.")
+            checked["call_id"] = chosen
         given = {k: v for k, v in checked.items() if v is not None}
         return ActorMethod(self._actor, self._name, {"max_retries": 0, **self._options, **given})
 

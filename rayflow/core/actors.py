@@ -2,7 +2,9 @@
 
 A call is a graph whose root is a method. Methods run one after the other, each on the state that the one
 before it has left; a call that continues as a graph ends with it. A result and the state that belongs to
-it are one record. What is over is dropped from memory: the journal has it.
+it are one record. Calls that wait run in batches: later ones of a batch may begin before earlier ones are
+durable, but none is recorded, and nobody is told of it, before those are. What is over is dropped from
+memory: the journal has it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from rayflow.core.graph import Graph, Item, StoredValue, task_facts
 from rayflow.core.ids import Either
 from rayflow.core.records import Fact, Record
 from rayflow.core.tasks import TaskState, TaskStatus
+from rayflow.core.turns import Turns
 
 if TYPE_CHECKING:
     from rayflow.core.state import WorkflowState
@@ -23,8 +26,8 @@ CONSTRUCTOR = "__init__"
 MIGRATION = "__migrate__"
 REMEMBERED = 256  # calls whose ends are at hand without reading the journal
 
-# Who has the turn: one call of all, and within the graph of a call one method of it.
-_CALL, _STEP = Item("calls", 0, 1), Item("steps", 0, 1)
+MOST_AT_ONCE = 32
+_STEP = Item("steps", 0, 1)  # the place of the one method that runs within the graph of a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Calls:
     """The calls of one actor, and its state.
 
     Attributes:
+        turns: whose turn it is.
         replays: a failed call runs again before the next one, instead of being over.
         state: what the methods that have run so far have left; None before the constructor has.
         code: the digest of the class.
@@ -51,6 +55,7 @@ class Calls:
 
     def __init__(self, accepted: dict[str, Any]) -> None:
         self.replays = bool(accepted.get("replays"))
+        self.turns = Turns(accepted.get("batch") or MOST_AT_ONCE)
         self.state: StoredValue | None = None
         self.code = ""
         self.version = 0
@@ -127,6 +132,7 @@ class Calls:
             return
         self._over[call] = self.open.pop(call)
         self._fresh.append(call)
+        self.turns.leave(call)
         self.ended[call] = end
         given = self._ids.pop(call, None)
         if given is not None and end.error is not None:  # whoever makes it again means it
@@ -158,8 +164,11 @@ class Calls:
         return dropped
 
 
-def turn_of(task: TaskState) -> Item | None:
+def is_call(task: TaskState) -> bool:
+    """Whether a task is a call, and no part of one."""
+    return task.call is not None and task.call == task.task_id
+
+
+def place_of(task: TaskState) -> Item | None:
     """The place that a task needs while it runs, if it shares one with others."""
-    if task.method is None:
-        return task.item
-    return _CALL if task.call == task.task_id else _STEP
+    return task.item if task.method is None or is_call(task) else _STEP

@@ -22,8 +22,8 @@ class Outcome:
 
     Attributes:
         kind: ``value``, ``graph`` (the task continues as a sub-graph), ``error`` (the body raised),
-            ``lost`` (its process died or Ray failed), ``stopped`` (we stopped it) or ``expired`` (we
-            stopped it because it took too long).
+            ``lost`` (its process died or Ray failed), ``stopped`` (we stopped it), ``expired`` (we
+            stopped it because it took too long) or ``returned`` (it did not begin, and is to begin anew).
         value: the encoded result; for ``error`` and ``expired`` the encoded ``(None, exception)``.
         checkpoint: whether ``value`` may be written into the journal.
         error: type, message and traceback, for ``error``, ``lost`` and ``expired``.
@@ -38,7 +38,7 @@ class Outcome:
         has_died: whether the process ended with the attempt, as far as Ray knows.
     """
 
-    kind: Literal["value", "graph", "error", "lost", "stopped", "expired"]
+    kind: Literal["returned", "value", "graph", "error", "lost", "stopped", "expired"]
     value: StoredValue | None = None
     checkpoint: bool = True
     preview: dict[str, Any] | None = None
@@ -67,6 +67,8 @@ def facts_of(
         or state.in_flight.get(task_id) != attempt
     ):
         return []
+    if outcome.kind == "returned" or _comes_too_early(state, task_id):
+        return []
     if task_id in state.outdated:
         return []  # it has used a value that did not become durable, and runs again
     if outcome.kind in ("value", "graph"):
@@ -79,6 +81,11 @@ def facts_of(
     if outcome.kind == "stopped":
         return _stopped(state, task, attempt)
     return _failed(state, task, attempt, outcome, now)
+
+
+def _comes_too_early(state: WorkflowState, task_id: str) -> bool:
+    """Whether it rests on a call of the same batch that has not ended."""
+    return state.calls is not None and not state.calls.turns.is_first(task_id)
 
 
 def _succeeded(task: TaskState, attempt: int, outcome: Outcome, *, caught: bool = False) -> Fact:

@@ -81,7 +81,7 @@ def plan(state: WorkflowState, now: float, *, window: int) -> list[Command]:
         return _wind_up(state, now, window, Finish(WorkflowStatus.SUCCESSFUL))
     if state.suspend_requested:
         return _stop_or(state, SUSPENDED, now)
-    commands = [*_must_stop(state, now), *_starts(state, now, window)]
+    commands = [*_must_stop(state, now), *_turns(state, now), *_starts(state, now, window)]
     is_idle = not (commands or state.in_flight or state.ready or state.waits)
     if is_idle and state.calls is not None and not state.calls.open:
         return _rest(state.calls, now)
@@ -242,6 +242,22 @@ def _starts(state: WorkflowState, now: float, window: int) -> list[Command]:
     if state.delayed and len(due) < len(state.delayed):
         commands.append(WakeAt(min(when for when in state.delayed.values() if when > now)))
     return commands + _ends_of_waits(state, now)
+
+
+def _turns(state: WorkflowState, now: float) -> list[Command]:
+    """The calls of an actor that have their turn now. One that has failed before has it alone."""
+    commands: list[Command] = []
+    waiting = [] if state.calls is None else state.calls.turns.waiting
+    tasks = [state.tasks[call] for call in waiting]
+    for task in tasks:
+        if commands and (task.failures or task.options["ray"] != tasks[0].options["ray"]):
+            break
+        if task.retry_at is not None and task.retry_at > now:
+            return [*commands, WakeAt(task.retry_at)]
+        commands.append(_begin(task))
+        if task.failures:
+            break
+    return commands
 
 
 def _rest(calls: Calls, now: float) -> list[Command]:

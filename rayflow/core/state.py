@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from rayflow.core import chains, provisional
-from rayflow.core.actors import CallEnd, Calls, turn_of
+from rayflow.core.actors import CallEnd, Calls, is_call, place_of
 from rayflow.core.deadlines import UnderWay
 from rayflow.core.graph import Item, StoredValue
 from rayflow.core.items import Places
@@ -108,6 +108,8 @@ class WorkflowState:
         self.delayed.pop(task_id, None)
         self.waits.ready.pop(task_id, None)
         self.in_flight[task_id] = attempt
+        if self.calls is not None and is_call(self.tasks[task_id]):
+            self.calls.turns.take(task_id)
         self.hosted += is_hosted(self.tasks[task_id])
         self.under_way[task_id] = UnderWay()
 
@@ -247,8 +249,7 @@ class WorkflowState:
             self._schedule(task)
         else:
             task.status = TaskStatus.FAILED
-            if self.calls is None or record.data["next"] != "final":  # else it keeps its turn
-                self._leave_place(task)
+            self._leave_place(task)
         if record.data["next"] == "call" and self.calls is not None:
             error = {"task_id": task.task_id, **record.data["error"]}
             self.calls.end(task.call or "", CallEnd(None, error))
@@ -268,7 +269,9 @@ class WorkflowState:
         self._forget(task.task_id)
         if self.calls is not None:
             self.calls.left(task, record)
-            if task.call != task.task_id:
+            if is_call(task):
+                self.calls.turns.take(task.task_id)  # until its graph has ended
+            else:
                 self._leave_place(task)  # other methods of its call may run for it
         if task.finally_of is None:  # else it may begin anew, see _resumed
             self._read_inputs(task)
@@ -367,7 +370,10 @@ class WorkflowState:
             return
         if not provisional.may_start(task) or task.task_id in self.waits:
             return
-        if not self.places.take(task.task_id, turn_of(task)):
+        if self.calls is not None and is_call(task):
+            self.calls.turns.queue(task.task_id)
+            return
+        if not self.places.take(task.task_id, place_of(task)):
             return
         if task.retry_at is None:
             (self.ready if spec(task) is None else self.waits.ready)[task.task_id] = None
@@ -376,7 +382,7 @@ class WorkflowState:
 
     def _leave_place(self, task: TaskState) -> None:
         """The next item of its list may run."""
-        following = self.places.leave(task.task_id, turn_of(task))
+        following = self.places.leave(task.task_id, place_of(task))
         if following is not None:
             self._schedule(self.tasks[following])
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from rayflow.core.actors import CONSTRUCTOR
 from rayflow.core.graph import Graph, StoredValue
-from rayflow.core.outcomes import Outcome
 from rayflow.core.records import Fact, Record, WorkflowStatus
 from rayflow.core.state import WorkflowState, fold
 from rayflow.errors import (
@@ -23,10 +22,11 @@ from rayflow.errors import (
 )
 from rayflow.runtime.floor import Floor
 from rayflow.runtime.intake import Opened, Submission, awaken, status_fact
-from rayflow.runtime.lanes import Next
+from rayflow.runtime.lanes import Ended
 from rayflow.runtime.live import LiveWorkflow
 from rayflow.runtime.references import Output
 from rayflow.runtime.registry import Registry
+from rayflow.runtime.worker import Next
 from rayflow.storage.index import SUSPENDED
 from rayflow.storage.store import Store
 
@@ -171,14 +171,14 @@ class ActorCalls(ABC):
         if view.state is None:
             raise VirtualActorNotInitializedError(actor_id)
 
-    async def call_ended(
-        self, workflow_id: str, task_id: str, attempt: int, token: str, outcome: Outcome
-    ) -> Next | None:
-        """A worker has run a call of an actor; returns the next one for it, if there is one."""
-        live = self._floor.live.get(workflow_id)
-        if live is None or live.lane is None:
-            return None
-        return await live.lane.delivered(task_id, attempt, token, outcome)
+    async def calls_ended(
+        self, actor_id: str, token: str, ended: list[Ended], is_done: bool
+    ) -> list[Next]:
+        """A worker has run calls of an actor; when it ``is_done``, returns the next ones for it."""
+        live = self._floor.live.get(actor_id)
+        if live is None or live.lane is None or live.runner is None or live.runner.token != token:
+            return []
+        return await live.lane.delivered(ended, is_done=is_done)
 
     async def _awaken(self, actor_id: str, listener: str | None) -> None:
         """Have an engine drive an actor that was at rest, or whose calls had stopped."""

@@ -43,7 +43,7 @@ class WorkflowRunner:
         self, state: WorkflowState, writer: Writer, around: Surroundings, token: str
     ) -> None:
         self.state = state
-        self._writer, self._around, self._token = writer, around, token
+        self._writer, self._around, self.token = writer, around, token
         self.values = LiveValues(state)
         self._inbox = Inbox(state, around.clock)
         self._requests = Requests()
@@ -222,7 +222,7 @@ class WorkflowRunner:
         return is_this and task_id not in self.state.outdated
 
     def _is_under_way(self, task_id: str, attempt: int, token: str) -> bool:
-        return token == self._token and self.state.in_flight.get(task_id) == attempt
+        return token == self.token and self.state.in_flight.get(task_id) == attempt
 
     def _execute(self) -> tuple[Finish | None, float | None]:
         finish, times = None, []
@@ -250,7 +250,7 @@ class WorkflowRunner:
         self.state.dispatch(task_id, attempt)
         inputs = [self.state.tasks[u] for u in task.upstream]
         refs = [(i, ref) for i, t in enumerate(inputs) if (ref := self.values.ref(t)) is not None]
-        call = call_of(self.state, self.values, self._around, task, attempt, self._token)
+        call = call_of(self.state, self.values, self._around, task, attempt, self.token)
         try:
             options = environment.around(self.state.runtime_env, task.options["ray"])
             handle = self._place(task_id).submit(call, options, refs)
@@ -265,7 +265,7 @@ class WorkflowRunner:
             return
         self._handles[task_id] = handle
         if is_hosted(task):
-            self.started(task_id, attempt, self._token)  # nothing else says so
+            self.started(task_id, attempt, self.token)  # nothing else says so
         self._spawn(self._watch(call, handle))
 
     def _place(self, task_id: str) -> Submitter:
@@ -382,6 +382,8 @@ class WorkflowRunner:
             self.state.settle(task_id)
             return []
         self.values.release_inputs(self.state.tasks[task_id])
+        if self.state.calls is not None:
+            self.state.calls.turns.end(task_id)
         return facts
 
     def _status(self, finish: Finish) -> Fact:

@@ -202,7 +202,7 @@ class Floor:
         task.add_done_callback(self._running.discard)
 
     def _surroundings(self, workflow_id: str, live: LiveWorkflow) -> Surroundings:
-        narrator = Narrator(workflow_id)
+        narrator = Narrator(workflow_id, is_brief=live.lane is not None)
 
         def committed(state: WorkflowState, records: Sequence[Record]) -> None:
             live.notify()

@@ -92,10 +92,13 @@ class Lines:
 
 
 class Narrator:
-    """Tells the story of one workflow from the records that are committed."""
+    """Tells the story of one workflow from the records that are committed.
 
-    def __init__(self, workflow_id: str) -> None:
-        self._workflow_id = workflow_id
+    ``is_brief``: of its tasks only those that fail; the calls of an actor may be hundreds a second.
+    """
+
+    def __init__(self, workflow_id: str, *, is_brief: bool = False) -> None:
+        self._workflow_id, self._is_brief = workflow_id, is_brief
         self._running: set[tuple[str | None, int | None]] = set()
 
     def tell(self, records: Sequence[Record]) -> list[Line]:
@@ -110,6 +113,8 @@ class Narrator:
                 yield self._of_job("resumed")
             case Kind.STATUS if not WorkflowStatus(record.data["status"]).is_live:
                 yield self._of_job("ended", f", status={record.data['status']}")
+            case Kind.STARTED | Kind.SUCCEEDED | Kind.CONTINUED if self._is_brief:
+                return
             case Kind.STARTED:
                 yield from self._begun(record)
             case Kind.SUCCEEDED | Kind.CONTINUED:

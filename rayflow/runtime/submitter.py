@@ -11,8 +11,9 @@ from ray import exceptions
 
 from rayflow.core.outcomes import Outcome
 from rayflow.runtime import placement, processes
+from rayflow.runtime.lane_worker import run_calls
 from rayflow.runtime.ray_options import restored
-from rayflow.runtime.worker import TaskCall, run_calls, run_task, store_value
+from rayflow.runtime.worker import TaskCall, run_task, store_value
 
 # RayFlow counts attempts: Ray neither retries nor reconstructs. Two returns: the outcome is small and
 # comes back inline; a large value stays in the object store for its consumers.

@@ -25,7 +25,7 @@ from rayflow.errors import (
 from rayflow.runtime import code, environment, in_place
 from rayflow.runtime.in_place import Hops
 from rayflow.runtime.interruption import interruptible
-from rayflow.runtime.lifeline import Lifeline, answered
+from rayflow.runtime.lifeline import Lifeline
 from rayflow.runtime.methods import Method
 from rayflow.runtime.prints import printing_for
 from rayflow.runtime.processes import node_address
@@ -43,7 +43,6 @@ from rayflow.storage.store import Store
 from rayflow.storage.values import INLINE_BYTES, decode
 
 _TRACEBACK_BYTES = 64 * 1024
-_UNTOLD = {"type": "LaneEnded", "message": "its worker ended before it began", "traceback": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,7 @@ class TaskCall:
     ``item``: the position of its only argument in ``args``, which holds those of other tasks too.
     ``method``: ``function`` is the class of a virtual actor, and this is called on its ``state``.
     ``callers``: the actors whose methods may wait for the attempt.
+    ``more``: the calls that the same worker is to run after this one.
     ``submission``: the token of the workflow's submission, which tells it from another one with its id.
     """
 
@@ -78,11 +78,15 @@ class TaskCall:
     state: StoredValue | None = None
     submission: str = ""
     callers: tuple[str, ...] = ()
+    more: tuple[Next, ...] = ()
 
     @property
     def is_watched(self) -> bool:
         """Whether the engine measures how long the attempt takes."""
         return self.is_timed or self.heartbeat_timeout is not None
+
+
+Next = tuple[TaskCall, list[tuple[int, Any]]]  # a call that is to be run, with its live inputs
 
 
 def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[Outcome, Any]:
@@ -105,25 +109,6 @@ def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[
         lifeline.end_process()
 
 
-def run_calls(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[Outcome, Any]:
-    """Run one method of an actor after the other, for as long as the engine has a next one.
-
-    What becomes of each is told to the engine; the outcome that is returned is that of one that is not.
-    """
-    following: tuple[TaskCall, list[tuple[int, Any]]] | None = (call, refs)
-    while following is not None:
-        call, refs = following
-        outcome, _ = run_task(call, engine, refs)
-        attempt = (call.workflow_id, call.task_id, call.attempt, call.token)
-        try:
-            following = answered(engine.call_ended.remote(*attempt, outcome))
-        except (
-            Exception
-        ) as error:  # Ray's, whatever it is: the engine is gone, or does not understand
-            return Outcome("lost", error=_describe_error(error)), None
-    return Outcome("lost", error=_UNTOLD), None
-
-
 def store_value(call: TaskCall, outcome: Outcome, value: Any) -> Outcome:
     """Store a value that an attempt has left in Ray's object store alone. Never raises.
 
@@ -134,7 +119,7 @@ def store_value(call: TaskCall, outcome: Outcome, value: Any) -> Outcome:
     try:
         kept = writer.keep(writer.result(value, call.task_id), call.task_id)
     except Exception as error:
-        return Outcome("lost", error=_describe_error(error), detail=outcome.detail)
+        return Outcome("lost", error=describe_error(error), detail=outcome.detail)
     return replace(outcome, value=kept)
 
 
@@ -301,7 +286,7 @@ class Attempt:
 
     def raised(self, error: BaseException, *, retryable: bool) -> tuple[Outcome, Any]:
         """What becomes of an attempt whose body has raised."""
-        described = _describe_error(error)
+        described = describe_error(error)
         stored = self._caught(error, described)
         heartbeat = None if self._lifeline is None else self._lifeline.pulse.details
         outcome = Outcome(
@@ -333,7 +318,7 @@ class Attempt:
         """RayFlow, Ray or the storage is at fault, not the body: a system error."""
         outcome = Outcome(
             "lost",
-            error=_describe_error(error),
+            error=describe_error(error),
             detail=self._finished(),
             retryable=not isinstance(error, CodeUnavailableError),
             lost_inputs=inputs,
@@ -369,7 +354,7 @@ def _storage(uri: str) -> tuple[Store, code.CodeStore]:
     return store, code.CodeStore(store)
 
 
-def _describe_error(error: BaseException) -> dict[str, Any]:
+def describe_error(error: BaseException) -> dict[str, Any]:
     """Type, message and traceback as text, without the frames of this module."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
