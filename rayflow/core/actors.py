@@ -51,6 +51,7 @@ class Calls:
         ended: how the last ones have ended.
         by_id: the calls by the ids that their callers have given them.
         active_at: the time of the last record (Unix seconds).
+        leaves: nobody wants to have it at hand when it has nothing to do.
     """
 
     def __init__(self, accepted: dict[str, Any]) -> None:
@@ -63,6 +64,7 @@ class Calls:
         self.ended: OrderedDict[str, CallEnd] = OrderedDict()
         self.by_id: dict[str, str] = {}
         self.active_at = 0.0
+        self.leaves = False
         self._over: dict[str, set[str]] = {}  # ended calls of which something is in memory
         self._dropped: list[str] = []
         self._ids: dict[str, str] = {}  # of open calls, what their callers have called them
@@ -105,6 +107,7 @@ class Calls:
             is_stored=True,
             call_id=call_id,
         )
+        self.leaves = False
         self._given[call_id] = call
         if callers:
             facts[graph.root].data["callers"] = list(callers)

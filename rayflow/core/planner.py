@@ -97,7 +97,8 @@ def lost_values(state: WorkflowState, again: Iterable[str] = ()) -> list[str]:
     pending = (t for t in state.tasks.values() if t.status is TaskStatus.PENDING)
     needed = [t for t in pending if t.finally_of is None and t.task_id not in state.waits.until]
     needed += [state.tasks[task_id] for task_id in again]
-    stack = [u for task in needed for u in task.upstream] + ([state.root] if state.root else [])
+    output = [state.root] if state.root and state.calls is None else []
+    stack = [u for task in needed for u in task.upstream] + output
     return unstored(state, stack)
 
 
@@ -263,4 +264,5 @@ def _turns(state: WorkflowState, now: float) -> list[Command]:
 def _rest(calls: Calls, now: float) -> list[Command]:
     """An actor that has nothing to do says so when nobody has called it for a moment."""
     due = calls.active_at + REST_AFTER_SECONDS
-    return [Finish(WorkflowStatus.SUCCESSFUL) if due <= now else WakeAt(due)]
+    may_rest = calls.leaves or due <= now
+    return [Finish(WorkflowStatus.SUCCESSFUL) if may_rest else WakeAt(due)]

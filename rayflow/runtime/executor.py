@@ -49,7 +49,6 @@ class WorkflowRunner:
         self._requests = Requests()
         self._handles: dict[str, Handle] = {}
         self._watchers: set[asyncio.Task[None]] = set()
-        self._is_leaving = False
 
     async def run(self, first: Sequence[Fact] = ()) -> None:
         """Drive the workflow to its end.
@@ -80,14 +79,15 @@ class WorkflowRunner:
         return self.state.calls is not None and self.state.status is WorkflowStatus.SUCCESSFUL
 
     def leave(self) -> None:
-        """An actor at rest is not to be kept at hand any longer."""
-        self._is_leaving = True
-        self._inbox.wake()
+        """An actor that has nothing to do is not to be kept at hand any longer."""
+        if self.state.calls is not None:
+            self.state.calls.leaves = True
+            self._inbox.wake()
 
     async def _called_again(self) -> list[Fact]:
         """Wait for the next call of an actor at rest; nothing if there is none for a while."""
-        end = self._around.clock.now() + REST_SECONDS
-        while not self._is_leaving and self._around.clock.now() < end:
+        calls, end = self.state.calls, self._around.clock.now() + REST_SECONDS
+        while calls is not None and not calls.leaves and self._around.clock.now() < end:
             facts = await self._inbox.facts(end)
             if facts:
                 return facts

@@ -160,9 +160,9 @@ class Floor:
     async def put_away(self, workflow_id: str) -> None:
         """Let go of an actor that has nothing to do, so that it is like any workflow that has ended."""
         live = self.live.get(workflow_id)
-        if live is not None and live.runner is not None and live.is_at_rest:
+        if live is not None and live.runner is not None and live.is_idle_actor:
             live.runner.leave()
-            await live.done()
+            await live.left()
 
     def status(self, workflow_id: str, status: str) -> str:
         """The status of a workflow that has this one in the index: an actor may have ended its calls since."""

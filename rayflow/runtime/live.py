@@ -35,11 +35,6 @@ class LiveWorkflow:
         self._changed = asyncio.Event()
 
     @property
-    def is_at_rest(self) -> bool:
-        """Whether it is an actor that has nothing to do, but is kept at hand."""
-        return self.runner is not None and self.runner.is_at_rest
-
-    @property
     def is_idle_actor(self) -> bool:
         """Whether it is an actor whose calls have all ended."""
         calls = None if self.runner is None else self.runner.state.calls
@@ -93,6 +88,11 @@ class LiveWorkflow:
     async def done(self) -> None:
         """Wait until it is not live any more."""
         while not self.is_done:
+            await self._change()
+
+    async def left(self) -> None:
+        """Wait until an actor that has nothing to do is not live any more, or is called again."""
+        while not self.is_done and self.is_idle_actor:
             await self._change()
 
     async def canceling(self) -> None:

@@ -72,7 +72,7 @@ def of_task(
         "task_id": task_id,
         "name": declared["name"],
         "task_options": {
-            "task_type": _task_type(options),
+            "task_type": _task_type(declared),
             "max_retries": options["max_retries"],
             "catch_exceptions": bool(options["catch_exceptions"]),
             "retry_exceptions": options["retry_exceptions"],
@@ -120,8 +120,11 @@ def _state_of_item(record: Record, before: str) -> str:
     return before
 
 
-def _task_type(options: Mapping[str, Any]) -> str:
-    return "FUNCTION" if options.get("wait") is None else options["wait"]["kind"].upper()
+def _task_type(declared: Mapping[str, Any]) -> str:
+    if declared.get("method") is not None:
+        return "ACTOR_METHOD"
+    wait = declared["options"].get("wait")
+    return "FUNCTION" if wait is None else str(wait["kind"].upper())
 
 
 def _wait(spec: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:

@@ -10,16 +10,13 @@ from rayflow.errors import SerializationError, VirtualActorNotInitializedError
 from rayflow.runtime.references import ValueReader
 from rayflow.storage.values import encode
 
-_MISSING = object()
-
-
 class Method:
-    """A method of a virtual actor, as a function of its arguments; ``left`` is the state after it has run."""
+    """A method of a virtual actor, as a function of its arguments."""
 
     def __init__(
         self, cls: type, name: str, actor_id: str, state: StoredValue | None, reader: ValueReader
     ) -> None:
-        self.left: Any = _MISSING
+        self._instance: Any = None
         self._cls, self._name, self._actor_id = cls, name, actor_id
         self._state, self._reader = state, reader
         self.__module__, self.__qualname__ = cls.__module__, f"{cls.__qualname__}.{name}"
@@ -28,6 +25,7 @@ class Method:
         if self._state is None and self._name != CONSTRUCTOR:
             raise VirtualActorNotInitializedError(self._actor_id)
         instance: Any = object.__new__(self._cls)
+        self._instance = instance
         if self._name == CONSTRUCTOR:
             instance.__init__(*args, **kwargs)
             value = None
@@ -37,8 +35,11 @@ class Method:
         else:
             rebuild(instance, self._stored())
             value = getattr(instance, self._name)(*args, **kwargs)
-        self.left = state_of(instance, self._actor_id)
         return value
+
+    def left(self) -> Any:
+        """The state that it has left, when it has run. Raises as :func:`state_of` does."""
+        return state_of(self._instance, self._actor_id)
 
     def _stored(self) -> Any:
         assert self._state is not None
@@ -104,4 +105,7 @@ def _is_json(value: Any) -> bool:
 
 
 def _is_table(value: Any) -> bool:
-    return encode(value, what="attribute").format != "pickle"
+    try:
+        return encode(value).format != "pickle"
+    except SerializationError:
+        return False

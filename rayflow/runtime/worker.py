@@ -217,7 +217,7 @@ class Attempt:
             if self._method is None:
                 return self._returned(ended)
             outcome, _ = self._returned(ended)
-            return self._left(outcome, self._method.left), None
+            return self._left(outcome, self._method.left()), None
         except DataSaveError as error:
             return self._lost(error)
         except Exception as error:
