@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import insort
-from itertools import count
 
 
 class Turns:
@@ -21,7 +20,7 @@ class Turns:
         self._waiting: list[tuple[int, str]] = []
         self._taken: dict[str, int] = {}
         self._ending: set[str] = set()  # those whose outcomes are being recorded
-        self._numbers = count()
+        self._next = 0
 
     @property
     def waiting(self) -> list[str]:
@@ -30,7 +29,7 @@ class Turns:
 
     def queue(self, call: str) -> None:
         """A call is ready, for the first time or again."""
-        place = self._places.setdefault(call, next(self._numbers))
+        place = self._place(call)
         self._taken.pop(call, None)
         self._ending.discard(call)
         if (place, call) not in self._waiting:
@@ -38,7 +37,7 @@ class Turns:
 
     def take(self, call: str) -> None:
         """A call has its turn."""
-        place = self._places.setdefault(call, next(self._numbers))
+        place = self._place(call)
         self._taken[call] = place
         if (place, call) in self._waiting:
             self._waiting.remove((place, call))
@@ -54,6 +53,12 @@ class Turns:
     def end(self, call: str) -> None:
         """What has become of a call is about to be recorded, together with what follows."""
         self._ending.add(call)
+
+    def _place(self, call: str) -> int:
+        if call not in self._places:
+            self._next += 1
+            self._places[call] = self._next
+        return self._places[call]
 
     def is_first(self, call: str) -> bool:
         """Whether what becomes of a call may be recorded: no call before it still has its turn."""

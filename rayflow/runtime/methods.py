@@ -10,6 +10,7 @@ from rayflow.errors import SerializationError, VirtualActorNotInitializedError
 from rayflow.runtime.references import ValueReader
 from rayflow.storage.values import encode
 
+
 class Method:
     """A method of a virtual actor, as a function of its arguments."""
 

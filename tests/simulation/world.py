@@ -21,6 +21,7 @@ from rayflow.storage.store import Store
 from rayflow.testing.crash_store import StoreStopped
 from rayflow.testing.memory_store import MemoryStore
 from rayflow.testing.simulation import FakeClock, finish, surroundings
+from tests.simulation.actors import ActorWorld
 from tests.simulation.checks import (
     check_finals,
     check_one_outcome_per_task,
@@ -178,13 +179,14 @@ class World:
 
 
 def simulate(seed: int, **variant: Any) -> None:
-    """Run one seed: every tenth is about several workflows in one engine.
+    """Run one seed: every tenth is about several workflows in one engine, every tenth about an actor.
 
     Raises:
         Violation: a promise was broken; the text names the seed and the command that repeats it.
     """
     is_crowd = "engine_type" in variant or (seed % 10 == 9 and not variant)
-    world = (Crowd if is_crowd else World)(seed, **variant)
+    is_actor = seed % 10 == 4 and not variant
+    world = (ActorWorld if is_actor else Crowd if is_crowd else World)(seed, **variant)
     try:
         asyncio.run(world.live())
     except Exception as error:
