@@ -11,7 +11,7 @@ from types import FunctionType
 from typing import Any
 
 from rayflow import api, context
-from rayflow.core.actors import CONSTRUCTOR, MIGRATION
+from rayflow.core.actors import CONSTRUCTOR, MIGRATION, MOST_AT_ONCE
 from rayflow.core.ids import task_name, validate_workflow_id
 from rayflow.options import check_metadata
 from rayflow.runtime import methods, nodes, reading
@@ -27,7 +27,9 @@ _RETRIES = 3
 class _Decorator:
     """``workflow.virtual_actor``."""
 
-    def __call__(self, cls: Any = None, *, replay_failed: bool = False) -> Any:
+    def __call__(
+        self, cls: Any = None, *, replay_failed: bool = False, max_batch: int = MOST_AT_ONCE
+    ) -> Any:
         """Make a virtual actor of a class: ``@workflow.virtual_actor``.
 
         What is stored of an instance is what its ``__getstate__`` gives, if the class has it and
@@ -37,16 +39,22 @@ class _Decorator:
             cls: the class. ``__init__`` is optional, and runs once in the life of an actor.
             replay_failed: a failed call stays at the head of the queue and runs again before the next
                 one, as in the old library; without, it is over and the calls after it go on.
+            max_batch: how many calls that wait may be run together. With 1 none begins before the one before
+                it is durable.
 
         Raises:
             TypeError: ``cls`` is no class.
-            ValueError: it has one of ``__getstate__`` and ``__setstate__`` without the other.
+            ValueError: it has one of ``__getstate__`` and ``__setstate__`` without the other, or a number
+                that makes no sense.
 
         Source: seed 001, "Virtual Actors"; ``ray-workflows`` 2.7.
         """
+        if type(max_batch) is not int or max_batch < 1:
+            raise ValueError(f"max_batch is a whole number from 1, not {max_batch!r}.")
+        about = {"replays": bool(replay_failed), "batch": min(max_batch, MOST_AT_ONCE)}
         if cls is None:
-            return lambda decorated: VirtualActorClass(decorated, replay_failed)
-        return VirtualActorClass(cls, replay_failed)
+            return lambda decorated: VirtualActorClass(decorated, about)
+        return VirtualActorClass(cls, about)
 
     @staticmethod
     def readonly(method: Any) -> Any:
@@ -69,14 +77,14 @@ virtual_actor = _Decorator()
 class VirtualActorClass:
     """A class that was made a virtual actor. Its actors are made with :meth:`get_or_create`."""
 
-    def __init__(self, cls: Any, replay_failed: bool) -> None:
+    def __init__(self, cls: Any, about: dict[str, Any]) -> None:
         if not isinstance(cls, type):
             raise TypeError(f"workflow.virtual_actor decorates a class, not {cls!r:.100}.")
         methods.has_own_state(cls)
         for name, function in _methods(cls).items():
             if isinstance(function, FunctionType) and not is_readonly(function):
                 setattr(function, "step", _Own(name, function))  # noqa: B010 - functions have none
-        self._cls, self._replays = cls, replay_failed
+        self._cls, self._about = cls, about
         self.__doc__, self.__name__ = cls.__doc__, cls.__name__
 
     def get_or_create(self, actor_id: str, *args: Any, **kwargs: Any) -> VirtualActor:
@@ -97,10 +105,7 @@ class VirtualActorClass:
         options = {"task_id": _name(self._cls, CONSTRUCTOR)}
         rays = {"max_retries": _RETRIES}
         node = nodes.method_call(CONSTRUCTOR, args, kwargs, options, **rays)
-        about = {
-            "name": f"{self._cls.__module__}.{self._cls.__qualname__}",
-            "replays": self._replays,
-        }
+        about = {"name": f"{self._cls.__module__}.{self._cls.__qualname__}", **self._about}
         api.create_actor(checked, node, self._cls, about)
         return VirtualActor(checked)
 

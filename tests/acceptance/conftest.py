@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.killing import kill_all
+
 ROOT = Path(__file__).resolve().parents[2]
 RAYFLOW = (sys.executable, "-c", "from rayflow.cli.main import app; app()")
 START_SECONDS = 90.0
@@ -168,8 +170,7 @@ class Instance:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        for process in self.processes():
-            process.kill()
+        kill_all(self.processes())
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import re
 import signal
 import stat
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -15,6 +14,7 @@ import psutil
 import pytest
 
 from tests.acceptance.conftest import Instance, free_port, rayflow, wait_until
+from tests.killing import kill_all
 
 PARTS = ("celery", "beat", "follower", "web", "redis", "ray")
 
@@ -138,9 +138,7 @@ def test_a_ray_head_whose_node_has_ended_is_started_again(instance: Instance) ->
     head, printed = instance.part_pid("ray"), len(instance.output)
     victims = [p for p in psutil.Process(head).children(recursive=True) if "ray::" in p.name()]
     assert victims
-    for victim in victims:
-        with suppress(psutil.NoSuchProcess):  # the death of one ends others
-            victim.kill()
+    kill_all(victims)
     # Then the instance notices that it has no node any more
     instance.wait_for_line("ray stopped unexpectedly", after=printed)
     instance.wait_for_line("ray is running again", after=printed)

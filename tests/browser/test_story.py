@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.acceptance.conftest import Instance, rayflow, wait_until
+from tests.killing import kill_all
 
 PASSWORD = "a-password-for-the-story"
 FLOWS = Path(__file__).parents[1] / "acceptance" / "flows.py"
@@ -132,13 +133,10 @@ def test_a_training_whose_processes_are_killed_ends_all_the_same(
         timeout=PATIENCE
     )
 
-    killed = 0
-    for process in instance.processes():
-        if process.name().startswith("ray::fit") or _title(process).startswith("ray::fit"):
-            process.kill()
-            killed += 1
+    fits = [p for p in instance.processes() if _title(p).startswith("ray::fit")]
+    kill_all(fits)
 
-    assert killed, "no fit was running"
+    assert fits, "no fit was running"
     expect_status(operator, "SUCCESSFUL")
     expect(operator.get_by_text("84 of 84 tasks done")).to_be_visible()
 

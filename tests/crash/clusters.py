@@ -19,6 +19,7 @@ import psutil
 import ray
 
 from tests.cluster import CHECKOUT
+from tests.killing import kill_all
 from tests.waiting import until
 
 MARK = "RAYFLOW_TEST_CLUSTER"
@@ -88,8 +89,7 @@ class OwnCluster:
         """kill -9 of everything that this cluster and its programs ever started."""
         deadline = time.monotonic() + 30
         while processes := self.processes():
-            for process in processes:
-                process.kill()
+            kill_all(processes)
             psutil.wait_procs(processes, timeout=5)
             assert time.monotonic() < deadline, f"these cannot be killed: {processes}"
         for node in self.nodes:

@@ -18,6 +18,7 @@ import ray
 from rayflow import workflow
 from tests.cluster import CHECKOUT
 from tests.crash.ledger import assert_nothing_recorded_ran_again, executions, note, process_of
+from tests.killing import kill_all
 from tests.waiting import until
 
 
@@ -146,8 +147,7 @@ def test_a_run_is_resumed_on_a_new_cluster_when_the_whole_cluster_was_killed(
     with driver("start", root, str(ledger)) as process:
         until(lambda: has_run(ledger, "link-8"))
         tree = [*psutil.Process(process.pid).children(recursive=True)]
-        for member in [*tree, process]:
-            member.kill()
+        kill_all([*tree, psutil.Process(process.pid)])
         psutil.wait_procs(tree, timeout=20)
 
     with driver("resume", root, str(ledger)) as process:

@@ -19,6 +19,7 @@ import ray.data
 
 from rayflow import workflow
 from tests.cluster import local_ray
+from tests.killing import kill_all
 
 
 def numbers(*, materialized: bool) -> Any:
@@ -69,8 +70,7 @@ def main(phase: str, root: str) -> None:
         workflow.run_async(build(gate), workflow_id="data")
         for task_id in ("made", "made_1"):
             workflow.get_output("data", task_id=task_id)
-        for child in psutil.Process().children(recursive=True):
-            child.kill()
+        kill_all(psutil.Process().children(recursive=True))
         os._exit(0)
 
 

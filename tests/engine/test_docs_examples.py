@@ -65,3 +65,11 @@ def test_the_reader_of_the_journal_format_page_reads_a_journal(engine: str) -> N
     records = _execute(block, "journal")["read_journal"](journal.parent)
     assert [record["seq"] for record in records] == list(range(1, len(records) + 1))
     assert {"accepted", "task", "status", "succeeded"} <= {record["kind"] for record in records}
+
+
+def test_the_actors_of_their_page_do_what_it_says(engine: str) -> None:
+    counter, *others = _blocks("docs/virtual-actors.md")
+    assert len(others) == 4
+    namespace = _execute(counter, "actors")
+    for block in others:
+        exec(compile(block, "actors", "exec"), namespace)
