@@ -176,21 +176,17 @@ def task_facts(
     """Give every node of ``graph`` an id and return its ``task`` facts and the root's id.
 
     Ids continue the workflow's numbering: dependencies get the smaller suffix, or the larger one with
-    ``outer_first``. A number never makes
-    the name of another node, so an id chosen by hand is that task's. The root inherits
-    ``catch`` and every node inherits ``checkpoint`` where it does not say otherwise
+    ``outer_first``. A number never makes the name of another node, so an id chosen by hand is that task's.
+    The root inherits ``catch`` and every node ``checkpoint`` where it does not say otherwise
     (``ray-workflows`` 1.7 and 1.8). ``finally_of``: whose ``finally_`` task continues as this graph.
 
     ``finally_`` tasks and their inputs are stored in any case, since the end may come after a crash;
     with ``is_kept`` the root is such an input. ``is_stored``: all of them are, as those of an actor.
     With ``call_id`` the graph is a call of an actor, whose caller has given it this id.
     """
-    kept = {u for n in graph.nodes if n.finally_of is not None for u in n.upstream}
-    kept |= {w for n in graph.nodes for w in n.watches}
+    kept = _kept(graph) | ({graph.root} if is_kept else set())
     ids = _new_ids(graph, tasks, names)
-    facts: list[Fact] = []
-    last = graph.root
-    kept |= {last} if is_kept else set()
+    facts, last = list[Fact](), graph.root
     for position, node in enumerate(graph.nodes):
         options = node.options.describe()
         if options["catch_exceptions"] is None and position == last:
@@ -198,9 +194,8 @@ def task_facts(
         if options["checkpoint"] is None:
             options["checkpoint"] = checkpoint
         owner = finally_of if node.finally_of is None else ids[node.finally_of]
-        is_needed = owner is not None or position in kept
-        is_needed = is_stored or (options["checkpoint"] is False and is_needed)
-        if node.options.wait is not None or is_needed:
+        is_needed = options["checkpoint"] is False and (owner is not None or position in kept)
+        if node.options.wait is not None or is_needed or is_stored:
             options["checkpoint"] = True  # what has come once does not come again
         data = {
             "name": node.name,
@@ -220,10 +215,16 @@ def task_facts(
             data["method"] = node.method
         if call_id is not None:
             data["call"] = ids[last]
-            if position == last:
-                data["call_id"] = call_id
         facts.append(Fact(Kind.TASK, ids[position], None, data, node.args.data))
+    if call_id is not None:
+        facts[last].data["call_id"] = call_id
     return facts, ids[last]
+
+
+def _kept(graph: Graph) -> set[int | str]:
+    """The nodes whose values ``finally_`` nodes and watching ones need after a crash."""
+    kept = {u for n in graph.nodes if n.finally_of is not None for u in n.upstream}
+    return kept | {w for n in graph.nodes for w in n.watches}
 
 
 def _new_ids(graph: Graph, tasks: Container[str], names: Mapping[str, int]) -> list[str]:

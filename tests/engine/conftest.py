@@ -13,6 +13,7 @@ import ray
 from rayflow import api, workflow
 from rayflow.runtime.cluster import engine_name
 from tests.cluster import local_ray
+from tests.engine.actors import Counter
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +46,16 @@ def forget_what_has_ended() -> None:
         if status not in (workflow.RUNNING, workflow.PENDING):
             with contextlib.suppress(workflow.exceptions.WorkflowError, ValueError):
                 workflow.delete(workflow_id)
+
+
+@pytest.fixture
+def counter(engine: str) -> Iterator[Any]:
+    """A virtual actor with the id "counter" that has counted to 10."""
+    actor = Counter.get_or_create("counter", 10)
+    ray.get(actor.ready())
+    yield actor
+    if dict(workflow.list_all()).get("counter") == workflow.RUNNING:
+        workflow.cancel("counter")
 
 
 @pytest.fixture
