@@ -13,13 +13,13 @@ from rayflow.core.graph import Graph, StoredValue
 from rayflow.core.records import Fact, Record, WorkflowStatus
 from rayflow.core.state import WorkflowState, fold
 from rayflow.errors import (
-    VirtualActorCallError,
     VirtualActorNotFoundError,
     VirtualActorNotInitializedError,
     VirtualActorReentrancyError,
     WorkflowEndedError,
     WorkflowExistsError,
 )
+from rayflow.runtime.failures import CallFailedError
 from rayflow.runtime.floor import Floor
 from rayflow.runtime.intake import Opened, Submission, awaken, status_fact
 from rayflow.runtime.lanes import Ended
@@ -167,7 +167,7 @@ class ActorCalls(ABC):
             await live.output("", None)
         view = await self._view(actor_id)
         if view.error is not None:
-            raise VirtualActorCallError(actor_id, CONSTRUCTOR, view.error)
+            raise CallFailedError(actor_id, CONSTRUCTOR, view.error)
         if view.state is None:
             raise VirtualActorNotInitializedError(actor_id)
 

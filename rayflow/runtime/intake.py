@@ -115,6 +115,8 @@ def create(
         accepted["parent"] = submission.parent
     if submission.actor is not None:
         accepted["actor"] = submission.actor
+    if submission.graph.outer_first:
+        accepted["steps"] = True
     if submission.old_names:
         accepted["old_names"] = True
     journal = Journal(store, submission.workflow_id)

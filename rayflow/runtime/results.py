@@ -12,10 +12,9 @@ from rayflow.core.state import WorkflowState, fold
 from rayflow.core.tasks import TaskState, TaskStatus
 from rayflow.errors import (
     OutputNotAvailableError,
-    VirtualActorCallError,
     WorkflowCancellationError,
-    WorkflowExecutionError,
 )
+from rayflow.runtime.failures import CallFailedError, failure
 from rayflow.runtime.references import Output
 
 
@@ -57,7 +56,7 @@ def from_journal(
         if stored is not None:
             return Output(storage, stored, None)
     if waited and state.status in (WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE):
-        raise WorkflowExecutionError(workflow_id, state.error or _interruption(state))
+        raise failure(state.accepted, workflow_id, state.error or _interruption(state))
     raise _refusal(status, workflow_id, task_id, task)
 
 
@@ -68,7 +67,7 @@ def of_call(storage: str, actor_id: str, call: str, end: CallEnd) -> Output:
         VirtualActorCallError: it has ended with an error.
     """
     if end.error is not None:
-        raise VirtualActorCallError(actor_id, call, end.error)
+        raise CallFailedError(actor_id, call, end.error)
     return Output(storage, end.value, None)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import ray
 
-from rayflow import workflow
+from rayflow import context, workflow
 
 LARGE = 200_000
 VOLATILE = "volatile"  # tasks with this name keep no checkpoint, so they may run again
@@ -78,6 +78,83 @@ def length(place: tuple[str, str, str], value: bytes) -> int:
     return len(value)
 
 
+@ray.remote
+def after(place: tuple[str, str, str], value: int, _waited: Any) -> int:
+    note(*place)
+    return value
+
+
+@ray.remote
+def tell(place: tuple[str, str, str]) -> int:
+    """Send a signal to the workflow itself, which may be waiting for it already."""
+    note(*place)
+    workflow.signal(place[1], "go", 3, key="go")
+    return 1
+
+
+@ray.remote
+def beget(place: tuple[str, str, str]) -> Any:
+    ledger, flow, name = place
+    note(*place)
+    child = Flow(ledger, f"{flow}.{name}.1")
+    return workflow.child(child.task(add, "born", 0.1, child.task(add, "early", 0.1)))
+
+
+@ray.remote
+def spread(place: tuple[str, str, str]) -> Any:
+    note(*place)
+    ledger, flow, _ = place
+    items = [(ledger, flow, number) for number in range(6)]
+    doubled = double.options(max_retries=RETRIES)
+    return workflow.map(doubled, items, max_in_flight=2)
+
+
+@ray.remote
+def double(item: tuple[str, str, int]) -> int:
+    ledger, flow, number = item
+    task = context.current.get()
+    assert task is not None
+    note(ledger, flow, task.task_id)
+    return 2 * number
+
+
+@ray.remote
+def total(place: tuple[str, str, str], values: list[int]) -> int:
+    note(*place)
+    return sum(values)
+
+
+@workflow.virtual_actor
+class Account:
+    def __init__(self) -> None:
+        self.total = 0
+
+    def add(self, amount: int) -> int:
+        self.total += amount
+        return self.total
+
+    @workflow.virtual_actor.readonly
+    def balance(self) -> int:
+        return self.total
+
+
+@ray.remote
+def deposit(place: tuple[str, str, str], amount: int) -> int:
+    """Call an actor, twice, and take a while in between."""
+    note(*place)
+    account = Account.get_or_create(f"{place[1]}.account")
+    account.add.options(max_retries=RETRIES).run(amount)
+    time.sleep(0.1)
+    account.add.options(max_retries=RETRIES).run(amount)
+    return amount
+
+
+@ray.remote
+def balance(place: tuple[str, str, str], *_deposits: int) -> int:
+    note(*place)
+    return int(workflow.get_actor(f"{place[1]}.account").balance.run())
+
+
 class Flow:
     """Names the tasks of one workflow, in the journal and in the ledger alike."""
 
@@ -131,8 +208,29 @@ def heavy(flow: Flow) -> tuple[Any, int]:
     return flow.task(add, "sum", 0.05, *lengths), 2 * LARGE + 1
 
 
+def waiting(flow: Flow) -> tuple[Any, int]:
+    rested = flow.task(after, "rested", flow.task(add, "first", 0.05), workflow.sleep(0.5))
+    told = flow.task(after, "told", flow.task(tell, "tell"), workflow.wait_for_signal("go"))
+    return flow.task(
+        add, "both", 0.05, rested, told, workflow.wait_for_signal("no", timeout=1, on_timeout=4)
+    ), 7
+
+
+def parental(flow: Flow) -> tuple[Any, int]:
+    return flow.task(add, "after", 0.05, flow.task(beget, "beget")), 3
+
+
+def mapped(flow: Flow) -> tuple[Any, int]:
+    return flow.task(total, "total", flow.task(spread, "spread")), 30
+
+
+def counted(flow: Flow) -> tuple[Any, int]:
+    deposits = [flow.task(deposit, f"deposit-{n}", n) for n in range(1, 5)]
+    return flow.task(balance, "balance", *deposits), 20
+
+
 SHAPES: list[Callable[[Flow], tuple[Any, int]]] = [
-    chain, fan, retried, continued, caught, unkept, heavy,
+    chain, fan, retried, continued, caught, unkept, heavy, waiting, parental, mapped, counted,
 ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from tests.chaos.checks import Verdict, check, read
 from tests.chaos.flows import build, name_of
 from tests.crash.clusters import OwnCluster, is_alive
 from tests.crash.test_kills import engine_pid
+from tests.killing import kill_all
 from tests.waiting import until
 
 DECK = ["worker"] * 8 + ["engine"] * 4 + ["driver"] * 3 + ["node"] * 2 + ["cluster", "stop"]
@@ -125,7 +126,7 @@ class Chaos:
         busy = [p for line in lately if (p := _process(line.pid)) is not None]
         if not busy:
             return False
-        self._random.choice(busy).kill()
+        kill_all([self._random.choice(busy)])
         return True
 
     def _kill_engine(self) -> bool:
@@ -187,8 +188,9 @@ class Chaos:
                 self._new_driver("submit" if len(self._accepted) < self._workflows else "resume")
 
     def _is_settled(self) -> bool:
-        ended = [e for e in open_root(self.root).entries() if e.status == WorkflowStatus.SUCCESSFUL]
-        return len(self._accepted) == self._workflows == len(ended)
+        entries = list(open_root(self.root).entries())  # with children and actors
+        has_ended = all(entry.status == WorkflowStatus.SUCCESSFUL for entry in entries)
+        return len(self._accepted) == self._workflows and has_ended
 
     def _wrong_values(self) -> list[str]:
         wanted = {name_of(n): build(n, str(self.ledger))[1] for n in sorted(self._accepted)}

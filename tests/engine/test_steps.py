@@ -308,3 +308,15 @@ def test_a_workflow_is_a_plan_that_cannot_be_sent(engine: str) -> None:
         ray.put(add.step(1, 2))
     with pytest.raises(workflow.WorkflowExecutionError, match="is a plan and no value"):
         hides.step().run()
+
+
+def test_the_failure_of_steps_is_also_ray_s_system_error(engine: str) -> None:
+    @workflow.step(max_retries=0)
+    def refuse() -> None:
+        raise ValueError("no")
+
+    for ask in (refuse.step().run, lambda: ray.get(refuse.step().run_async())):
+        with pytest.raises(ray.exceptions.RaySystemError, match="ValueError: no") as caught:
+            ask()
+        assert isinstance(caught.value, workflow.WorkflowExecutionError)
+        assert isinstance(caught.value, ray.exceptions.RayTaskError)
