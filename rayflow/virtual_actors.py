@@ -246,23 +246,20 @@ class ActorMethod:
         """
         self._check(args, kwargs)
         if self._is_reader:
-            view = self._actor._looked_at()
-            return reading.read(
-                api.connection().store, self._actor.actor_id, view, self._call(args, kwargs)
-            )
-        call = self._node(args, kwargs)
-        return answered(api.call_actor(self._actor.actor_id, call, self._id_of(call)))
+            store, call = api.connection().store, self._call(args, kwargs)
+            return reading.read_last(store, self._actor.actor_id, call, self._actor._looked_at)
+        node = self._node(args, kwargs)
+        return answered(api.call_actor(self._actor.actor_id, node, self._id_of(node)))
 
     def run_async(self, *args: Any, **kwargs: Any) -> Any:
         """Like :meth:`run`, but returns an ``ObjectRef``; the call is durable, and has its place, by then."""
         self._check(args, kwargs)
         if self._is_reader:
-            view = self._actor._looked_at()
             ours, rays = divided(self._options)
-            call = self._call(args, kwargs)
             rays = {"max_retries": ours.get("max_retries", _RETRIES), **rays}
+            connection, call = api.connection(), self._call(args, kwargs)
             return reading.read_async(
-                api.connection().storage, self._actor.actor_id, view, call, rays
+                connection.storage, connection.engine, self._actor.actor_id, call, rays
             )
         node = self._node(args, kwargs)
         return api.call_actor_async(self._actor.actor_id, node, self._id_of(node))

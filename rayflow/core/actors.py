@@ -68,6 +68,7 @@ class Calls:
         self._over: dict[str, set[str]] = {}  # ended calls of which something is in memory
         self._dropped: list[str] = []
         self._ids: dict[str, str] = {}  # of open calls, what their callers have called them
+        self._outdated: list[str] = []  # keys of states that are not the last any more
         self._fresh: list[str] = []  # calls that have ended since somebody last asked
         self._given: dict[
             str, str
@@ -123,6 +124,8 @@ class Calls:
         if described is None:
             return
         stored = record.data.get("value")
+        if self.state is not None and self.state.key is not None:
+            self._outdated.append(self.state.key)
         skipped = 0 if stored is None or stored["key"] is not None else stored["size"]
         self.state = StoredValue.from_record(described, (record.value or b"")[skipped:])
         self.version = record.seq
@@ -160,6 +163,11 @@ class Calls:
         """The calls that have ended since somebody last asked."""
         fresh, self._fresh = self._fresh, []
         return fresh
+
+    def take_outdated(self) -> list[str]:
+        """The keys of earlier states, but for the last: somebody may be reading that."""
+        outdated, self._outdated = self._outdated[:-1], self._outdated[-1:]
+        return outdated
 
     def take_dropped(self) -> list[str]:
         """The tasks that were dropped since somebody last asked."""

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from rayflow.core.state import WorkflowState
 from rayflow.core.tasks import TaskState
 
+SYSTEM_RETRIES_OF_CALLS = 3
+
 Cause = Literal["application", "system", "timeout"]
 
 
@@ -19,6 +21,8 @@ def may_retry(task: TaskState, cause: Cause) -> bool:
     errors only with ``retry_exceptions`` (seed 002, "Error handling"; ``ray-workflows`` 1.7). ``-1``
     has no end. Which exceptions are worth it at all has been judged where they were raised.
 
+    A method of a virtual actor is tried again a few times after system errors in any case.
+
     An attempt that ran out of time counts as an application error for ``retry``; without it, as a
     system error.
     """
@@ -29,6 +33,8 @@ def may_retry(task: TaskState, cause: Cause) -> bool:
     if cause == "application" and not task.options["retry_exceptions"]:
         return False
     budget = task.options["max_retries"]
+    if task.method is not None and cause == "system":  # who calls has not asked for a process
+        return bool(budget == -1 or task.system_failures < max(budget, SYSTEM_RETRIES_OF_CALLS))
     return bool(budget == -1 or task.failures < budget)
 
 

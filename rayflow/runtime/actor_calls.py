@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rayflow.core.actors import CONSTRUCTOR
@@ -32,6 +32,10 @@ from rayflow.storage.store import Store
 
 MOST_VIEWS = 1024
 
+Version = tuple[
+    str, int
+]  # of an actor's state: what has made the actor, and the record that has left it
+
 
 @dataclass(frozen=True, slots=True)
 class ActorCall:
@@ -48,10 +52,13 @@ class ActorCall:
 
 @dataclass(frozen=True, slots=True)
 class ActorView:
-    """What readers need of an actor: its class, and its state at a ``version``, unless that is known."""
+    """What readers need of an actor: its class, and its state at a ``version``, unless that is known.
+
+    ``error``: why it has no state, if its constructor has failed.
+    """
 
     code: str
-    version: int
+    version: Version
     state: StoredValue | None
     error: dict[str, Any] | None = None
 
@@ -103,6 +110,8 @@ class ActorCalls(ABC):
             except WorkflowExistsError:
                 pass  # somebody else was quicker
         view = await self.actor_view(actor_id)
+        if view.version[0] == submission.token:
+            return True  # this was asked before, and the answer was lost
         if view.state is None and view.error is not None:
             await self.call_actor(ActorCall(actor_id, submission.graph, submission.token), listener)
             return True
@@ -143,7 +152,7 @@ class ActorCalls(ABC):
         task_id = await self.call_actor(call, listener)
         return await self.output(call.actor_id, task_id, has_started=True)
 
-    async def actor_view(self, actor_id: str, known: int | None = None) -> ActorView:
+    async def actor_view(self, actor_id: str, known: Version | None = None) -> ActorView:
         """The class of an actor, and its last committed state unless that is the ``known`` version.
 
         Raises:
@@ -151,7 +160,7 @@ class ActorCalls(ABC):
         """
         await self.start()
         view = await self._view(actor_id)
-        return ActorView(view.code, view.version, None) if view.version == known else view
+        return replace(view, state=None) if view.version == known else view
 
     async def actor_ready(self, actor_id: str) -> None:
         """Wait until the constructor of an actor has run.
@@ -195,7 +204,7 @@ class ActorCalls(ABC):
             self._registry.require_owned()
             return self._equipped(awaken(self._store, actor_id))
 
-        await self._floor.open(actor_id, "", prepare, listener)
+        await self._floor.open(actor_id, prepare, listener)
 
     async def _recorded(self, live: LiveWorkflow, call: ActorCall) -> str | None:
         """The id of a call, once it is durable; None if the actor is about to end."""
@@ -245,4 +254,5 @@ def _view_of(actor_id: str, state: WorkflowState) -> ActorView:
         raise VirtualActorNotFoundError(actor_id)
     errors = (end.error for end in reversed(calls.ended.values()) if end.error is not None)
     error = None if calls.state is not None or calls.open else next(errors, None)
-    return ActorView(calls.code, calls.version, calls.state, error)
+    version = (str(state.accepted["submission"]), calls.version)
+    return ActorView(calls.code, version, calls.state, error)

@@ -90,6 +90,7 @@ class Engine(AttemptCalls, ActorCalls):
             self._feed,
             self._family,
             self._io,
+            self._store.delete,
         )
         self._answers = Answers(storage, self._floor, self._registry, self._load, self._io)
         self._packages = Packages(self._store)
@@ -134,22 +135,23 @@ class Engine(AttemptCalls, ActorCalls):
         """
         await self.start()
         workflow_id = submission.workflow_id
-        live = self._floor.live.get(workflow_id)
-        if live is not None and live.token != submission.token:
+        while (live := self._floor.live.get(workflow_id)) is not None:
+            runner = await live.accepted()
+            if runner is None:  # it came to nothing, or is about to be gone
+                await live.done()
+                continue
+            if runner.state.accepted.get("submission") == submission.token:
+                return True
             refusal = WorkflowExistsError if submission.must_be_new else WorkflowRunningError
             raise refusal(workflow_id)
-        if live is not None:
-            await live.accepted()
-        elif workflow_id in self._registry.entries:
+        if workflow_id in self._registry.entries:
             return await self._submit_again(submission, listener)
-        else:
-            await self._floor.open(
-                workflow_id,
-                submission.token,
-                lambda: self._create(submission),
-                listener,
-                is_free=not needs_slot(submission.actor, submission.parent),
-            )
+        await self._floor.open(
+            workflow_id,
+            lambda: self._create(submission),
+            listener,
+            is_free=not needs_slot(submission.actor, submission.parent),
+        )
         return True
 
     async def resume(self, workflow_id: str, listener: str | None = None) -> None:
@@ -167,9 +169,7 @@ class Engine(AttemptCalls, ActorCalls):
             raise WorkflowNotResumableError(workflow_id, "No workflow has this id.")
         if entry.status == WorkflowStatus.CANCELED:
             raise WorkflowNotResumableError(workflow_id, "It was cancelled, which is final.")
-        await self._floor.open(
-            workflow_id, "", lambda: self._adopt(workflow_id, resume=True), listener
-        )
+        await self._floor.open(workflow_id, lambda: self._adopt(workflow_id, resume=True), listener)
 
     async def resume_all(self, include_failed: bool, listener: str | None = None) -> list[str]:
         """Resume all RESUMABLE workflows, on request the FAILED ones too. Returns their ids.
@@ -215,9 +215,7 @@ class Engine(AttemptCalls, ActorCalls):
                     await self._registry.put(workflow_id, WorkflowStatus.CANCELED)
                     await self._family.gone(workflow_id, WorkflowStatus.CANCELED)
             if not is_over:
-                await self._floor.open(
-                    workflow_id, "", lambda: self._adopt(workflow_id, resume=False)
-                )
+                await self._floor.open(workflow_id, lambda: self._adopt(workflow_id, resume=False))
                 await self._floor.end(workflow_id, WorkflowRunner.request_cancel, force, wait)
                 return
             self._feed.ring(workflow_id)
@@ -382,7 +380,7 @@ class Engine(AttemptCalls, ActorCalls):
 
     async def _recover(self, workflow_id: str) -> None:
         try:
-            await self._floor.open(workflow_id, "", lambda: self._adopt(workflow_id, resume=False))
+            await self._floor.open(workflow_id, lambda: self._adopt(workflow_id, resume=False))
         except (StorageError, WorkflowNotResumableError, queue.Full) as error:
             logger.error("workflow '%s' cannot be recovered: %s", workflow_id, error)
             await self._registry.put(workflow_id, WorkflowStatus.RESUMABLE)

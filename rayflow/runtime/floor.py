@@ -54,6 +54,7 @@ class Floor:
         feed: Feed,
         relatives: Family,
         io: Io,
+        forget: Callable[[str], None],
     ) -> None:
         self.live: dict[str, LiveWorkflow] = {}
         # Ended lately with a value that is in memory alone, for those who have started them.
@@ -61,7 +62,7 @@ class Floor:
         self._storage, self._instance = storage, instance
         self._submitter, self._host = submitter, host
         self._registry, self._feed, self._io = registry, feed, io
-        self._family = relatives
+        self._family, self._forget = relatives, forget
         self.lines = Lines()
         self._admission = Admission(limits)
         self._running: set[asyncio.Task[None]] = set()
@@ -70,7 +71,6 @@ class Floor:
     async def open(
         self,
         workflow_id: str,
-        token: str,
         prepare: Callable[[], Opened],
         listener: str | None = None,
         *,
@@ -81,7 +81,7 @@ class Floor:
         ``is_free``: it needs no slot, see :func:`needs_slot`.
         """
         may_run = is_free or self._admission.enter(workflow_id)
-        live = self.live[workflow_id] = LiveWorkflow(token, listener)
+        live = self.live[workflow_id] = LiveWorkflow(listener)
         self.recent.pop(workflow_id, None)
         if listener is not None:
             self.lines.opened(listener)
@@ -101,6 +101,8 @@ class Floor:
                 may_run = True
                 self._admission.leave(workflow_id)
             if actor is not None:
+                if opened.state.calls is not None:
+                    opened.state.calls.take_outdated()  # long gone
                 live.lane = Lane(self._submitter)
             runner = live.runner = WorkflowRunner(
                 opened.state,
@@ -183,7 +185,7 @@ class Floor:
     @contextmanager
     def held(self, workflow_id: str) -> Iterator[None]:
         """Change a workflow at rest: nobody opens, cancels or deletes it meanwhile."""
-        live = self.live[workflow_id] = LiveWorkflow("")
+        live = self.live[workflow_id] = LiveWorkflow()
         self.recent.pop(workflow_id, None)
         try:
             yield
@@ -209,6 +211,8 @@ class Floor:
             if state.calls is not None:
                 live.replies.committed(state.calls)
                 self._follow_actor(live, state, records)
+                for key in state.calls.take_outdated():
+                    self.spawn(self._drop_value(key))
             self._family.committed(state, records)
             if live.listener is not None:
                 self.lines.say(live.listener, narrator.tell(records))
@@ -233,6 +237,12 @@ class Floor:
             if record.kind == Kind.STATUS:
                 status = WorkflowStatus(record.data["status"])
                 live.index(partial(self._registry.follow, state.workflow_id, status, None))
+
+    async def _drop_value(self, key: str) -> None:
+        try:
+            await self._io(lambda: self._forget(key))
+        except StorageError as error:
+            logger.warning("a state that is outdated stays in the storage: %s", error)
 
     async def _drive(self, workflow_id: str, runner: WorkflowRunner) -> None:
         status, was = WorkflowStatus.RESUMABLE, None

@@ -20,12 +20,12 @@ from rayflow.runtime.results import of_call
 class LiveWorkflow:
     """Holds the place of a workflow from the moment somebody asks for it until it ends.
 
-    ``token`` is the submission's, ``listener`` who wants to read what happens.
+    ``listener`` is who wants to read what happens.
     ``runner`` appears when the workflow has been read or made.
     """
 
-    def __init__(self, token: str, listener: str | None = None) -> None:
-        self.token, self.listener = token, listener
+    def __init__(self, listener: str | None = None) -> None:
+        self.listener = listener
         self.runner: WorkflowRunner | None = None
         self.lane: Lane | None = None  # of a virtual actor
         self.replies = Replies()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 
-from rayflow.errors import VirtualActorNotInitializedError
+from rayflow.errors import KeyNotFoundError, VirtualActorNotInitializedError
 from rayflow.runtime import code, methods, nodes
 from rayflow.runtime.actor_calls import ActorView
 from rayflow.runtime.references import ValueReader
@@ -57,12 +58,25 @@ def read(store: Store, actor_id: str, view: ActorView, reading: Reading) -> Any:
 
 
 def read_async(
-    storage: str, actor_id: str, view: ActorView, reading: Reading, options: dict[str, Any]
+    storage: str, engine: Any, actor_id: str, reading: Reading, options: dict[str, Any]
 ) -> Any:
     """Call a reader in a Ray task with these ``options``; returns an ``ObjectRef``."""
     remote: Any = ray.remote(_read)
-    return remote.options(**options).remote(storage, actor_id, view, reading)
+    return remote.options(**options).remote(storage, engine, actor_id, reading)
 
 
-def _read(storage: str, actor_id: str, view: ActorView, reading: Reading) -> Any:
-    return read(open_store(storage), actor_id, view, reading)
+def read_last(store: Store, actor_id: str, reading: Reading, look: Callable[[], ActorView]) -> Any:
+    """Like :func:`read`, on the state that ``look`` finds; again if it is overtaken while it is read."""
+    while True:
+        view = look()
+        try:
+            return read(store, actor_id, view, reading)
+        except KeyNotFoundError:
+            if look().version == view.version:
+                raise
+
+
+def _read(storage: str, engine: Any, actor_id: str, reading: Reading) -> Any:
+    return read_last(
+        open_store(storage), actor_id, reading, lambda: ray.get(engine.actor_view.remote(actor_id))
+    )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import threading
 from pathlib import Path
 from typing import Any
+
+import ray
 
 from rayflow import workflow
 
@@ -78,9 +82,44 @@ class Counter:
     def await_payment(self) -> None:
         workflow.later(self.incr.step(workflow.wait_for_signal("paid")))
 
+    def await_file(self, path: str) -> None:
+        workflow.later(self.incr.step(workflow.wait_for_event(FileListener, path)))
+
+    def await_post(self) -> None:
+        event = workflow.wait_for_event(workflow.HTTPListener, event_key="post")
+        workflow.later(self.incr.step(second.step(event)))
+
+    def start_other(self) -> str:
+        return workflow.child(total.bind(1, 2), workflow_id="started-by-actor", wait=False)
+
+    def die_until(self, path: str) -> int:
+        if not Path(path).exists():
+            Path(path).touch()
+            os._exit(1)
+        return self.x
+
     def remind_and_fail(self) -> None:
         workflow.later(self.incr.step(1000))
         raise ValueError("no")
+
+
+class FileListener(workflow.EventListener):
+    """Waits for a file, whose text is a number."""
+
+    async def poll_for_event(self, path: str) -> int:
+        while not Path(path).exists():
+            await asyncio.sleep(0.02)
+        return int(Path(path).read_text())
+
+
+@ray.remote
+def total(*values: int) -> int:
+    return sum(values)
+
+
+@workflow.step
+def second(pair: tuple[str, int]) -> int:
+    return pair[1]
 
 
 @workflow.step

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import ray
 
-from rayflow import workflow
+from rayflow import signals, workflow
 from rayflow.workflow import exceptions
 from tests.engine.actors import Counter, Registry
 from tests.waiting import until
@@ -153,6 +153,35 @@ def test_a_signal_reaches_an_actor_that_waits_and_one_that_will(counter: Any) ->
     until(lambda: counter.get.run() == 1061)
 
 
+def test_events_of_listeners_and_over_http_reach_an_actor(counter: Any, tmp_path: Path) -> None:
+    path = tmp_path / "event"
+    counter.await_file.run(str(path))
+    counter.await_post.run()
+    path.write_text("5")
+    until(lambda: counter.get.run() == 15)
+    signals.send("event", "counter", "post", 100, key="once", by=None)
+    signals.send("event", "counter", "post", 100, key="once", by=None)
+    until(lambda: counter.get.run() == 115)
+    until(lambda: workflow.get_status("counter") == workflow.SUCCESSFUL)
+
+
+def test_a_method_starts_a_workflow_that_goes_its_own_way(counter: Any) -> None:
+    assert counter.start_other.run() == "started-by-actor"
+    assert workflow.get_output("started-by-actor") == 3
+    assert workflow.get_metadata("counter")["children"][0]["child"] == "started-by-actor"
+
+
+def test_a_process_that_dies_is_no_failure_of_the_call(counter: Any, tmp_path: Path) -> None:
+    assert counter.die_until.options(max_retries=0).run(str(tmp_path / "died")) == 10
+
+
+def test_a_resume_of_an_actor_would_run_nothing_that_has_ended(counter: Any) -> None:
+    counter.incr.run()
+    plan = workflow.plan_resume("counter")
+    assert plan.runs == ()
+    assert workflow.resume("counter") == {"x": 11}
+
+
 def test_what_a_failed_method_wanted_later_does_not_come(counter: Any) -> None:
     with pytest.raises(exceptions.VirtualActorCallError):
         counter.remind_and_fail.options(max_retries=0).run()
@@ -240,7 +269,11 @@ def test_a_large_state_goes_from_call_to_call(engine: str) -> None:
 
     heap = Heap.get_or_create("heap")
     assert ray.get([heap.add.run_async() for _ in range(5)]) == [1, 2, 3, 4, 5]
+    values = [key for key in Path(engine).rglob("values/*Heap*/*") if key.is_file()]
     assert heap.all.run().sum() == 250_000
+    for _ in range(3):
+        heap.add.run()
+    until(lambda: sum(key.exists() for key in values) == 0)  # of each state the last two are kept
 
 
 def test_an_actor_migrates_to_another_class(counter: Any) -> None:

@@ -17,20 +17,27 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from rayflow.config import Limits
-from rayflow.core.records import WorkflowStatus
+from rayflow.core.actors import CONSTRUCTOR, Calls
+from rayflow.core.graph import Graph
+from rayflow.core.records import Kind, Record, WorkflowStatus
 from rayflow.core.state import fold
 from rayflow.errors import JournalCorruptError, WorkflowError
 from rayflow.runtime import engine as engines
+from rayflow.runtime.actor_calls import ActorCall
 from rayflow.runtime.floor import Floor
 from rayflow.runtime.intake import Submission
+from rayflow.runtime.lanes import Lane
 from rayflow.runtime.live import LiveWorkflow
 from rayflow.runtime.surroundings import Surroundings
 from rayflow.storage.index import Index
 from rayflow.storage.journal import Journal
 from rayflow.storage.store import Store
+from rayflow.testing.actors import FakeActorSubmitter
 from rayflow.testing.crash_store import StoreStopped
 from rayflow.testing.memory_store import MemoryStore
 from rayflow.testing.simulation import FakeClock, FakeSubmitter
+from tests.simulation import actors
+from tests.simulation.actors import check_states, method
 from tests.simulation.checks import check_finals, check_one_outcome_per_task, check_values
 from tests.simulation.weather import Weather
 from tests.simulation.witness import require
@@ -38,6 +45,7 @@ from tests.simulation.workflows import BODIES, random_graph
 
 LIVES = 4
 TURNS = 5_000
+ACTOR = "actor"
 ENDED = (WorkflowStatus.SUCCESSFUL, WorkflowStatus.FAILED, WorkflowStatus.CANCELED)
 
 
@@ -72,13 +80,18 @@ class SimulatedFloor(Floor):
     def _surroundings(self, workflow_id: str, live: LiveWorkflow) -> Surroundings:
         weather, random, problems = self.equipment
         loses = random.choice((0.0, 0.1)) if weather.is_rough else 0.0
-        submitter = FakeSubmitter(BODIES, seed=random.randrange(2**32), loses=loses)
+        seed, place = random.randrange(2**32), None
+        if live.lane is None:
+            submitter = FakeSubmitter(BODIES, seed=seed, loses=loses)
+        else:
+            submitter = FakeActorSubmitter(actors.BODIES, actors.METHODS, seed=seed, loses=loses)
+            place = live.lane = submitter.lane = Lane(submitter)
         submitter.problems = problems
         submitter.observer = Messenger(live)
         window = random.choice((1, 2, 8))
         return replace(
             super()._surroundings(workflow_id, live),
-            submitter=submitter,
+            submitter=place or submitter,
             host=submitter,
             clock=FakeClock(),
             window=lambda: window,
@@ -128,6 +141,8 @@ class Crowd:
         self.store = MemoryStore(appends=random.random() < 0.7)
         self.graphs = {f"w{n}": random_graph(random) for n in range(random.randint(2, 4))}
         self.limits = Limits(random.choice((None, 1, 1, 2)), random.choice((None, None, 0, 1)))
+        self.calls = 0
+        self.accepted_calls: set[str] = set()
         self.accepted: set[str] = set()
         self.deleted: set[str] = set()
         self._engine_type = engine_type
@@ -158,6 +173,7 @@ class Crowd:
         """What users ask of an engine until it dies, or for a while."""
         requests = [self._submit(engine, workflow_id) for workflow_id in self.graphs]
         requests += [self._ask(engine) for _ in range(self.random.randint(0, 6))]
+        requests += [self._call(engine) for _ in range(self.random.choice((0, 0, 4)))]
         self.random.shuffle(requests)
         users = []
         for request in requests:
@@ -175,9 +191,24 @@ class Crowd:
         if await _done(engine.submit(submission)):
             self.accepted.add(workflow_id)
 
+    async def _call(self, engine: SimulatedEngine) -> None:
+        """Call the actor, which somebody may have to make first, and perhaps wait for the value."""
+        new = Graph((method(CONSTRUCTOR),))
+        submission = Submission(ACTOR, new, "of actor", must_be_new=True, actor={"replays": False})
+        if not await _done(engine.create_actor(submission)):
+            return
+        self.calls += 1
+        name = self.random.choice(("add", "add", "fail", "spread", "countdown"))
+        call = ActorCall(ACTOR, Graph((method(name, 1),)), f"call {self.calls}")
+        ask = engine.run_method if self.random.random() < 0.5 else engine.call_actor
+        if await _done(ask(call)):
+            self.accepted_calls.add(call.call_id)
+
     async def _ask(self, engine: SimulatedEngine) -> None:
-        workflow_id = self.random.choice(list(self.graphs))
+        workflow_id = self.random.choice([*self.graphs, ACTOR])
         action = self.random.choice(("cancel", "suspend", "suspend", "resume", "resume", "delete"))
+        if workflow_id == ACTOR and action == "cancel":
+            return  # nobody could call it any more
         if action == "delete":
             self.deleted.add(workflow_id)  # from here on it may be gone
         await _done(getattr(engine, action)(workflow_id))
@@ -191,7 +222,8 @@ class Crowd:
                 f"it does not end: {engine.floor.live}, {self.graphs.keys()}, {engine._registry.entries}",
             )
             entries = engine._registry.entries
-            waiting = [w for w in self.graphs if w not in entries or entries[w].status not in ENDED]
+            known = [*self.graphs, *({ACTOR} & entries.keys())]
+            waiting = [w for w in known if w not in entries or entries[w].status not in ENDED]
             if not waiting and not engine.floor.live:
                 return
             for workflow_id in waiting if not engine.floor.live else ():
@@ -223,6 +255,8 @@ class Crowd:
             check_values(journal)
             state = fold(journal)
             status = state.status
+            if state.calls is not None:
+                self._check_calls(journal, state.calls)
             if state.is_finished:
                 check_finals(state)
             # A resume or cancel that nobody acknowledged, because of a crash, is in the journal only.
@@ -233,6 +267,14 @@ class Crowd:
                 is_unheard or status == entry.status,
                 f"{workflow_id} is {status}, listed as {entry.status}",
             )
+
+    def _check_calls(self, journal: list[Record], calls: Calls) -> None:
+        require(not calls.open, f"calls are left: {calls.open}")
+        tasks = {r.task_id: r for r in journal if r.kind == Kind.TASK}
+        check_states(journal, tasks)
+        made = {r.data.get("call_id") for r in tasks.values()}
+        lost = set() if ACTOR in self.deleted else self.accepted_calls - made
+        require(not lost, f"calls were accepted and lost: {lost}")
 
 
 async def _done(work: Coroutine[Any, Any, Any]) -> bool:

@@ -29,7 +29,7 @@ async def test_the_workflow_has_failed_and_its_task_has_its_output() -> None:
     assert opened.writer is not None
     submitter = FakeSubmitter({"root": lambda attempt: 1, "broken": broken})
     around = surroundings(submitter, FakeClock())
-    live = LiveWorkflow("t")
+    live = LiveWorkflow()
     live.runner = runner = WorkflowRunner(opened.state, opened.writer, around, "token")
     await runner.commit([*opened.first, status_fact(WorkflowStatus.RUNNING)])
     live.accept()
