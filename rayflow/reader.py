@@ -5,6 +5,8 @@ Nothing here unpickles anything.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rayflow.core.records import Record, WorkflowStatus
 from rayflow.storage.index import Index, IndexEntry
 from rayflow.storage.journal import Journal, Page, Position
@@ -54,11 +56,4 @@ def open_root(storage: str) -> Root:
 def _orphaned(entry: IndexEntry) -> IndexEntry:
     if not WorkflowStatus(entry.status).is_live:
         return entry
-    return IndexEntry(
-        entry.workflow_id,
-        WorkflowStatus.RESUMABLE,
-        entry.created_at,
-        entry.changed_at,
-        entry.definition,
-        was=entry.status,
-    )
+    return replace(entry, status=WorkflowStatus.RESUMABLE, was=entry.status)

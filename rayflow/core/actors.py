@@ -70,10 +70,9 @@ class Calls:
         self._ids: dict[str, str] = {}  # of open calls, what their callers have called them
         self._outdated: list[str] = []  # keys of states that are not the last any more
         self._fresh: list[str] = []  # calls that have ended since somebody last asked
-        self._given: dict[
-            str, str
-        ] = {}  # ids of calls that are being recorded, by their callers' ids
-        self._names: dict[str, int] = {}  # how many tasks of each name are being recorded
+        # Of calls that are being recorded: their ids by their callers' ids, and those and the names of tasks.
+        self._given: dict[str, str] = {}
+        self._names: dict[str, int] = {}
         self._taken: set[str] = set()
 
     def add(self, task: TaskState, data: dict[str, Any]) -> None:

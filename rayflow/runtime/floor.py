@@ -80,6 +80,8 @@ class Floor:
 
         ``is_free``: it needs no slot, see :func:`needs_slot`.
         """
+        entry = self._registry.entries.get(workflow_id)
+        is_free = is_free or (entry is not None and entry.actor is not None)
         may_run = is_free or self._admission.enter(workflow_id)
         live = self.live[workflow_id] = LiveWorkflow(listener)
         self.recent.pop(workflow_id, None)
@@ -112,8 +114,7 @@ class Floor:
             )
             status = WorkflowStatus.RUNNING if may_run else WorkflowStatus.PENDING
             await runner.commit([*opened.first, status_fact(status)], patiently=False)
-            definition = runner.state.accepted.get("definition")
-            await self._registry.put(workflow_id, status, definition=definition)
+            await self._registry.put(workflow_id, status, accepted=runner.state.accepted)
         except BaseException:
             self._close(workflow_id)
             raise

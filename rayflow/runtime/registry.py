@@ -94,11 +94,14 @@ class Registry:
         workflow_id: str,
         status: WorkflowStatus,
         *,
-        definition: str | None = None,
+        accepted: dict[str, Any] | None = None,
         was: str | None = None,
     ) -> None:
-        """Record the status of a workflow, and of a RESUMABLE one what it ``was``."""
-        entry = self._entry(workflow_id, status, definition, was)
+        """Record the status of a workflow, and of a RESUMABLE one what it ``was``.
+
+        ``accepted``: of a new one, what was recorded of it.
+        """
+        entry = self._entry(workflow_id, status, accepted or {}, was)
         await self._commit(entry)
         self.entries[workflow_id] = entry
 
@@ -107,7 +110,7 @@ class Registry:
 
         It counts also if the storage refuses the index; the next owner reads it from the journal.
         """
-        entry = self._entry(workflow_id, status, None, was)
+        entry = self._entry(workflow_id, status, {}, was)
         try:
             await self._insist_on(lambda: self._commit(entry))
         except StorageError as error:
@@ -212,11 +215,13 @@ class Registry:
         return await work()
 
     def _entry(
-        self, workflow_id: str, status: WorkflowStatus, definition: str | None, was: str | None
+        self, workflow_id: str, status: WorkflowStatus, accepted: dict[str, Any], was: str | None
     ) -> IndexEntry:
         now, old = time.time(), self.entries.get(workflow_id)
         if old is None:
-            return IndexEntry(workflow_id, str(status), now, now, definition)
+            definition, actor = accepted.get("definition"), accepted.get("actor") or {}
+            name = actor.get("name")
+            return IndexEntry(workflow_id, str(status), now, now, definition, actor=name)
         return replace(old, status=str(status), changed_at=now, was=was)
 
     def _beat(self) -> None:

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 
@@ -36,6 +36,7 @@ SCHEMA = pa.schema(
         pa.field("changed_at", pa.float64(), nullable=False),
         pa.field("definition", pa.string()),
         pa.field("was", pa.string()),
+        pa.field("actor", pa.string()),
     ],
     metadata={"rayflow.format": "1"},
 )
@@ -46,7 +47,7 @@ class IndexEntry:
     """What the index knows of one workflow. Times are Unix seconds.
 
     ``was`` is set for RESUMABLE workflows: what they were doing when their owner went
-    away, or SUSPENDED.
+    away, or SUSPENDED. ``actor`` is the class of a virtual actor.
     """
 
     workflow_id: str
@@ -55,6 +56,7 @@ class IndexEntry:
     changed_at: float
     definition: str | None = None
     was: str | None = None
+    actor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,4 @@ class Index:
 def _left_behind(entry: IndexEntry, status: WorkflowStatus) -> IndexEntry:
     if not WorkflowStatus(entry.status).is_live:
         return entry
-    return IndexEntry(
-        entry.workflow_id, status, entry.created_at, time.time(), entry.definition, was=entry.status
-    )
+    return replace(entry, status=str(status), changed_at=time.time(), was=entry.status)

@@ -45,6 +45,6 @@ def _entry(store: Store, workflow_id: str) -> IndexEntry | None:
         return None
     state = fold(records)
     status = WorkflowStatus.RUNNING if state.status is WorkflowStatus.NONE else state.status
-    return IndexEntry(
-        workflow_id, status, records[0].time, records[-1].time, state.accepted.get("definition")
-    )
+    definition, actor = state.accepted.get("definition"), state.accepted.get("actor") or {}
+    times = (records[0].time, records[-1].time)
+    return IndexEntry(workflow_id, status, *times, definition, actor=actor.get("name"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ import ray
 from rayflow import workflow
 from rayflow.workflow import exceptions
 from tests.cluster import CHECKOUT
+from tests.crash.test_kills import engine_pid
 from tests.engine.actors import Counter, plus
 from tests.waiting import until
 
@@ -182,6 +184,20 @@ def test_actors_take_no_places_of_the_limits(own_engine: Callable[..., str]) -> 
     assert [actor.incr.run() for actor in actors] == [1, 1, 1]
     assert workflow.run(total.bind(1, 2)) == 3
     assert [actor.incr.run() for actor in actors] == [2, 2, 2]
+
+
+def test_actors_take_no_places_when_an_engine_carries_on(own_engine: Callable[..., str]) -> None:
+    root = own_engine(max_running_workflows=1, max_pending_workflows=0)
+    actors = [Counter.get_or_create(f"unlimited-{n}") for n in range(3)]
+    for actor in actors:
+        actor.await_payment.run()  # so each of them is RUNNING
+    ref = workflow.run_async(total.bind(workflow.wait_for_signal("go")), workflow_id="waits")
+    os.kill(engine_pid(root), signal.SIGKILL)
+    for actor in actors:
+        workflow.signal(actor.actor_id, "paid", 5)
+    workflow.signal("waits", "go", 7)
+    assert ray.get(ref) == 7
+    until(lambda: [actor.get.run() for actor in actors] == [5, 5, 5])
 
 
 @ray.remote

@@ -42,6 +42,15 @@ def test_the_newest_entry_of_each_workflow_counts(appends: bool) -> None:
 
 
 @both_layouts
+def test_an_actor_stays_one_whoever_owns_the_index(appends: bool) -> None:
+    store = MemoryStore(appends=appends)
+    owned(store, IndexEntry("a", "RUNNING", 1.0, 2.0, actor="shop.Cart"))
+    assert Root(store).entries()[0].actor == "shop.Cart"  # orphaned, so RESUMABLE
+    assert Index(store).take_over(RESUMABLE)["a"].actor == "shop.Cart"
+    assert Index(store).read()["a"].actor == "shop.Cart"
+
+
+@both_layouts
 def test_a_deleted_workflow_is_gone_and_may_come_back(appends: bool) -> None:
     store = MemoryStore(appends=appends)
     index = owned(store, entry("a"), entry("b"))
