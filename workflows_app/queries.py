@@ -73,6 +73,14 @@ def search(
     return queryset
 
 
+def actors(queryset: QuerySet[Workflow], *, q: str = "") -> QuerySet[Workflow]:
+    """The virtual actors among ``queryset``, those with the text ``q`` in their id or class."""
+    queryset = queryset.filter(actor__isnull=False)
+    if q := q.strip():
+        queryset = queryset.filter(Q(workflow_id__icontains=q) | Q(actor__icontains=q))
+    return queryset
+
+
 def _words(value: str | Sequence[str]) -> list[str]:
     parts = value.split(",") if isinstance(value, str) else value
     return [part.strip() for part in parts if part.strip()]

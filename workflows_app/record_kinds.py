@@ -47,6 +47,7 @@ def _accepted(draft: Draft, record: EngineRecord, now: datetime) -> None:
     workflow = draft.workflow
     workflow.root_task_id = data.get("root") or ""
     workflow.definition = data.get("definition")
+    workflow.actor = payloads.text((data.get("actor") or {}).get("name") or "") or None
     workflow.params = data.get("params")
     workflow.user_metadata = data.get("metadata") or {}
     workflow.tags = data.get("tags") or {}
@@ -81,7 +82,7 @@ def _status(draft: Draft, record: EngineRecord, now: datetime) -> None:
         workflow.started_at = now
     workflow.finished_at = now if workflow.status in ENDED else None
     workflow.duration_ms = milliseconds(workflow.started_at, workflow.finished_at)
-    if workflow.status == WorkflowStatus.SUCCESSFUL:
+    if workflow.status == WorkflowStatus.SUCCESSFUL and workflow.actor is None:
         workflow.output_preview = data.get("output")
     if (
         workflow.status == WorkflowStatus.RESUMABLE
@@ -129,6 +130,7 @@ def _succeeded(draft: Draft, record: EngineRecord, now: datetime) -> None:
     task = _ended(draft, record, now, attempt_status=WorkflowStatus.SUCCESSFUL)
     task.preview = payloads.document(record.data.get("preview"))
     task.error = None
+    _left_state(draft, record)
     draft.set_status(task, WorkflowStatus.SUCCESSFUL)
     draft.follow_replacement(task)
 
@@ -148,6 +150,7 @@ def _continued(draft: Draft, record: EngineRecord, now: datetime) -> None:
     task = _ended(draft, record, now, attempt_status=WorkflowStatus.SUCCESSFUL)
     task.replaced_by = payloads.text(record.data["root"])
     task.error = None
+    _left_state(draft, record)
     task.finished_at = task.duration_ms = None
     replacement = draft.tasks.get(task.replaced_by)
     if replacement is not None and replacement.status in ENDED:
@@ -155,6 +158,12 @@ def _continued(draft: Draft, record: EngineRecord, now: datetime) -> None:
         draft.follow_replacement(task)
     else:
         draft.set_status(task, WorkflowStatus.RUNNING)
+
+
+def _left_state(draft: Draft, record: EngineRecord) -> None:
+    """What a method of an actor leaves is what the actor shows as its output."""
+    if draft.workflow.actor is not None and record.data.get("state"):
+        draft.workflow.output_preview = payloads.document(record.data["state"].get("preview"))
 
 
 def _ended(

@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, path
 
 from workflows_app.pages import (
     actions,
+    actors,
     bulk,
     cluster,
     definitions,
@@ -37,6 +38,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{WORKFLOW}timeline/", timeline.timeline, name="workflow-timeline"),
     path(f"{WORKFLOW}events/", events.event_list, name="workflow-events"),
     path(f"{WORKFLOW}actions/<str:verb>/", actions.action, name="workflow-action"),
+    path("actors/", actors.actor_list, name="actors"),
     path("launch/", launch.launch, name="launch"),
     path("definitions/", definitions.definition_list, name="definitions"),
     path("definitions/<segment:name>/", definitions.definition_detail, name="definition"),

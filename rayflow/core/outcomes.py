@@ -32,7 +32,7 @@ class Outcome:
         retryable: for ``error``: False when another attempt cannot help (the code is missing, ...).
         detail: timings (Unix seconds), node and pid of the attempt, and its last heartbeat if it has
             failed.
-        state: what a method of a virtual actor has left.
+        state: what a method of a virtual actor has left, with a preview of it.
         laters: graphs that a method has asked to be calls of their own.
         lost_inputs: for ``lost``: positions of upstream tasks whose values in Ray's object store are gone.
         has_died: whether the process ended with the attempt, as far as Ray knows.
@@ -48,6 +48,7 @@ class Outcome:
     retryable: bool = True
     detail: dict[str, Any] = field(default_factory=dict)
     state: StoredValue | None = None
+    state_preview: dict[str, Any] | None = None
     laters: tuple[Graph, ...] = ()
     lost_inputs: tuple[int, ...] = ()
     has_died: bool = False
@@ -144,7 +145,8 @@ def _left(state: WorkflowState, facts: list[Fact], outcome: Outcome) -> list[Fac
     first, left = facts[0], outcome.state
     assert left is not None
     payload = (first.value or b"") + (left.data or b"")
-    data = {**first.data, "state": left.describe()}
+    described = {**left.describe(), "preview": outcome.state_preview}
+    data = {**first.data, "state": described}
     facts = [replace(first, data=data, value=payload or None), *facts[1:]]
     names, ids = dict(state.names), set[str]()
     new = [fact for fact in facts if fact.kind is Kind.TASK]

@@ -228,7 +228,8 @@ class Attempt:
         encoded = self._writer.result(state, self._call.task_id, "state left by")
         laters = tuple(self._translated(node) for node in self._laters)
         kept = self._writer.keep(encoded, self._call.task_id)
-        return replace(outcome, state=kept, laters=laters)
+        preview = describe(state, encoded.size)
+        return replace(outcome, state=kept, state_preview=preview, laters=laters)
 
     def _run(
         self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]

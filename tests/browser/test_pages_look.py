@@ -34,6 +34,7 @@ PAGES = {
     "definitions": "/definitions/",
     "definition": "/definitions/digits_training/",
     "bulk": "/bulk/",
+    "actors": "/actors/",
     "cluster": "/cluster/",
     "help": "/help/",
     "not-found": "/nowhere/",

@@ -39,6 +39,7 @@ PAGES = [
     "/definitions/digits_training/",
     "/bulk/",
     "/bulk/new/?kind=resume&everything=1&status=FAILED",
+    "/actors/",
     "/cluster/",
     "/help/",
 ]

@@ -337,3 +337,36 @@ def _dying_before_events() -> Iterator[None]:
 
     with connection.execute_wrapper(die):
         yield
+
+
+def test_an_actor_shows_the_state_that_its_last_method_has_left(
+    engine: FakeGateway, follower: Follower
+) -> None:
+    def left(count: int) -> dict[str, Any]:
+        state = {"format": "pickle", "size": 9, "crc": 1, "key": None}
+        return {**state, "preview": {"type": "dict", "json": {"count": count}}}
+
+    about = {"workflow_id": "a1", "root": "C.__init__", "metadata": {}, "tags": {}}
+    engine.write("a1", "accepted", **about, actor={"name": "shop.C", "replays": False})
+    for task in ("C.__init__", "C.incr"):
+        engine.write("a1", "task", task, name=task, upstream=[], parent=None, method="x", call=task)
+    engine.write("a1", "status", status="RUNNING")
+    engine.write("a1", "succeeded", "C.__init__", 1, preview=None, state=left(0))
+    follower.step(0)
+    actor = Workflow.objects.get(workflow_id="a1")
+    assert (actor.actor, actor.output_preview["json"]) == ("shop.C", {"count": 0})
+    engine.write("a1", "continued", "C.incr", 1, root="step", state=left(1))
+    engine.write("a1", "status", status="SUCCESSFUL", output=None)
+    follower.step(0)
+    actor.refresh_from_db()
+    assert (actor.status, actor.output_preview["json"]) == ("SUCCESSFUL", {"count": 1})
+
+
+def test_a_failed_call_leaves_the_state_and_the_actor_as_they_are(
+    engine: FakeGateway, follower: Follower
+) -> None:
+    begin(engine)
+    engine.write("w1", "failed", "fit", 1, error=ERROR, cause="application", next="call")
+    follower.step(0)
+    assert counters() == {"failed": 1}
+    assert Workflow.objects.get(workflow_id="w1").status == "RUNNING"

@@ -71,6 +71,9 @@ class WorkflowSerializer(Guarded, serializers.ModelSerializer[Workflow]):
     user_metadata = serializers.DictField()
     tags = serializers.DictField()
     duration_ms = serializers.IntegerField(allow_null=True)
+    actor = serializers.CharField(
+        allow_null=True, help_text="The class of a virtual actor, whose tasks are its calls."
+    )
     event_seq = serializers.IntegerField(help_text="Sequence number of the newest event.")
     pending_command = serializers.CharField(
         allow_null=True, help_text="A command that was accepted and has not taken effect yet."
@@ -82,6 +85,7 @@ class WorkflowSerializer(Guarded, serializers.ModelSerializer[Workflow]):
             "workflow_id",
             "status",
             "definition",
+            "actor",
             "params",
             "user_metadata",
             "tags",

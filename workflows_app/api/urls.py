@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, path
 
 from workflows_app.api.actions import Cancel, Resume
+from workflows_app.api.actors import ActorList
 from workflows_app.api.cluster import Cluster
 from workflows_app.api.definitions import DefinitionDetail, DefinitionList
 from workflows_app.api.events import WorkflowEvents
@@ -44,6 +45,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(WORKFLOW + "tasks/", TaskList.as_view(), name="tasks"),
     path(TASK, TaskDetail.as_view(), name="task"),
     path(TASK + "metadata/", TaskMetadata.as_view(), name="task-metadata"),
+    path("actors/", ActorList.as_view(), name="actors"),
     path("operations/<uuid:operation_id>/", long_poll(OperationDetail), name="operation"),
     path("cluster/", Cluster.as_view(), name="cluster"),
     path("me/", Me.as_view(), name="me"),

@@ -60,9 +60,10 @@ class WorkflowOutput(ApiView):
 
     @extend_schema(tags=["workflows"], responses=OutputSerializer)
     def get(self, request: Request, workflow_id: str) -> Response:
-        """A bounded preview of the workflow's result; 409 while there is none."""
+        """A bounded preview of the workflow's result, or of an actor's state; 409 while there is none."""
         workflow = lookup.find(self.caller, workflow_id)
-        if workflow.status != "SUCCESSFUL":
+        has_state = workflow.actor is not None and workflow.output_preview is not None
+        if workflow.status != "SUCCESSFUL" and not has_state:
             raise Conflict(
                 f"Workflow {workflow_id!r} is {workflow.status} and has no output; "
                 "wait for SUCCESSFUL with status/?wait=30&until=terminal.",

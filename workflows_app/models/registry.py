@@ -25,6 +25,8 @@ class Workflow(models.Model):
         max_length=16, choices=WorkflowStatus.choices, default=WorkflowStatus.PENDING
     )
     definition = models.TextField(null=True)
+    # The class of a virtual actor; its tasks are calls then, and its output is its state.
+    actor = models.TextField(null=True)
     params = models.JSONField(null=True)
     user_metadata = models.JSONField(default=dict)
     tags = models.JSONField(default=dict)
@@ -64,6 +66,11 @@ class Workflow(models.Model):
             models.Index(fields=["finished_at", "id"], name="wf_finished"),
             models.Index(fields=["duration_ms", "id"], name="wf_duration"),
             models.Index(fields=["changed_at", "id"], name="wf_changed"),
+            models.Index(
+                fields=["changed_at", "id"],
+                name="wf_actor_changed",
+                condition=models.Q(actor__isnull=False),
+            ),
         ]
         # Rows follow the journals, so nobody adds or changes one: the operators' verbs are
         # permissions of their own.

@@ -45,7 +45,8 @@ def tell(
     earlier = replayed(user, idempotency_key, mark)
     if earlier is not None:
         return earlier
-    if workflow.status not in LISTENING:
+    is_at_rest = workflow.actor is not None and workflow.status == WorkflowStatus.SUCCESSFUL
+    if workflow.status not in LISTENING and not is_at_rest:
         raise Conflict(
             f"Workflow {workflow.workflow_id!r} is {workflow.status}; it has ended and reads no"
             " messages any more.",
