@@ -4,10 +4,12 @@
 
     WorkflowError
     ├── WorkflowExecutionError        the workflow failed; delivered to everyone who waits for it
+    │   └── VirtualActorCallError     a call of a virtual actor failed
     ├── WorkflowCancellationError     the workflow was cancelled while someone waited for it
     ├── WorkflowNotResumableError     resume is impossible (unknown id, cancelled, checkpoints missing)
     │   └── WorkflowTaskNotRecoverableError  nothing is stored of what a resume would run
     ├── WorkflowNotFoundError         no workflow has this id
+    │   └── VirtualActorNotFoundError no virtual actor has this id                   (also ValueError)
     ├── WorkflowStillActiveError      delete of a running or pending workflow
     ├── WorkflowRunningError          run or resume of a workflow that is running   (also RuntimeError)
     ├── WorkflowExistsError           the id is taken, a new workflow was asked for (also ValueError)
@@ -22,9 +24,7 @@
     ├── SignalTimeoutError            nobody sent a signal, or answered, in time     (also TimeoutError)
     ├── ChildWorkflowError            a child workflow that a task waited for did not end well
     ├── WorkflowEndedError            a message to a workflow that has ended          (also ValueError)
-    ├── VirtualActorNotFoundError     no virtual actor has this id (a WorkflowNotFoundError and ValueError)
-    ├── VirtualActorNotInitializedError  its constructor has not run, or has failed
-    ├── VirtualActorCallError         a call of a virtual actor failed    (a WorkflowExecutionError)
+    ├── VirtualActorNotInitializedError  the constructor of an actor has not run, or has failed
     ├── VirtualActorReentrancyError   a call would wait for itself                 (also RuntimeError)
     ├── InvalidPayloadError           a message does not fit the schema of its reader (also ValueError)
     ├── UnknownApprovalError          no such approval is asked for                   (also ValueError)

@@ -227,6 +227,10 @@ class ActorCalls(ABC):
 
         await runner.record(facts, is_alone=False)
         await live.indexed()
+        if self._registry.entries[call.actor_id].status != WorkflowStatus.RUNNING:
+            await self._registry.put(
+                call.actor_id, WorkflowStatus.RUNNING
+            )  # so that nobody loses it
         return found
 
     async def _view(self, actor_id: str) -> ActorView:

@@ -37,6 +37,8 @@ MIN_WINDOW = 32
 WINDOW_PER_CPU = 4
 MOST_RECENT = 256
 
+_AT_REST = WorkflowStatus.SUCCESSFUL
+
 Io = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
@@ -170,7 +172,7 @@ class Floor:
     def status(self, workflow_id: str, status: str) -> str:
         """The status of a workflow that has this one in the index: an actor may have ended its calls since."""
         live = self.live.get(workflow_id)
-        return str(WorkflowStatus.SUCCESSFUL) if live is not None and live.is_idle_actor else status
+        return str(_AT_REST) if live is not None and live.is_idle_actor else status
 
     def let_go(self) -> None:
         """Another engine owns the root: stop what runs and write nothing more."""
@@ -233,11 +235,10 @@ class Floor:
     def _follow_actor(
         self, live: LiveWorkflow, state: WorkflowState, records: Sequence[Record]
     ) -> None:
-        """Have the index say when an actor rests, and when it is called again."""
-        for record in records if live.is_accepted else ():
-            if record.kind == Kind.STATUS:
-                status = WorkflowStatus(record.data["status"])
-                live.index(partial(self._registry.follow, state.workflow_id, status, None))
+        """Have the index say when an actor rests. Whoever calls it again sees to the contrary."""
+        rested = [r for r in records if r.kind == Kind.STATUS and r.data["status"] == _AT_REST]
+        if live.is_accepted and rested:
+            live.index(partial(self._registry.follow, state.workflow_id, _AT_REST, None))
 
     async def _drop_value(self, key: str) -> None:
         try:

@@ -250,7 +250,8 @@ class ActorWorld:
             if state.calls is not None and task_id in state.calls.ended:
                 value = state.calls.ended[task_id].value
                 return None if value is None else unstored(value)
-            await asyncio.sleep(0)
+            for _ in range(1 if runner is not None else 20):  # reading the journal takes long
+                await asyncio.sleep(0)
 
     async def _live_runner(self) -> WorkflowRunner:
         while self._runner is None or self._runner.state.calls is None:

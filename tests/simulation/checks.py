@@ -37,7 +37,8 @@ def check_one_outcome_per_task(journal: Sequence[Record]) -> None:
             # A catcher has failed itself, or has continued as a graph in which something failed.
             require(ended.get(task_id) in ("caught", Kind.CONTINUED), f"not catching: {record}")
             ended[task_id] = record.kind
-        elif record.kind == Kind.TASK_CANCELED:
+        elif record.kind == Kind.TASK_CANCELED or record.data.get("next") == "call":
+            # A call of an actor may have continued as a graph in which something failed.
             require(ended.get(task_id) in (None, Kind.CONTINUED), f"ended before: {record}")
             ended[task_id] = record.kind
         elif record.kind in OUTCOMES and record.data.get("next") != "retry":

@@ -194,7 +194,7 @@ class Crowd:
     async def _call(self, engine: SimulatedEngine) -> None:
         """Call the actor, which somebody may have to make first, and perhaps wait for the value."""
         new = Graph((method(CONSTRUCTOR),))
-        submission = Submission(ACTOR, new, "of actor", must_be_new=True, actor={"replays": False})
+        submission = Submission(ACTOR, new, "of actor", must_be_new=True, actor={"name": "Cell"})
         if not await _done(engine.create_actor(submission)):
             return
         self.calls += 1
@@ -259,19 +259,22 @@ class Crowd:
                 self._check_calls(journal, state.calls)
             if state.is_finished:
                 check_finals(state)
-            # A resume or cancel that nobody acknowledged, because of a crash, is in the journal only.
+            # What nobody acknowledged, because of a crash, is in the journal only: a resume, a cancel,
+            # or a call of an actor at rest and what became of it.
             is_unheard = entry.status == WorkflowStatus.FAILED and (
                 status.is_live or status is WorkflowStatus.CANCELED
             )
+            is_unheard |= entry.actor is not None and entry.status == WorkflowStatus.SUCCESSFUL
             require(
                 is_unheard or status == entry.status,
                 f"{workflow_id} is {status}, listed as {entry.status}",
             )
 
     def _check_calls(self, journal: list[Record], calls: Calls) -> None:
-        require(not calls.open, f"calls are left: {calls.open}")
         tasks = {r.task_id: r for r in journal if r.kind == Kind.TASK}
         check_states(journal, tasks)
+        left = {tasks[call].data["call_id"] for call in calls.open}
+        require(not left & self.accepted_calls, f"calls were accepted and are left: {left}")
         made = {r.data.get("call_id") for r in tasks.values()}
         lost = set() if ACTOR in self.deleted else self.accepted_calls - made
         require(not lost, f"calls were accepted and lost: {lost}")

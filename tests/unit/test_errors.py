@@ -18,6 +18,7 @@ ARGUMENTS: dict[str, Any] = {
     "workflow_id": "w {0} ü",
     "error": {"type": "ValueError", "message": "no.", "traceback": "Trace\n", "task_id": "t"},
     "detail": "More.",
+    "call": "incr_1",
     "kind": "ValueError",
     "message": "no",
     "traceback": "Trace\n",
