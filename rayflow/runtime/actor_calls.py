@@ -69,7 +69,7 @@ class ActorCalls(ABC):
     _floor: Floor
     _registry: Registry
     _store: Store
-    _views: OrderedDict[str, ActorView]
+    _views: OrderedDict[str, tuple[float, ActorView]]
     _io: Callable[[Callable[[], Any]], Awaitable[Any]]
 
     @abstractmethod
@@ -198,7 +198,6 @@ class ActorCalls(ABC):
             raise WorkflowEndedError(
                 actor_id, f"It is suspended; workflow.resume({actor_id!r}) continues it."
             )
-        self._views.pop(actor_id, None)
 
         def prepare() -> Opened:
             self._registry.require_owned()
@@ -238,15 +237,14 @@ class ActorCalls(ABC):
         runner = None if live is None else await live.accepted()
         if runner is not None:
             return _view_of(actor_id, runner.state)
-        if actor_id in self._views:
-            self._views.move_to_end(actor_id)
-            return self._views[actor_id]
-        if actor_id not in self._registry.entries:
+        entry = self._registry.entries.get(actor_id)
+        if entry is None:
             raise VirtualActorNotFoundError(actor_id)
-        records = await self._load(actor_id)
-        view: ActorView = await self._io(lambda: _view_of(actor_id, fold(records)))
-        if actor_id not in self._floor.live:  # else it may have changed meanwhile
-            self._views[actor_id] = view
+        seen, view = self._views.get(actor_id, (None, None))
+        if view is None or seen != entry.changed_at:  # every life of it changes its entry
+            records = await self._load(actor_id)
+            view = await self._io(lambda: _view_of(actor_id, fold(records)))
+            self._views[actor_id] = (entry.changed_at, view)
             if len(self._views) > MOST_VIEWS:
                 self._views.popitem(last=False)
         return view

@@ -94,7 +94,7 @@ class Engine(AttemptCalls, ActorCalls):
         )
         self._answers = Answers(storage, self._floor, self._registry, self._load, self._io)
         self._packages = Packages(self._store)
-        self._views: OrderedDict[str, ActorView] = OrderedDict()
+        self._views: OrderedDict[str, tuple[float, ActorView]] = OrderedDict()
         # A restarted engine carries on without waiting for anybody to call it.
         self._handle.start.remote()
 
@@ -272,7 +272,6 @@ class Engine(AttemptCalls, ActorCalls):
             await self._family.gone(workflow_id, WorkflowStatus.NONE)
             await self._io(lambda: self._store.delete(layout.workflow(workflow_id)))
             await self._registry.remove(workflow_id)
-            self._views.pop(workflow_id, None)
         self._feed.ring(workflow_id)
 
     async def status(self, workflow_id: str) -> str:

@@ -178,6 +178,14 @@ def test_an_actor_at_rest_is_deleted_at_once_and_begins_anew(counter: Any) -> No
     assert anew.get.run() == 0
 
 
+def test_what_is_read_is_the_last_state_however_often_an_actor_comes_and_goes(counter: Any) -> None:
+    for n in range(10, 14):
+        workflow.suspend("counter")  # nothing of it runs: it is only put away
+        assert [counter.get.run(), workflow.get_actor("counter").get.run()] == [n, n]
+        assert counter.incr.run() == n + 1
+    assert workflow.get_output("counter") == {"x": 14}
+
+
 def test_actors_take_no_places_of_the_limits(own_engine: Callable[..., str]) -> None:
     own_engine(max_running_workflows=1, max_pending_workflows=0)
     actors = [Counter.get_or_create(f"unlimited-{n}") for n in range(3)]
