@@ -229,19 +229,23 @@ def create_actor(actor_id: str, constructor: Any, cls: type, about: dict[str, An
     return stored.is_used
 
 
-def call_actor(actor_id: str, call: Any, call_id: str, code: type | None = None) -> Any:
+def call_actor(
+    connection: Connection, actor_id: str, call: Any, call_id: str, code: type | None = None
+) -> Any:
     """Have an actor called; returns an ``ObjectRef`` to the value. ``code``: the class that ``call`` is of."""
-    return _called("run_method", actor_id, call, call_id, code)
+    return _called(connection, "run_method", actor_id, call, call_id, code)
 
 
-def call_actor_async(actor_id: str, call: Any, call_id: str) -> Any:
+def call_actor_async(connection: Connection, actor_id: str, call: Any, call_id: str) -> Any:
     """Like :func:`call_actor`, but the call is durable when this returns."""
-    task_id = unwrapped(_called("call_actor", actor_id, call, call_id, None))
-    return _connector.connect().engine.output.remote(actor_id, task_id, has_started=True)
+    task_id = unwrapped(_called(connection, "call_actor", actor_id, call, call_id, None))
+    return connection.engine.output.remote(actor_id, task_id, has_started=True)
 
 
-def _called(verb: str, actor_id: str, call: Any, call_id: str, code: type | None) -> Any:
-    connection, task = _connector.connect(), context.current.get()
+def _called(
+    connection: Connection, verb: str, actor_id: str, call: Any, call_id: str, code: type | None
+) -> Any:
+    task = context.current.get()
     writer = ValueWriter(connection.store, actor_id, connection.code)
     graph = _graph_of_call(connection, writer, call, code)
     callers = () if task is None else task.callers
@@ -419,9 +423,13 @@ def list_all(
     return [(i, WorkflowStatus(s)) for i, s in found if wanted is None or s in wanted]
 
 
-def connection() -> Connection:
-    """This process's connection to the engine, made if need be; for the modules beside this one."""
-    return _connector.connect()
+def connection(engine: str | None = None) -> Connection:
+    """This process's connection to an engine, made if need be; for the modules beside this one.
+
+    Args:
+        engine: the name of an engine that something came from; one that does not run stands for the usual.
+    """
+    return _connector.connect_to(engine)
 
 
 def disconnect() -> None:

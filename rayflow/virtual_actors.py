@@ -16,7 +16,7 @@ from rayflow.core.ids import task_name, validate_workflow_id
 from rayflow.options import check_metadata
 from rayflow.runtime import methods, nodes, reading
 from rayflow.runtime.actor_calls import ActorView
-from rayflow.runtime.cluster import answered
+from rayflow.runtime.cluster import Connection, answered
 from rayflow.runtime.nodes import MethodNode
 from rayflow.steps import checked_options, divided
 
@@ -107,7 +107,7 @@ class VirtualActorClass:
         node = nodes.method_call(CONSTRUCTOR, args, kwargs, options, **rays)
         about = {"name": f"{self._cls.__module__}.{self._cls.__qualname__}", **self._about}
         api.create_actor(checked, node, self._cls, about)
-        return VirtualActor(checked)
+        return VirtualActor(checked, api.connection().name)
 
     def options(self, **options: Any) -> VirtualActorClass:
         """The class itself: it has no options. Source: ``ray-workflows`` 2.7."""
@@ -127,7 +127,7 @@ def get_actor(actor_id: str) -> VirtualActor:
 
     Source: seed 001, "Management API".
     """
-    actor = VirtualActor(validate_workflow_id(actor_id))
+    actor = VirtualActor(validate_workflow_id(actor_id), api.connection().name)
     actor._looked_at()
     return actor
 
@@ -157,8 +157,8 @@ def later(call: Any) -> None:
 class VirtualActor:
     """A handle to a virtual actor. Its methods are those of the class that is stored; it can be pickled."""
 
-    def __init__(self, actor_id: str) -> None:
-        self._actor_id = actor_id
+    def __init__(self, actor_id: str, engine: str | None = None) -> None:
+        self._actor_id, self._engine = actor_id, engine
         self._view: ActorView | None = None
 
     @property
@@ -173,7 +173,7 @@ class VirtualActor:
             VirtualActorNotFoundError: there is no such actor (a ``ValueError``).
         """
         self._looked_at()
-        return api.connection().engine.actor_ready.remote(self._actor_id)
+        return self._connection().engine.actor_ready.remote(self._actor_id)
 
     def migrate(self, to: VirtualActorClass, convert: Callable[[Any], Any] | None = None) -> None:
         """Give the actor another class, and its state another form; a call like others, in its turn.
@@ -191,12 +191,18 @@ class VirtualActor:
             raise TypeError(f"migrate takes a class with @workflow.virtual_actor, not {to!r:.100}.")
         options = {"task_id": _name(to._cls, MIGRATION)}
         call = nodes.method_call(MIGRATION, (convert,), {}, options, max_retries=_RETRIES)
-        answered(api.call_actor(self._actor_id, call, _call_id(call), code=to._cls))
+        answered(
+            api.call_actor(self._connection(), self._actor_id, call, _call_id(call), code=to._cls)
+        )
+
+    def _connection(self) -> Connection:
+        """That of the engine which the handle came from, wherever it travelled."""
+        return api.connection(self._engine)
 
     def _looked_at(self) -> ActorView:
         """The present view of the actor; a state that is known already does not travel again."""
         known = self._view
-        found: ActorView = api.connection().call(
+        found: ActorView = self._connection().call(
             "actor_view", self._actor_id, None if known is None else known.version
         )
         if known is None or known.version != found.version:
@@ -205,7 +211,7 @@ class VirtualActor:
 
     def _class(self) -> type:
         view = self._view or self._looked_at()
-        return reading.class_of(api.connection().store, view)
+        return reading.class_of(self._connection().store, view)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -222,7 +228,7 @@ class VirtualActor:
         return ActorMethod(self, name, {})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return VirtualActor, (self._actor_id,)
+        return VirtualActor, (self._actor_id, self._engine)
 
     def __repr__(self) -> str:
         return f"<VirtualActor {self._actor_id}>"
@@ -246,23 +252,25 @@ class ActorMethod:
         """
         self._check(args, kwargs)
         if self._is_reader:
-            store, call = api.connection().store, self._call(args, kwargs)
+            store, call = self._actor._connection().store, self._call(args, kwargs)
             return reading.read_last(store, self._actor.actor_id, call, self._actor._looked_at)
         node = self._node(args, kwargs)
-        return answered(api.call_actor(self._actor.actor_id, node, self._id_of(node)))
+        connection = self._actor._connection()
+        return answered(api.call_actor(connection, self._actor.actor_id, node, self._id_of(node)))
 
     def run_async(self, *args: Any, **kwargs: Any) -> Any:
         """Like :meth:`run`, but returns an ``ObjectRef``; the call is durable, and has its place, by then."""
         self._check(args, kwargs)
+        connection = self._actor._connection()
         if self._is_reader:
             ours, rays = divided(self._options)
             rays = {"max_retries": ours.get("max_retries", _RETRIES), **rays}
-            connection, call = api.connection(), self._call(args, kwargs)
+            call = self._call(args, kwargs)
             return reading.read_async(
                 connection.storage, connection.engine, self._actor.actor_id, call, rays
             )
         node = self._node(args, kwargs)
-        return api.call_actor_async(self._actor.actor_id, node, self._id_of(node))
+        return api.call_actor_async(connection, self._actor.actor_id, node, self._id_of(node))
 
     def bind(self, *args: Any, **kwargs: Any) -> Any:
         """A DAG node whose task calls the method: once, however often the task is tried again.

@@ -37,6 +37,7 @@ class Connection:
         self.store = FarStore(storage) if is_far() else open_store(storage)
         self.code = CodeStore(self.store)
         self.listener = Listener(engine)
+        self.name = engine_name(storage)
 
     @cached_property
     def environment(self) -> dict[str, Any] | None:
@@ -85,11 +86,12 @@ def answered(ref: Any) -> Any:
 
 
 class Connector:
-    """Connects once per process and Ray session; safe to use from several threads."""
+    """Connects once per process, Ray session and engine; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._connection: Connection | None = None
+        self._others: dict[str, Connection] = {}  # by the names of engines, for what came from them
         self._session: str | None = None
 
     def connect(
@@ -99,7 +101,7 @@ class Connector:
         *,
         resume_interrupted: bool = False,
     ) -> Connection:
-        """The connection, made if there is none.
+        """The connection of the task that runs here, else of the process; made if there is none.
 
         ``resume_interrupted``: whoever calls wants what an earlier cluster left RESUMABLE to go on.
 
@@ -110,12 +112,11 @@ class Connector:
         """
         wanted = None if storage is None else parse(storage)
         with self._lock:
-            self._ensure_ray()
-            session = ray.get_runtime_context().get_job_id()
-            if self._connection is None or self._session != session:
+            self._ensure_session()
+            self._follow_task()
+            if self._connection is None:
                 limits = (chosen or ChosenLimits()).limits
                 self._connection = self._open(wanted, limits, resume_interrupted)
-                self._session = session
             elif wanted is not None and name_of(wanted) != name_of(self._connection.storage):
                 raise ValueError(
                     f"RayFlow uses the storage {name_of(self._connection.storage)} in this process;"
@@ -128,10 +129,45 @@ class Connector:
                 _check_limits(self._connection, chosen)
             return self._connection
 
+    def connect_to(self, engine: str | None) -> Connection:
+        """The connection to the engine with this name; without one that runs, that of the process.
+
+        Raises:
+            EngineUnavailableError, RootInUseError, StorageError: as :meth:`connect`.
+        """
+        if engine is None or context.current.get() is not None:
+            return self.connect()
+        with self._lock:
+            self._ensure_session()
+            if self._connection is not None and self._connection.name == engine:
+                return self._connection
+            if engine not in self._others:
+                address = _address_of(engine)
+                if address is None:
+                    return self.connect()
+                self._others[engine] = self._open(address, Limits(), False)
+            return self._others[engine]
+
     def disconnect(self) -> None:
-        """Forget the connection; the engine goes on."""
+        """Forget the connections; the engines go on."""
         with self._lock:
             self._connection = None
+            self._others.clear()
+
+    def _ensure_session(self) -> None:
+        self._ensure_ray()
+        session = ray.get_runtime_context().get_job_id()
+        if self._session != session:
+            self.disconnect()
+            self._session = session
+
+    def _follow_task(self) -> None:
+        """Workers serve the tasks of all engines that a program has."""
+        task = context.current.get()
+        name = None if task is None else engine_name(task.storage)
+        if name and self._connection is not None and self._connection.name != name:
+            self._others[self._connection.name] = self._connection
+            self._connection = self._others.get(name)
 
     def _ensure_ray(self) -> None:
         if ray.is_initialized():
@@ -183,7 +219,15 @@ def _recorded() -> str | None:
     ]
     if len(engines) != 1:
         return None
-    actor = ray.get_actor(engines[0]["name"], namespace=NAMESPACE)
+    return _address_of(engines[0]["name"])
+
+
+def _address_of(engine: str) -> str | None:
+    """The root of an engine, if it runs."""
+    try:
+        actor = ray.get_actor(engine, namespace=NAMESPACE)
+    except ValueError:  # there is none
+        return None
     return str(unwrapped(actor.address.remote()))
 
 

@@ -270,9 +270,14 @@ class Engine(AttemptCalls, ActorCalls):
         with self._floor.held(workflow_id):
             await self._io(self._registry.require_owned)
             await self._family.gone(workflow_id, WorkflowStatus.NONE)
-            await self._io(lambda: self._store.delete(layout.workflow(workflow_id)))
+            await self._io(lambda: self._remove(workflow_id))
             await self._registry.remove(workflow_id)
         self._feed.ring(workflow_id)
+
+    def _remove(self, workflow_id: str) -> None:
+        """Does storage I/O. Another engine may have taken the root, and the workflow, a moment ago."""
+        self._registry.require_owned()
+        self._store.delete(layout.workflow(workflow_id))
 
     async def status(self, workflow_id: str) -> str:
         """The status of a workflow.

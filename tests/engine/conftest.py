@@ -72,7 +72,7 @@ def own_engine(cluster: None, tmp_path: Path) -> Iterator[Callable[..., str]]:
 
     yield start
     api.disconnect()
-    for root in roots:
+    for root in set(roots):
         stop_engine(root)
 
 

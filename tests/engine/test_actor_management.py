@@ -315,3 +315,27 @@ def test_actors_that_nobody_calls_hold_no_process_and_no_cpu(engine: str) -> Non
     workers = [p for p in psutil.Process().children(recursive=True) if "ray::" in p.name()]
     assert len(workers) < 20  # Ray's own, kept for whatever comes next
     assert [actor.incr.run() for actor in actors] == [2] * 40
+
+
+def test_a_handle_finds_its_engine_wherever_it_travels(own_engine: Callable[..., str]) -> None:
+    @ray.remote
+    def count(*actors: Any) -> list[int]:
+        return [actor.incr.run() for actor in actors]
+
+    own_engine("one")
+    one = Counter.get_or_create("counter", 10)
+    own_engine("two")
+    two = Counter.get_or_create("counter", 20)
+    assert ray.get(count.remote(one, two, one)) == [11, 21, 12]
+    assert (one.get.run(), two.get.run()) == (12, 21)
+
+
+def test_a_worker_serves_the_tasks_of_several_engines(own_engine: Callable[..., str]) -> None:
+    @ray.remote
+    def known() -> list[str]:
+        return [workflow_id for workflow_id, _ in workflow.list_all()]
+
+    for number, name in enumerate(["one", "two", "one", "two"]):
+        own_engine(name)
+        found = workflow.run(known.bind(), workflow_id=f"{name}{number}")
+        assert {workflow_id.rstrip("0123") for workflow_id in found} == {name}

@@ -32,6 +32,7 @@ def test_a_workflow_has_exactly_the_fields_of_the_contract(
         "workflow_id": "etl",
         "status": "SUCCESSFUL",
         "definition": "etl",
+        "actor": None,
         "params": {"n": 1},
         "user_metadata": {"a": [1]},
         "tags": {"team": "ml"},
