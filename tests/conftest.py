@@ -1,7 +1,8 @@
 """What every test shares: its tier, known from its folder, and the order of the tiers.
 
 Quick tiers run first, so that a broken rule is reported in seconds and not after the browser tests.
-`make test` has two processes: what starts clusters and instances stays in one of them, one after the other.
+`make test` has two processes: what starts clusters stays in one of them, one after the other, and what starts
+whole instances in the other.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ import pytest
 logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each poll hides what failed
 
 TESTS = Path(__file__).parent
-MACHINE = ("engine", "crash", "browser", "acceptance")
+GROUPS = {
+    "engine": "clusters",
+    "crash": "clusters",
+    "browser": "instances",
+    "acceptance": "instances",
+}
 TIERS = ("unit", "storage", "engine", "crash", "web", "browser", "acceptance")
 
 
@@ -33,6 +39,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         tier = tier_of(item.path)
         item.add_marker(tier)
-        if tier in MACHINE:
-            item.add_marker(pytest.mark.xdist_group("machine"))
+        if tier in GROUPS:
+            item.add_marker(pytest.mark.xdist_group(GROUPS[tier]))
     items.sort(key=lambda item: TIERS.index(tier_of(item.path)))

@@ -133,12 +133,16 @@ def test_a_training_whose_processes_are_killed_ends_all_the_same(
         timeout=PATIENCE
     )
 
-    fits = [p for p in instance.processes() if _title(p).startswith("ray::fit")]
-    kill_all(fits)
-
-    assert fits, "no fit was running"
+    wait_until(lambda: _kill_fits(instance), what="a fit that runs")
     expect_status(operator, "SUCCESSFUL")
     expect(operator.get_by_text("84 of 84 tasks done")).to_be_visible()
+
+
+def _kill_fits(instance: Instance) -> bool:
+    """Whether there was one: between two tasks no process has the name."""
+    fits = [p for p in instance.processes() if _title(p).startswith("ray::fit")]
+    kill_all(fits)
+    return bool(fits)
 
 
 def _title(process: psutil.Process) -> str:
