@@ -31,7 +31,7 @@ $(INSTALLED_TEST): $(INSTALLED) requirements-test.lock
 
 test: $(INSTALLED_TEST) ## Install the test dependencies and a browser, run every test
 	@tools/browser.sh
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 simulate: $(INSTALLED_TEST) ## Simulate 100,000 crashing workflows (make simulate SEEDS="12345")
 	@$(BIN)/python -m tests.simulate $(or $(SEEDS),0..100000)

@@ -11,6 +11,8 @@ import logging
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each poll hides what failed
 
@@ -37,8 +39,19 @@ def tier_of(path: Path) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with its tier and sort by tier, keeping the order within one."""
     for item in items:
-        tier = tier_of(item.path)
-        item.add_marker(tier)
-        if tier in GROUPS:
-            item.add_marker(pytest.mark.xdist_group(GROUPS[tier]))
+        item.add_marker(tier_of(item.path))
     items.sort(key=lambda item: TIERS.index(tier_of(item.path)))
+
+
+class Groups(LoadScopeScheduling):
+    """Gives the tests of a group to one process, and each other test to the one that is free."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        tier = Path(nodeid.partition("::")[0]).parts[1]
+        return GROUPS.get(tier, nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Groups:
+    """Not `--dist loadgroup`: its groups are lost on the way with pytest 9.2 and pytest-xdist 3.8."""
+    config.option.loadscopereorder = False  # the order of the tiers, not of the groups' sizes
+    return Groups(config, log)
