@@ -13,7 +13,7 @@ INSTALLED_TEST := $(VENV)/.installed-test
 
 TYPED := rayflow rayflow_web workflows_app examples tools
 
-.PHONY: help up install test simulate chaos check format clean
+.PHONY: help up install test simulate scale chaos check format clean
 
 help: ## List the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1	\2/p' Makefile
@@ -35,6 +35,9 @@ test: $(INSTALLED_TEST) ## Install the test dependencies and a browser, run ever
 
 simulate: $(INSTALLED_TEST) ## Simulate 100,000 crashing workflows (make simulate SEEDS="12345")
 	@$(BIN)/python -m tests.simulate $(or $(SEEDS),0..100000)
+
+scale: $(INSTALLED_TEST) ## Measure pages and API at 100,000 workflows (ARGS="--postgresql": 1,000,000)
+	@$(BIN)/python -m tests.scale $(ARGS)
 
 chaos: $(INSTALLED_TEST) ## Kill parts of running clusters at random for half an hour (ARGS="--minutes 5 --seed 7")
 	@$(BIN)/python -m tests.chaos $(ARGS)

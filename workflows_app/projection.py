@@ -20,12 +20,14 @@ from workflows_app.folding import Draft, moment
 from workflows_app.gateway import EngineRecord, Entry, RecordPage
 from workflows_app.models import (
     FollowerState,
+    Rollup,
     Task,
     TaskAttempt,
     Workflow,
     WorkflowEvent,
     WorkflowStatus,
 )
+from workflows_app.rollups import Changes, Counted
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
@@ -87,7 +89,7 @@ def forget_everything() -> None:
     """Empty the projected tables; the follower's reconciliation fills them again."""
     with transaction.atomic():
         _take_turns()
-        for model in (TaskAttempt, WorkflowEvent, Task, Workflow):
+        for model in (TaskAttempt, WorkflowEvent, Task, Workflow, Rollup):
             model.objects.all().delete()
 
 
@@ -102,13 +104,16 @@ def note_problem(workflow_id: str, detail: str, entry: Entry | None) -> None:
         known = Workflow.objects.filter(workflow_id=workflow_id)
         if not known.exists():
             created = timezone.now() if entry is None else moment(entry.created_at)
-            Workflow.objects.create(
+            workflow = Workflow.objects.create(
                 workflow_id=workflow_id,
                 status=WorkflowStatus.RESUMABLE if entry is None else entry.status,
                 definition=None if entry is None else entry.definition,
                 created_at=created,
                 changed_at=created,
             )
+            counts = Changes()
+            counts.came(Counted.of(workflow))
+            counts.save()
         known.exclude(journal_problem=error["message"]).update(
             journal_problem=error["message"], error=error
         )
@@ -122,10 +127,15 @@ def overlay_status(workflow_id: str, *, entry: Entry, seen: str) -> None:
         seen: the stored status this decision rests on; if it has changed since, nothing happens.
     """
     with transaction.atomic():
-        changed = Workflow.objects.filter(workflow_id=workflow_id, status=seen).update(
-            status=entry.status
-        )
-        if changed:
+        _take_turns()
+        workflow = Workflow.objects.filter(workflow_id=workflow_id, status=seen).first()
+        if workflow is not None:
+            counts = Changes()
+            counts.left(Counted.of(workflow))
+            workflow.status = entry.status
+            workflow.save(update_fields=["status"])
+            counts.came(Counted.of(workflow))
+            counts.save()
             after_commit.ring({"list": 0, "overview": 0, f"workflow:{workflow_id}": 0})
 
 
@@ -156,13 +166,17 @@ def _take_turns() -> None:
 
 
 def _store(pages: Mapping[str, RecordPage]) -> None:
-    drafts = _load(pages)
+    drafts, counts = _load(pages), Changes()
     for workflow_id, draft in drafts.items():
         page = pages[workflow_id]
+        if not draft.workflow._state.adding:
+            counts.left(Counted.of(draft.workflow))
         record_kinds.apply(draft, page.records)
         draft.workflow.position = page.position
         draft.workflow.journal_problem = ""
+        counts.came(Counted.of(draft.workflow))
     _save(drafts)
+    counts.save()
     after_commit.ring(_bells(drafts))
 
 
@@ -282,5 +296,8 @@ def _forget(workflow_ids: Collection[str]) -> dict[str, str | None]:
     TaskAttempt.objects.filter(task__workflow__in=workflows).delete()
     WorkflowEvent.objects.filter(workflow__in=workflows).delete()
     Task.objects.filter(workflow__in=workflows).delete()
+    counts = Changes()
+    counts.left_all(workflows)
     workflows.delete()
+    counts.save()
     return pending

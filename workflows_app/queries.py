@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import (
-    Avg,
     Count,
     F,
     IntegerField,
@@ -17,11 +16,13 @@ from django.db.models import (
     QuerySet,
     Window,
 )
-from django.db.models.functions import RowNumber, TruncHour
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 
+from workflows_app import rollups
 from workflows_app.models import FollowerState, Task, Workflow, WorkflowStatus
 from workflows_app.problems import Invalid
+from workflows_app.search import Search
 
 SORTS = {
     "created": "created_at",
@@ -42,15 +43,18 @@ def search(
     definition: str | Sequence[str] = (),
     created_after: datetime | None = None,
     created_before: datetime | None = None,
+    may_see_payload: bool = True,
 ) -> QuerySet[Workflow]:
     """Narrow a queryset of workflows.
 
     Args:
-        q: text contained in the workflow id or the definition's name.
+        q: a query in the language of :mod:`workflows_app.search`.
         status, definition: one, several, or a comma-separated list.
+        may_see_payload: whether ``q`` may ask for values and errors.
 
     Raises:
         Invalid: an unknown status.
+        BadQuery: ``q`` cannot be read or answered.
     """
     statuses = _words(status)
     unknown = [word for word in statuses if word not in WorkflowStatus.values]
@@ -65,7 +69,9 @@ def search(
     if definitions := _words(definition):
         queryset = queryset.filter(definition__in=definitions)
     if q := q.strip():
-        queryset = queryset.filter(Q(workflow_id__icontains=q) | Q(definition__icontains=q))
+        is_narrowed = bool(statuses or definitions)
+        wanted = Search(q, may_see_payload=may_see_payload, is_narrowed=is_narrowed)
+        queryset = queryset.filter(wanted.condition)
     if created_after is not None:
         queryset = queryset.filter(created_at__gte=created_after)
     if created_before is not None:
@@ -141,44 +147,22 @@ def _duration_ranks(tasks: QuerySet[Task]) -> dict[str, tuple[int, int]]:
 
 def status_counts() -> dict[str, int]:
     """How many workflows there are in each status."""
-    counted = dict(
-        Workflow.objects.order_by()
-        .values_list("status")
-        .annotate(n=Count("id"))
-        .values_list("status", "n")
-    )
+    counted = rollups.totals()
     return {status: counted.get(status, 0) for status in WorkflowStatus.values}
 
 
 def overview() -> dict[str, Any]:
     """The numbers of the first page: counts, the last day by hour, and how fresh they are."""
     since = timezone.now() - timedelta(hours=24)
-    recent = Workflow.objects.filter(created_at__gte=since).order_by()
-    by_hour = (
-        recent.annotate(hour=TruncHour("created_at"))
-        .values("hour", "status")
-        .annotate(n=Count("id"))
-        .order_by("hour", "status")
-    )
-    by_definition = (
-        recent.filter(definition__isnull=False)
-        .values("definition")
-        .annotate(
-            total=Count("id"),
-            failed=Count("id", filter=Q(status=WorkflowStatus.FAILED)),
-            mean_ms=Avg("duration_ms"),
-        )
-        .order_by("-total", "definition")[:10]
-    )
     counts = status_counts()
     return {
         "counts": counts,
         "total": sum(counts.values()),
         "last_day": [
             {"hour": row["hour"].isoformat(), "status": row["status"], "n": row["n"]}
-            for row in by_hour
+            for row in rollups.by_hour(since)
         ],
-        "definitions": list(by_definition),
+        "definitions": rollups.by_definition(since, limit=10),
         "follower": follower(),
     }
 

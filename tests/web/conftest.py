@@ -19,9 +19,10 @@ from pytest_django import Settings
 
 from tests.web.fake_gateway import FakeGateway
 from tests.web.worker import lose_everything
+from workflows_app import rollups
 from workflows_app.follower import Follower
 from workflows_app.gateway import gateway, gateway_at
-from workflows_app.models import Workflow
+from workflows_app.models import Rollup, Workflow
 
 STARTUP_SECONDS = 10.0
 
@@ -139,3 +140,13 @@ def make_workflow(db: None, engine: FakeGateway) -> Callable[..., Workflow]:
         return Workflow.objects.get(workflow_id=workflow_id)
 
     return make
+
+
+@pytest.fixture
+def counts_agree(transactional_db: None) -> Iterator[None]:
+    """After the test, the rollups count exactly the workflows that are there."""
+    yield
+    names = ("hour", "definition", "status", "workflows", "duration_ms")
+    kept = sorted(Rollup.objects.values_list(*names))
+    rollups.rebuild()
+    assert kept == sorted(Rollup.objects.values_list(*names))

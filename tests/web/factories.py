@@ -11,6 +11,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from workflows_app import rollups
 from workflows_app.models import (
     Definition,
     FollowerState,
@@ -250,6 +251,7 @@ def showcase() -> dict[str, Workflow]:
                  definition="code_census", created_at=now - timedelta(minutes=22 * number + 30),
                  tasks_total=12, tasks_successful=9 if number % 11 == 5 else 12,
                  tasks_failed=3 if number % 11 == 5 else 0)  # fmt: skip
+    rollups.rebuild()
     return made
 
 

@@ -18,7 +18,7 @@ from workflows_app.models import (
     WorkflowEvent,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("counts_agree")]
 
 
 def test_a_long_journal_is_taken_in_page_by_page(engine: FakeGateway, follower: Follower) -> None:

@@ -95,6 +95,7 @@ def test_a_workflow_that_arrives_does_not_shift_the_next_page(operator: User) ->
 )
 def test_filters_narrow_the_list(query: str, expected: list[str], operator: User) -> None:
     now = timezone.now()
+    factories.definition("trip_booking")
     factories.workflow("digits-1", definition="digits", created_at=now - timedelta(minutes=3))
     factories.workflow(
         "trip-lisbon", "FAILED", definition="trip_booking", created_at=now - timedelta(minutes=2)
@@ -105,6 +106,21 @@ def test_filters_narrow_the_list(query: str, expected: list[str], operator: User
     if not expected:
         assert "No workflow matches" in text
         assert "Clear filters" in text
+
+
+def test_a_query_that_cannot_be_answered_is_marked(operator: User) -> None:
+    answer = signed_in(operator).get(LIST, {"q": "status:x<b>"})
+    assert answer.status_code == 400
+    text = text_of(answer)
+    assert "This query cannot be answered" in text
+    assert "status:<mark>x</mark>&lt;b&gt;" in text
+    assert 'value="status:x&lt;b&gt;"' in text
+    assert "Search" in text_of(signed_in(operator).get("/help/"))
+
+
+def test_errors_are_searched_only_by_who_may_see_them(viewer: User) -> None:
+    text = text_of(signed_in(viewer).get(LIST, {"q": "status:FAILED error:boom"}))
+    assert "tells of values, which this account may not see" in text
 
 
 def test_the_page_says_how_many_there_are(operator: User) -> None:

@@ -14,7 +14,13 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent
-SUITES = ("test_projection.py", "test_follower.py", "test_services.py", "test_bulk.py")
+SUITES = (
+    "test_projection.py",
+    "test_follower.py",
+    "test_services.py",
+    "test_bulk.py",
+    "test_search.py",
+)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from workflows_app.models import (
     WorkflowEvent,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("counts_agree")]
 
 
 def test_an_accepted_workflow_appears_with_everything_its_first_records_say(

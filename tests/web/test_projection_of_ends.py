@@ -17,7 +17,7 @@ from tests.web.fake_gateway import FakeGateway
 from workflows_app.follower import Follower
 from workflows_app.models import Workflow
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("counts_agree")]
 
 
 def test_a_workflow_with_finally_tasks_and_early_starts_is_shown_as_it_ended(

@@ -49,7 +49,9 @@ ERROR_HEAD_CHARS = 500
 class WorkflowQuery(PageQuery):
     """Filters of the list; each narrows it further."""
 
-    q = serializers.CharField(max_length=200, required=False, help_text="Text in id or definition.")
+    q = serializers.CharField(
+        max_length=1000, required=False, help_text="A query, such as `status:FAILED created:-24h`."
+    )
     status = serializers.CharField(required=False, help_text="One status, or several with commas.")
     definition = serializers.CharField(max_length=200, required=False)
     created_after = serializers.DateTimeField(required=False)
@@ -129,6 +131,7 @@ class WorkflowList(ApiView):
         """List workflows, newest first unless `sort` says otherwise."""
         query = read_query(request, WorkflowQuery)
         filters = {k: v for k, v in query.items() if k not in ("limit", "cursor", "sort")}
+        filters["may_see_payload"] = access.can(self.caller, "view_payload")
         matching = queries.search(access.workflows_for(self.caller), **filters)
         rows = matching.defer(*UNLISTED)
         page = paginate(rows, SORTS[query["sort"]], scope="workflows", query=query)

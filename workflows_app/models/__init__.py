@@ -20,6 +20,7 @@ from workflows_app.models.commands import (
 from workflows_app.models.registry import (
     Definition,
     FollowerState,
+    Rollup,
     Task,
     TaskAttempt,
     Workflow,
@@ -39,6 +40,7 @@ __all__ = [
     "CommandState",
     "Definition",
     "FollowerState",
+    "Rollup",
     "Task",
     "TaskAttempt",
     "Workflow",

@@ -190,6 +190,25 @@ class WorkflowEvent(models.Model):
         return f"{self.seq} {self.kind}"
 
 
+class Rollup(models.Model):
+    """How many workflows of a definition were created in an hour and have a status now."""
+
+    hour = models.DateTimeField()
+    definition = models.TextField()  # empty for workflows without one
+    status = models.CharField(max_length=16, choices=WorkflowStatus.choices)
+    workflows = models.BigIntegerField()
+    duration_ms = models.BigIntegerField()  # of all that have ended, together
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["hour", "definition", "status"], name="rollup_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H} {self.definition} {self.status}: {self.workflows}"
+
+
 class Definition(models.Model):
     """A launchable function, as the definition modules last declared it."""
 

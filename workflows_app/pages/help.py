@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.http import require_GET
 
 from workflows_app.pages.rendering import page, show
+from workflows_app.search import ALL_KEYS
 
 STATUSES = (
     ("PENDING", "Accepted and durable; waits for its turn.", "cancel"),
@@ -35,4 +36,5 @@ KEYS = (
 @page
 def help_page(request: HttpRequest) -> HttpResponseBase:
     """One page of help; everything else is explained where it is used."""
-    return show(request, "pages/help.html", {"statuses": STATUSES, "keys": KEYS})
+    context = {"statuses": STATUSES, "keys": KEYS, "search_keys": ALL_KEYS}
+    return show(request, "pages/help.html", context)

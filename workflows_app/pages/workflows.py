@@ -16,6 +16,7 @@ from workflows_app import access, queries
 from workflows_app.models import Definition, Workflow, WorkflowStatus
 from workflows_app.pages import keyset
 from workflows_app.pages.rendering import page, show, topic
+from workflows_app.search import BadQuery
 
 SIZES = (25, 50, 100, 200)
 ORDERS = {
@@ -55,12 +56,18 @@ class Filters:
     def is_narrowed(self) -> bool:
         return bool(self.q or self.status or self.definition)
 
-    def apply(self, workflows: QuerySet[Workflow]) -> QuerySet[Workflow]:
+    def apply(self, workflows: QuerySet[Workflow], user: access.Actor) -> QuerySet[Workflow]:
+        """Those that match.
+
+        Raises:
+            BadQuery: the query cannot be read or answered.
+        """
         return queries.search(
             workflows,
             q=self.q,
             status=[self.status] if self.status else (),
             definition=[self.definition] if self.definition else (),
+            may_see_payload=access.can(user, "view_payload"),
         )
 
     def as_query(self) -> str:
@@ -78,17 +85,24 @@ class Filters:
 def workflow_list(request: HttpRequest) -> HttpResponseBase:
     """The list, or its result part when a filter changes."""
     filters = Filters.of(request.GET)
-    matching = filters.apply(access.workflows_for(request.user))
+    choices = {
+        "filters": filters,
+        "sizes": SIZES,
+        "statuses": WorkflowStatus.values,
+        "definitions": Definition.objects.values_list("name", flat=True)[:MOST_DEFINITIONS],
+        "may": permissions(request),
+    }
+    try:
+        matching = filters.apply(access.workflows_for(request.user), request.user)
+    except BadQuery as problem:
+        return _mistaken(request, choices, problem)
     cursor = request.GET.get("cursor", "")
     # The journal-sized columns stay in the database: a row shows none of them.
     found = keyset.paginate(slim(matching), filters.order, cursor=cursor, size=filters.size)
     counted, is_exact = queries.capped_count(matching)
     is_front = filters.sort == "newest" and found.previous is None
     context = {
-        "filters": filters,
-        "sizes": SIZES,
-        "statuses": WorkflowStatus.values,
-        "definitions": Definition.objects.values_list("name", flat=True)[:MOST_DEFINITIONS],
+        **choices,
         "found": found,
         "workflows": found.rows,
         "counted": counted,
@@ -97,9 +111,16 @@ def workflow_list(request: HttpRequest) -> HttpResponseBase:
         "is_front": is_front,
         "row_keys": ",".join(str(row.pk) for row in found.rows),
         "rows_live": json.dumps(_row_topics(found.rows)),
-        "may": permissions(request),
     }
     return show(request, "pages/workflows.html", context)
+
+
+def _mistaken(request: HttpRequest, choices: dict[str, Any], problem: BadQuery) -> HttpResponseBase:
+    """The list's page with its filters, and instead of rows what is wrong with the query, and where."""
+    text, at = choices["filters"].q, problem.at
+    marked = {"before": text[:at], "at": text[at : at + 1], "after": text[at + 1 :]}
+    context = {**choices, "mistake": problem.errors[0]["detail"], "marked": marked}
+    return show(request, "pages/workflows.html", context, status=problem.status)
 
 
 @require_GET
@@ -121,7 +142,7 @@ def workflow_rows(request: HttpRequest) -> HttpResponseBase:
         "front": request.GET.get("front", ""),
         "row_keys": ",".join(map(str, keys)),
         "gone": len(keys) - len(rows),
-        "new": _newer(filters, visible, request.GET.get("front", "")),
+        "new": _newer(filters, visible, request.user, request.GET.get("front", "")),
         "may": permissions(request),
     }
     return show(request, "parts/workflow_rows.html", context)
@@ -132,13 +153,13 @@ def _row_topics(rows: Iterable[Workflow]) -> list[Any]:
     return [topic("list", params={"ids": [row.workflow_id for row in rows]})]
 
 
-def _newer(filters: Filters, visible: QuerySet[Workflow], front: str) -> int:
+def _newer(filters: Filters, visible: QuerySet[Workflow], user: access.Actor, front: str) -> int:
     """How many matching workflows arrived after the first row of the page, counted up to a bound."""
     place = keyset.read(front)
     if place is None:
         return 0
     ahead = filters.order.beyond(place.value, place.pk, reverse=True)
-    return queries.capped_count(filters.apply(visible).filter(ahead), MOST_NEW + 1)[0]
+    return queries.capped_count(filters.apply(visible, user).filter(ahead), MOST_NEW + 1)[0]
 
 
 def slim(workflows: QuerySet[Workflow]) -> QuerySet[Workflow]:
@@ -178,6 +199,6 @@ def selected(filters: Filters, request: HttpRequest, query: QueryDict) -> QueryS
     """The workflows a bulk form means: the ticked rows, or everything the filters match."""
     visible = access.workflows_for(request.user)
     if query.get("everything"):
-        return filters.apply(visible)
+        return filters.apply(visible, request.user)
     keys = [int(key) for key in query.getlist("w") if key.isdigit()]
     return visible.filter(pk__in=keys[: max(SIZES)])

@@ -15,6 +15,7 @@ from tests.web.api.checks import assert_problem
 from tests.web.api.conftest import START, ClientFor, MakeWorkflow
 from workflows_app import queries
 from workflows_app.api.workflows import SORTS
+from workflows_app.models import Definition
 
 URL = "/api/v1/workflows/"
 
@@ -46,6 +47,8 @@ def test_a_row_shows_the_head_of_the_error_and_no_parameters(
 
 
 def test_filters_narrow_each_other(api: Client, make_workflow: MakeWorkflow) -> None:
+    Definition.objects.create(name="training")
+    Definition.objects.create(name="etl")
     make_workflow("etl-1", status="FAILED", definition="etl")
     make_workflow("etl-2", status="RUNNING", definition="etl")
     make_workflow("other", status="FAILED", definition="training")
@@ -55,6 +58,20 @@ def test_filters_narrow_each_other(api: Client, make_workflow: MakeWorkflow) -> 
     assert ids(api, q="train") == ["other"]
     assert ids(api, created_after=START.replace(minute=1).isoformat()) == ["other", "etl-2"]
     assert ids(api, created_before="2026-01-01T12:01:00Z") == ["etl-1"]
+
+
+def test_a_query_is_read_and_a_mistake_in_it_is_pointed_at(
+    api: Client, client_for: ClientFor, viewer: User, make_workflow: MakeWorkflow
+) -> None:
+    make_workflow("etl-1", status="FAILED", tags={"team": "ml"})
+    make_workflow("etl-2", status="FAILED", error={"type": "KeyError", "message": "no"})
+    assert ids(api, q="status:FAILED tag.team:ml") == ["etl-1"]
+    assert ids(api, q="status:FAILED error:KeyError") == ["etl-2"]
+    problem = assert_problem(api.get(URL, {"q": "etl status:LATE"}), 400, "bad_query")
+    (error,) = problem["errors"]
+    assert (error["parameter"], error["position"]) == ("q", 11)
+    refused = client_for(viewer).get(URL, {"q": "status:FAILED error:KeyError"})
+    assert "may not see" in assert_problem(refused, 400, "bad_query")["detail"]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +85,7 @@ def test_filters_narrow_each_other(api: Client, make_workflow: MakeWorkflow) -> 
         {"sort": "color"},
         {"created_after": "yesterday"},
         {"statu": "FAILED"},
-        {"q": "x" * 201},
+        {"q": "x" * 1001},
     ],
 )
 def test_a_parameter_that_does_not_fit_is_named(api: Client, query: dict[str, str]) -> None:
@@ -167,8 +184,8 @@ def test_the_list_takes_the_same_few_statements_for_any_length(
     statements(api)  # the first use of a token is noted
     short = statements(api, limit=2)
     long = statements(api, limit=200, status="RUNNING", q="run", sort="-duration")
-    # token and user, permissions of the user and of the groups, page, count
-    assert len(short) == len(long) == 5, short
+    # token and user, permissions of the user and of the groups, page, count; a word asks the catalogue, too
+    assert (len(short), len(long)) == (5, 6), short + long
     for sql in short + long:
         assert "OFFSET" not in sql
         if "COUNT(" in sql:
