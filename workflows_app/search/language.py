@@ -148,7 +148,7 @@ def _unquoted(token: str) -> str:
 
 
 def _explained(error: UnexpectedInput, text: str) -> BadQuery:
-    at = error.pos_in_stream or 0
+    at: int = getattr(error, "pos_in_stream", None) or 0
     if isinstance(error, UnexpectedToken) and error.token.type == "$END":
         at, expected = len(text), error.accepts or error.expected
         missing = next((_EXPECTED[name] for name in _EXPECTED if name in expected), "more")
