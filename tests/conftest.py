@@ -1,8 +1,8 @@
 """What every test shares: its tier, known from its folder, and the order of the tiers.
 
 Quick tiers run first, so that a broken rule is reported in seconds and not after the browser tests.
-`make test` has two processes: what starts clusters stays in one of them, one after the other, and what starts
-whole instances in the other.
+`make test` has two processes. The tests of a tier that starts clusters or instances stay in one of them, one
+after the other.
 """
 
 from __future__ import annotations
@@ -17,12 +17,7 @@ from xdist.scheduler import LoadScopeScheduling
 logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each poll hides what failed
 
 TESTS = Path(__file__).parent
-GROUPS = {
-    "engine": "clusters",
-    "crash": "clusters",
-    "browser": "instances",
-    "acceptance": "instances",
-}
+GROUPS = {"engine": "engine", "crash": "crash", "browser": "instances", "acceptance": "instances"}
 TIERS = ("unit", "storage", "engine", "crash", "web", "browser", "acceptance")
 
 

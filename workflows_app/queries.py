@@ -44,6 +44,7 @@ def search(
     created_after: datetime | None = None,
     created_before: datetime | None = None,
     may_see_payload: bool = True,
+    now: datetime | None = None,
 ) -> QuerySet[Workflow]:
     """Narrow a queryset of workflows.
 
@@ -51,6 +52,7 @@ def search(
         q: a query in the language of :mod:`workflows_app.search`.
         status, definition: one, several, or a comma-separated list.
         may_see_payload: whether ``q`` may ask for values and errors.
+        now: what relative times in ``q`` are relative to.
 
     Raises:
         Invalid: an unknown status.
@@ -70,7 +72,7 @@ def search(
         queryset = queryset.filter(definition__in=definitions)
     if q := q.strip():
         is_narrowed = bool(statuses or definitions)
-        wanted = Search(q, may_see_payload=may_see_payload, is_narrowed=is_narrowed)
+        wanted = Search(q, may_see_payload=may_see_payload, is_narrowed=is_narrowed, now=now)
         queryset = queryset.filter(wanted.condition)
     if created_after is not None:
         queryset = queryset.filter(created_at__gte=created_after)

@@ -45,7 +45,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("bulk/", bulk.bulk_list, name="bulk-list"),
     path("bulk/new/", bulk.bulk_new, name="bulk-new"),
     path("bulk/<uuid:bulk_id>/", bulk.bulk_detail, name="bulk"),
-    path("bulk/<uuid:bulk_id>/abort/", bulk.bulk_abort, name="bulk-abort"),
+    path("bulk/<uuid:bulk_id>/actions/<segment:verb>/", bulk.bulk_action, name="bulk-action"),
     path("cluster/", cluster.cluster, name="cluster"),
     path("help/", help.help_page, name="help"),
 ]

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from rayflow.cli import tokens
+from rayflow.cli import bulk, doctor, tokens, workflows
 from rayflow.cli.errors import CommandError
 from rayflow.cli.instance import DataFolder
 from rayflow.cli.up import command as up_command
@@ -35,11 +35,12 @@ app = typer.Typer(
     name="rayflow",
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 token_app = typer.Typer(help="Tokens for programs that use the REST API.", no_args_is_help=True)
 app.add_typer(token_app, name="token")
+for commands in (workflows, bulk, doctor):
+    app.add_typer(commands.app)
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="The folder of the instance.")]
 DEFAULT_DATA_DIR = Path(".rayflow")

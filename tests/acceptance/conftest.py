@@ -31,12 +31,12 @@ def clean_environment(**extra: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), **extra}
 
 
-def rayflow(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    """Run a `rayflow` command to its end."""
+def rayflow(*arguments: str, input: str = "", **extra: str) -> subprocess.CompletedProcess[str]:
+    """Run a `rayflow` command to its end, with an input and no terminal."""
     return subprocess.run(
         [*RAYFLOW, *arguments],
         env=clean_environment(**extra),
-        stdin=subprocess.DEVNULL,
+        input=input,
         capture_output=True,
         text=True,
         timeout=START_SECONDS,
@@ -179,6 +179,17 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     shared = Instance(tmp_path_factory.mktemp("instance") / "data")
     try:
         shared.start()
+        yield shared
+    finally:
+        shared.destroy()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """An instance that serves the definitions of these tests."""
+    shared = Instance(tmp_path_factory.mktemp("running") / "data")
+    try:
+        shared.start(RAYFLOW_FLOWS=str(Path(__file__).with_name("flows.py")))
         yield shared
     finally:
         shared.destroy()

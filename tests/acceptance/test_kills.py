@@ -18,18 +18,6 @@ LINKS = 16
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    """An instance that serves the definitions of these tests."""
-    flows = str(Path(__file__).with_name("flows.py"))
-    shared = Instance(tmp_path_factory.mktemp("kills") / "data")
-    try:
-        shared.start(RAYFLOW_FLOWS=flows)
-        yield shared
-    finally:
-        shared.destroy()
-
-
-@pytest.fixture(scope="module")
 def api(running: Instance) -> Iterator[httpx.Client]:
     """A client with a token that may write."""
     made = rayflow(

@@ -1,8 +1,8 @@
 """Two rules of the architecture that import-linter cannot see: who writes models, and who sends.
 
 Commands and settings tables are written by the services (and API tokens by their module), the
-registry tables by the
-follower's projection; Channels and Celery are reached through after_commit alone.
+registry tables by the follower's projection with its counts (or by the seeding, which fills an empty registry
+for a trial); Channels and Celery are reached through after_commit alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,16 @@ WRITES = re.compile(
 )
 SENDS = re.compile(r"\b(?:group_send|channel_layer\.send|send_task|apply_async|delay)\(")
 # The gateway calls methods of the same names on workflows of the library; it imports no model.
-WRITERS = ("services", "projection", "follower", "tokens", "migrations", "engine")
+WRITERS = (
+    "services",
+    "projection",
+    "rollups",
+    "seeding",
+    "follower",
+    "tokens",
+    "migrations",
+    "engine",
+)
 SENDERS = ("after_commit",)
 
 

@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from tests.web import factories
 from tests.web.fake_gateway import FakeGateway
 from tests.web.pages import check_markup, signed_in, text_of
+from workflows_app import services
 from workflows_app.models import AuditEntry, BulkOperation, BulkState, Command, Workflow
 from workflows_app.services import advance_bulk, run_command
 
@@ -144,15 +145,30 @@ def test_an_operator_may_not_delete_many(operator: User) -> None:
     assert "delete_workflow" in text_of(response)
 
 
+def test_a_bulk_operation_is_paused_and_continued_from_its_page(operator: User) -> None:
+    factories.workflow("w", "FAILED")
+    bulk = services.request_bulk(operator, "resume", queryset=Workflow.objects.all())
+    client = signed_in(operator)
+    page = f"/bulk/{bulk.id}/"
+    assert "Pause" in text_of(client.get(page))
+    text = text_of(client.post(page + "actions/pause/", follow=True))
+    assert "Paused: what has been sent goes on" in text
+    assert "Continue" in text
+    assert "It goes on." in text_of(client.post(page + "actions/unpause/", follow=True))
+    again = text_of(client.post(page + "actions/retry-failed/", follow=True))
+    assert "retry failed is possible while it is" in again
+    assert client.post(page + "actions/explode/").status_code == 404
+
+
 def test_an_open_bulk_operation_can_be_aborted(operator: User) -> None:
     chosen = factories.workflow("wf", "FAILED")
     client = signed_in(operator)
     client.post(NEW, {"kind": "resume", **pick(chosen)})
     bulk = BulkOperation.objects.get()
     assert "data-watch" in text_of(client.get(f"/bulk/{bulk.id}/"))
-    text = text_of(client.post(f"/bulk/{bulk.id}/abort/", follow=True))
+    text = text_of(client.post(f"/bulk/{bulk.id}/actions/abort/", follow=True))
     assert "Aborted" in text
     assert "data-watch" not in text
     assert BulkOperation.objects.get().state == BulkState.ABORTED
-    again = text_of(client.post(f"/bulk/{bulk.id}/abort/", follow=True))
-    assert "has ended already" in again
+    again = text_of(client.post(f"/bulk/{bulk.id}/actions/abort/", follow=True))
+    assert "abort is possible while it is" in again

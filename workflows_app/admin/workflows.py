@@ -11,7 +11,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.models import User
-from django.db.models import Count, Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -19,13 +19,11 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from workflows_app import access, rules, services
+from workflows_app import access, services
 from workflows_app.admin.base import ReadOnlyAdmin, as_json
 from workflows_app.models import Workflow, WorkflowStatus
 from workflows_app.problems import Problem
-
-# Above this many workflows, and for every delete, the number has to be typed.
-ASK_NUMBER_ABOVE = 100
+from workflows_app.services import bulk_preview
 
 
 class BulkAction:
@@ -50,31 +48,14 @@ class BulkAction:
 
     def _plan(self, queryset: QuerySet[Workflow]) -> dict[str, Any]:
         """What would happen: counts by status, and why some are skipped."""
-        busy = Q(pending_command__isnull=False)
-        rows = (
-            queryset.order_by()
-            .values("status")
-            .annotate(
-                total=Count("id", distinct=True), busy=Count("id", filter=busy, distinct=True)
-            )
-            .order_by("status")
+        groups, total, taken = bulk_preview.plan(
+            queryset, self.kind, include_failed=self.include_failed
         )
-        groups = []
-        for row in rows:
-            why = rules.refusal(
-                self.kind,
-                status=row["status"],
-                pending_command=None,
-                include_failed=self.include_failed,
-            )
-            taken = 0 if why else row["total"] - row["busy"]
-            groups.append({**row, "taken": taken, "skipped": row["total"] - taken, "why": why})
-        total = sum(group["total"] for group in groups)
         return {
             "groups": groups,
             "total": total,
-            "taken": sum(group["taken"] for group in groups),
-            "ask_number": self.kind == "delete" or total > ASK_NUMBER_ABOVE,
+            "taken": taken,
+            "ask_number": bulk_preview.needs_reason(self.kind, total),
         }
 
     def _mistake(self, request: HttpRequest, plan: dict[str, Any]) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.utils import timezone
@@ -13,6 +15,8 @@ from rest_framework.response import Response
 from workflows_app import queries
 from workflows_app.api.base import ApiView
 from workflows_app.models import FollowerState
+
+SWEPT_WITHIN = timedelta(seconds=30)
 
 
 class EngineSerializer(serializers.Serializer[Any]):
@@ -31,11 +35,23 @@ class FollowerSerializer(serializers.Serializer[Any]):
     age_seconds = serializers.FloatField(allow_null=True, help_text="Age of the heartbeat.")
 
 
+class WorkerSerializer(serializers.Serializer[Any]):
+    """The Celery workers and beat, which carry out commands."""
+
+    alive = serializers.BooleanField()
+    swept_at = serializers.DateTimeField(
+        allow_null=True, help_text="When a worker last did what beat asks for every few seconds."
+    )
+
+
 class ClusterSerializer(serializers.Serializer[Any]):
     """How fresh everything else in this API is."""
 
+    version = serializers.CharField(help_text="The version of RayFlow on the server.")
+
     engine = EngineSerializer()
     follower = FollowerSerializer()
+    worker = WorkerSerializer()
 
 
 class Cluster(ApiView):
@@ -56,7 +72,13 @@ def describe(state: FollowerState) -> dict[str, Any]:
     """The answer for one state of the follower."""
     age = timezone.now() - state.heartbeat_at if state.heartbeat_at else None
     alive = age is not None and age < queries.FRESH_WITHIN
+    swept = state.swept_at
     return {
+        "version": importlib.metadata.version("rayflow"),
+        "worker": {
+            "alive": swept is not None and timezone.now() - swept < SWEPT_WITHIN,
+            "swept_at": swept,
+        },
         # What a dead follower last saw says nothing about the engine now.
         "engine": {"reachable": alive and state.engine_reachable, "detail": state.detail},
         "follower": {

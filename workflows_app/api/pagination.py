@@ -92,7 +92,8 @@ def paginate(queryset: QuerySet[Any], sort: Sort, *, scope: str, query: Mapping[
     has_next, has_prev = (bool(rows), more) if backwards else (more, cursor is not None)
 
     def mark(row: Model, direction: Direction) -> str:
-        return Cursor(direction, getattr(row, sort.column), row.pk).encode(bound)
+        key = row.pk if isinstance(row.pk, int) else str(row.pk)
+        return Cursor(direction, getattr(row, sort.column), key).encode(bound)
 
     return Page(
         rows=rows,

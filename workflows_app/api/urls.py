@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, path
 
 from workflows_app.api.actions import Cancel, Resume
 from workflows_app.api.actors import ActorList
+from workflows_app.api.bulk_operations import BulkAction, BulkDetail, BulkItems, BulkList
 from workflows_app.api.cluster import Cluster
 from workflows_app.api.definitions import DefinitionDetail, DefinitionList
 from workflows_app.api.events import WorkflowEvents
@@ -25,6 +26,7 @@ from workflows_app.api.workflows import WorkflowList
 app_name = "api"
 
 WORKFLOW = "workflows/<workflow_id:workflow_id>/"
+BULK = "bulk-operations/<uuid:bulk_id>/"
 TASK = WORKFLOW + "tasks/<task_id:task_id>/"
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -46,6 +48,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(TASK, TaskDetail.as_view(), name="task"),
     path(TASK + "metadata/", TaskMetadata.as_view(), name="task-metadata"),
     path("actors/", ActorList.as_view(), name="actors"),
+    path("bulk-operations/", BulkList.as_view(), name="bulk-operations"),
+    path(BULK, BulkDetail.as_view(), name="bulk-operation"),
+    path(BULK + "items/", BulkItems.as_view(), name="bulk-items"),
+    path(BULK + "actions/<segment:verb>/", BulkAction.as_view(), name="bulk-action"),
     path("operations/<uuid:operation_id>/", long_poll(OperationDetail), name="operation"),
     path("cluster/", Cluster.as_view(), name="cluster"),
     path("me/", Me.as_view(), name="me"),

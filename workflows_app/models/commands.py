@@ -33,6 +33,7 @@ class BulkState(models.TextChoices):
 
     QUEUED = "QUEUED", "Queued"
     RUNNING = "RUNNING", "Running"
+    PAUSED = "PAUSED", "Paused"
     SUCCEEDED = "SUCCEEDED", "Succeeded"
     PARTIAL = "PARTIAL", "Partly done"
     FAILED = "FAILED", "Failed"
@@ -62,6 +63,9 @@ class BulkOperation(models.Model):
     done = models.IntegerField(default=0)
     skipped = models.IntegerField(default=0)
     failed = models.IntegerField(default=0)
+    stop_after_failures = models.IntegerField(null=True)
+    # The digest of the token that a preview was confirmed with.
+    token = models.CharField(max_length=64, null=True, unique=True)
     # The last item id that has been looked at; items behind it have a command or a reason.
     cursor = models.BigIntegerField(default=0)
     created_by = models.ForeignKey(
@@ -69,6 +73,9 @@ class BulkOperation(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
+
+    # True on the object that a repeated confirmation gets back.
+    replayed = False
 
     class Meta:
         ordering = ["-created_at"]

@@ -81,6 +81,8 @@ class Workflow(models.Model):
             ("resume_workflow", "Can resume workflows"),
             ("signal_workflow", "Can send messages to workflows"),
             ("bulk", "Can act on many workflows at once"),
+            ("bulk_all", "Can act on all workflows at once"),
+            ("bulk_unlimited", "Can act on any number of workflows at once"),
             ("view_payload", "Can see parameters, values and errors"),
             ("view_logs", "Can see the logs of tasks"),
             ("view_events", "Can see the event history"),
@@ -235,6 +237,8 @@ class FollowerState(models.Model):
     id = models.SmallIntegerField(primary_key=True, default=1)
     cursor = models.TextField(default="")
     heartbeat_at = models.DateTimeField(null=True)
+    # A Celery worker has run the sweep, which beat asks for every few seconds.
+    swept_at = models.DateTimeField(null=True)
     reconciled_at = models.DateTimeField(null=True)
     engine_reachable = models.BooleanField(default=False)
     detail = models.TextField(default="", blank=True)

@@ -116,7 +116,7 @@ def bulk_detail(request: HttpRequest, bulk_id: UUID) -> HttpResponseBase:
         items, keyset.Order("id"), cursor=request.GET.get("cursor", ""), size=SIZE
     )
     open_items = counted.get("waiting", 0) + counted.get("sent", 0)
-    is_open = bulk.state in (BulkState.QUEUED, BulkState.RUNNING)
+    is_open = bulk.state in (BulkState.QUEUED, BulkState.RUNNING, BulkState.PAUSED)
     context = {
         "bulk": bulk,
         "found": found,
@@ -133,26 +133,44 @@ def bulk_detail(request: HttpRequest, bulk_id: UUID) -> HttpResponseBase:
         },
         "left": open_items,
         "is_open": is_open,
-        "can_abort": is_open and access.can(request.user, "bulk"),
+        "verbs": _possible(bulk, counted) if access.can(request.user, "bulk") else (),
         "took_ms": ((bulk.finished_at or timezone.now()) - bulk.created_at).total_seconds() * 1000,
     }
     live = [topic("list", params={"ids": [item.workflow_id for item in found.rows]})]
     return show(request, "pages/bulk.html", context, live=live if is_open else ())
 
 
+VERBS = {
+    "pause": (services.pause_bulk, "Paused: what has been sent goes on, the rest waits."),
+    "unpause": (services.unpause_bulk, "It goes on."),
+    "abort": (services.abort_bulk, "Abort requested: what has been sent goes on, the rest is skipped."),
+    "retry-failed": (services.retry_failed, "What has failed is sent once more."),
+}  # fmt: skip
+
+
 @require_POST
 @page
-def bulk_abort(request: HttpRequest, bulk_id: UUID) -> HttpResponseBase:
-    """Stop what has not been sent yet."""
+def bulk_action(request: HttpRequest, bulk_id: UUID, verb: str) -> HttpResponseBase:
+    """Pause, continue, abort or repeat an operation."""
+    if verb not in VERBS:
+        raise NotFound(f"A bulk operation has no action {verb!r}.")
+    act, done = VERBS[verb]
     try:
-        services.abort_bulk(user_of(request), _bulk(bulk_id))
+        act(user_of(request), _bulk(bulk_id))
     except Conflict as problem:
         messages.error(request, problem.detail)
     else:
-        messages.success(
-            request, "Abort requested: what has been sent goes on, the rest is skipped."
-        )
+        messages.success(request, done)
     return HttpResponseRedirect(reverse("bulk", args=[bulk_id]))
+
+
+def _possible(bulk: BulkOperation, counted: dict[str, int]) -> tuple[str, ...]:
+    """What the page offers to do."""
+    if bulk.state == BulkState.PAUSED:
+        return "unpause", "abort"
+    if bulk.state in (BulkState.QUEUED, BulkState.RUNNING):
+        return "pause", "abort"
+    return ("retry-failed",) if counted.get("failed") else ()
 
 
 def _bulk(bulk_id: UUID) -> BulkOperation:

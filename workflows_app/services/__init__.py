@@ -8,7 +8,13 @@ nothing below them.
 from __future__ import annotations
 
 from workflows_app.services.accounts import ensure_operator
-from workflows_app.services.bulk import abort_bulk, advance_bulk, request_bulk
+from workflows_app.services.bulk import advance_bulk, request_bulk
+from workflows_app.services.bulk_control import (
+    abort_bulk,
+    pause_bulk,
+    retry_failed,
+    unpause_bulk,
+)
 from workflows_app.services.commands import request
 from workflows_app.services.definitions import sync_definitions
 from workflows_app.services.execution import run_command
@@ -21,11 +27,14 @@ __all__ = [
     "advance_bulk",
     "ensure_operator",
     "launch",
+    "pause_bulk",
     "request",
     "request_bulk",
+    "retry_failed",
     "run_command",
     "send_again",
     "sweep",
     "sync_definitions",
     "tell",
+    "unpause_bulk",
 ]

@@ -21,7 +21,6 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connection, transaction
 from django.db.models import QuerySet, UUIDField, Value
 from django.db.models.functions import Cast
-from django.utils import timezone
 
 from workflows_app import access, after_commit, rules
 from workflows_app.models import (
@@ -34,7 +33,7 @@ from workflows_app.models import (
     CommandState,
     Workflow,
 )
-from workflows_app.problems import Conflict, Invalid
+from workflows_app.problems import Invalid
 from workflows_app.services import audit, bulk_progress
 from workflows_app.services.commands import commands_of
 
@@ -49,6 +48,9 @@ def request_bulk(
     ids: Sequence[str] | None = None,
     reason: str = "",
     include_failed: bool = False,
+    query: str = "",
+    token: str | None = None,
+    stop_after_failures: int | None = None,
 ) -> BulkOperation:
     """Ask for `kind` (cancel, resume or delete) of many workflows.
 
@@ -56,6 +58,9 @@ def request_bulk(
         queryset: "select all": the query itself; its rows are frozen without being fetched.
         ids: a list of workflow ids, instead of a query.
         include_failed: for resume, whether FAILED workflows are meant besides RESUMABLE ones.
+        query: the text of the query, to be shown.
+        token: what a preview was confirmed with; two operations never have the same.
+        stop_after_failures: skip what waits once so many have failed.
 
     Raises:
         Forbidden: the account lacks the permission for the verb or for bulk operations.
@@ -68,10 +73,15 @@ def request_bulk(
     if (queryset is None) == (ids is None):
         raise Invalid("A bulk operation needs either a query or a list of workflow ids.")
     selection: dict[str, Any] = {"include_failed": include_failed}
-    selection |= {"query": True} if queryset is not None else {"ids": len(set(ids or ()))}
+    selection |= {"query": query or True} if queryset is not None else {"ids": len(set(ids or ()))}
     with transaction.atomic():
         bulk = BulkOperation.objects.create(
-            kind=kind, selection=selection, reason=reason, created_by=user
+            kind=kind,
+            selection=selection,
+            reason=reason,
+            created_by=user,
+            token=token,
+            stop_after_failures=stop_after_failures,
         )
         total = _freeze(bulk, queryset) if queryset is not None else _freeze_ids(bulk, ids or ())
         if total == 0:
@@ -95,6 +105,8 @@ def advance_bulk(bulk_id: str | UUID) -> None:
         if bulk is None or bulk.items.filter(state=BulkItemState.SENT).exists():
             return
         BulkOperation.objects.filter(id=bulk.id).update(state=BulkState.RUNNING)
+        if bulk.stop_after_failures is not None and bulk.failed >= bulk.stop_after_failures:
+            bulk_progress.skip_waiting(bulk.id, f"{bulk.failed} others have failed before")
         items = list(bulk.items.filter(state=BulkItemState.WAITING).order_by("id")[:CHUNK])
         sent = _send(bulk, items)
         if bulk_progress.close_if_finished(bulk.id):
@@ -102,27 +114,6 @@ def advance_bulk(bulk_id: str | UUID) -> None:
         if not sent:
             # All of this chunk was skipped, so no finishing command will ask for the next.
             after_commit.enqueue(after_commit.ADVANCE_BULK, str(bulk.id))
-
-
-def abort_bulk(user: User, bulk: BulkOperation) -> None:
-    """Stop an operation: what has been sent goes on, what waits is skipped.
-
-    Raises:
-        Forbidden: the account lacks the permission for bulk operations.
-        Conflict: the operation has ended already.
-    """
-    access.require(user, "bulk")
-    with transaction.atomic():
-        stopped = BulkOperation.objects.filter(
-            id=bulk.id, state__in=bulk_progress.OPEN_STATES
-        ).update(state=BulkState.ABORTED, finished_at=timezone.now())
-        if not stopped:
-            raise Conflict(f"The bulk operation {bulk.id} has ended already.")
-        skipped = bulk.items.filter(state=BulkItemState.WAITING).update(
-            state=BulkItemState.SKIPPED, detail="the operation was aborted"
-        )
-        bulk_progress.count(bulk.id, skipped=skipped)
-        audit.record(user, "bulk abort", target=str(bulk.id))
 
 
 def _freeze(bulk: BulkOperation, queryset: QuerySet[Workflow]) -> int:

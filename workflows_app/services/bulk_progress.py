@@ -43,6 +43,12 @@ def count(bulk_id: UUID, *, done: int = 0, failed: int = 0, skipped: int = 0) ->
     )
 
 
+def skip_waiting(bulk_id: UUID, why: str) -> None:
+    """Leave out what has not been sent yet."""
+    waiting = BulkItem.objects.filter(bulk_id=bulk_id, state=BulkItemState.WAITING)
+    count(bulk_id, skipped=waiting.update(state=BulkItemState.SKIPPED, detail=why))
+
+
 def close_if_finished(bulk_id: UUID) -> bool:
     """End the operation when every item has an outcome; tell whether it has ended."""
     open_items = BulkItem.objects.filter(

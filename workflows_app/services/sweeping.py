@@ -9,7 +9,14 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from workflows_app import access, after_commit
-from workflows_app.models import BulkItem, BulkItemState, BulkOperation, Command, CommandState
+from workflows_app.models import (
+    BulkItem,
+    BulkItemState,
+    BulkOperation,
+    Command,
+    CommandState,
+    FollowerState,
+)
 from workflows_app.services import audit, bulk_progress
 
 # Longer than any command takes; one that is still at work then runs twice, which is harmless.
@@ -24,6 +31,7 @@ LIMIT = 500
 def sweep() -> int:
     """Send open commands and bulk operations that nobody is working on; return how many."""
     now = timezone.now()
+    FollowerState.objects.update_or_create(id=1, defaults={"swept_at": now})
     Command.objects.filter(state=CommandState.RUNNING, started_at__lt=now - STALE_AFTER).update(
         state=CommandState.QUEUED, not_before=now - GRACE
     )

@@ -30,6 +30,7 @@ STATUSES = {
     # States of commands and bulk operations, shown with the same pieces.
     "QUEUED": ("st-pending", "clock", "Queued"),
     "SUCCEEDED": ("st-successful", "check", "Succeeded"),
+    "PAUSED": ("st-pending", "clock", "Paused"),
     "PARTIAL": ("st-resumable", "alert", "Partly done"),
     "ABORTED": ("st-canceled", "stop", "Aborted"),
     "WAITING": ("st-pending", "clock", "Waiting"),

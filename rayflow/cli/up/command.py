@@ -115,7 +115,9 @@ class _Instance:
         setup = self._setup_step(plan)
         try:
             await self._bring_up(supervisor, plan=plan, setup=setup)
-            self._terminal.say(f"RayFlow is ready at http://127.0.0.1:{self._options.port}")
+            address = f"http://127.0.0.1:{self._options.port}"
+            (self._data.run / "url").write_text(f"{address}\n", encoding="utf-8")
+            self._terminal.say(f"RayFlow is ready at {address}")
             await supervisor.unless_failed(setup.finished())
             self._started_before.touch()
             await supervisor.watch()
