@@ -357,6 +357,15 @@ def suspend(workflow_id: str, *, force: bool = False) -> None:
     _connector.connect().call("suspend", validate_workflow_id(workflow_id), bool(force))
 
 
+def request_suspend(workflow_id: str) -> None:
+    """Like :func:`suspend`, but returns when it is durably on record that the workflow is to stop.
+
+    Raises:
+        WorkflowNotFoundError: no workflow has this id.
+    """
+    _connector.connect().call("suspend", validate_workflow_id(workflow_id), False, False)
+
+
 def delete(workflow_id: str) -> None:
     """Remove a workflow that is not running and everything stored of it.
 

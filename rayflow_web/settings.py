@@ -152,7 +152,12 @@ CELERY_BEAT_SCHEDULE = {
         "task": "workflows_app.sweep",
         "schedule": 5.0,
         "options": {"expires": 5.0},
-    }
+    },
+    "rayflow-tick": {
+        "task": "workflows_app.tick",
+        "schedule": 2.0,
+        "options": {"expires": 2.0},
+    },
 }
 
 # --- Language, time, files ------------------------------------------------------------------

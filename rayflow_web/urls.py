@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, register_converter
 
 from workflows_app import converters
-from workflows_app.api import docs, health, messages
+from workflows_app.api import docs, health, messages, metrics
 
 # Registered here, before any included URL configuration is imported.
 register_converter(converters.SegmentConverter, "workflow_id")
@@ -24,5 +24,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", metrics.Metrics.as_view(), name="metrics"),
     path("", include("workflows_app.urls")),
 ]

@@ -18,6 +18,7 @@ Actor = AbstractBaseUser | AnonymousUser
 PERMISSION_OF_KIND = {
     "launch": "start_workflow",
     "cancel": "cancel_workflow",
+    "suspend": "cancel_workflow",
     "resume": "resume_workflow",
     "delete": "delete_workflow",
     "tell": "signal_workflow",

@@ -90,6 +90,11 @@ class RayGateway:
         # Its tasks may take their time to end; the journal tells when they have.
         self._ask(f"cancel of {workflow_id!r}", lambda: api.request_cancel(workflow_id))
 
+    def suspend(self, workflow_id: str) -> None:
+        from rayflow import api
+
+        self._ask(f"suspend of {workflow_id!r}", lambda: api.request_suspend(workflow_id))
+
     def resume(self, workflow_id: str) -> None:
         from rayflow import errors, workflow
 

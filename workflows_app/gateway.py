@@ -120,6 +120,9 @@ class Gateway(Protocol):
     def cancel(self, workflow_id: str) -> None:
         """Ask for a cancellation."""
 
+    def suspend(self, workflow_id: str) -> None:
+        """Ask that it stops and can be resumed."""
+
     def resume(self, workflow_id: str) -> None:
         """Continue a failed or interrupted workflow; return when it is accepted."""
 

@@ -93,7 +93,9 @@ def _status(draft: Draft, record: EngineRecord, now: datetime) -> None:
     if workflow.status in (WorkflowStatus.RESUMABLE, WorkflowStatus.FAILED):
         _stop_running_attempts(draft, now)
     if workflow.status in ENDED or workflow.pending_command == CommandKind.RESUME:
-        _confirm(workflow, CommandKind.CANCEL, CommandKind.RESUME)
+        _confirm(workflow, CommandKind.CANCEL, CommandKind.SUSPEND, CommandKind.RESUME)
+    if workflow.status == WorkflowStatus.RESUMABLE:
+        _confirm(workflow, CommandKind.SUSPEND)
     if workflow.status == WorkflowStatus.CANCELED:
         for task in draft.open_tasks():
             _end_canceled(draft, task, now)

@@ -10,12 +10,14 @@ TERMINAL = frozenset(WorkflowStatus) - ACTIVE
 # A canceled workflow is final, as in the old library; a fork of it comes with a later version.
 ALLOWED: dict[str, frozenset[WorkflowStatus]] = {
     CommandKind.CANCEL: ACTIVE,
+    CommandKind.SUSPEND: ACTIVE,
     CommandKind.RESUME: frozenset({WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE}),
     CommandKind.DELETE: TERMINAL,
 }
 
 NEEDS = {
     CommandKind.CANCEL: "only a PENDING or RUNNING workflow can be canceled",
+    CommandKind.SUSPEND: "only a PENDING or RUNNING workflow can be suspended",
     CommandKind.RESUME: "only a FAILED or RESUMABLE workflow can be resumed",
     CommandKind.DELETE: "a PENDING or RUNNING workflow has to be canceled before it is deleted",
 }

@@ -33,6 +33,12 @@ def sweep() -> None:
     services.sweep()
 
 
+@shared_task(name="workflows_app.tick")
+def tick() -> None:
+    """Launch what schedules are due for. Beat calls it every few seconds."""
+    services.tick()
+
+
 @worker_ready.connect
 def warm_up(**_: Any) -> None:
     """Connect to the engine while nobody waits; loading Ray and the definitions takes seconds."""

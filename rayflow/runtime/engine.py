@@ -220,8 +220,10 @@ class Engine(AttemptCalls, ActorCalls):
                 return
             self._feed.ring(workflow_id)
 
-    async def suspend(self, workflow_id: str, force: bool = False) -> None:
-        """Stop a live workflow and wait until nothing of it runs any more; it is RESUMABLE then.
+    async def suspend(self, workflow_id: str, force: bool = False, wait: bool = True) -> None:
+        """Stop a live workflow and wait until nothing of it runs any more, or until that is on record.
+
+        It is RESUMABLE then.
 
         One that is not live stays as it is. ``force``: its tasks get no time to end by themselves.
 
@@ -230,7 +232,7 @@ class Engine(AttemptCalls, ActorCalls):
         """
         await self.start()
         await self._floor.put_away(workflow_id)
-        if await self._floor.end(workflow_id, WorkflowRunner.request_suspend, force):
+        if await self._floor.end(workflow_id, WorkflowRunner.request_suspend, force, wait):
             return
         self._registry.entry(workflow_id)
 

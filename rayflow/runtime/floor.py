@@ -139,7 +139,7 @@ class Floor:
                 request(runner)
                 if force:
                     runner.skip_grace()
-                await (live.done() if wait else live.canceling())
+                await (live.done() if wait else live.stopping())
                 return True
         return False
 

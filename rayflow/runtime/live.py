@@ -95,9 +95,12 @@ class LiveWorkflow:
         while not self.is_done and self.is_idle_actor:
             await self._change()
 
-    async def canceling(self) -> None:
-        """Wait until it is on record that it is to be cancelled, or it is not live any more."""
-        while not self.is_done and not (self.runner and self.runner.state.cancel_requested):
+    async def stopping(self) -> None:
+        """Wait until it is on record that it is to be cancelled or suspended, or it is not live any more."""
+        while not self.is_done:
+            state = self.runner.state if self.runner else None
+            if state is not None and (state.cancel_requested or state.suspend_requested):
+                return
             await self._change()
 
     async def output(self, storage: str, task_id: str | None) -> Output | None:

@@ -184,7 +184,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
         shared.destroy()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     """An instance that serves the definitions of these tests."""
     shared = Instance(tmp_path_factory.mktemp("running") / "data")

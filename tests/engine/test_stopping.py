@@ -142,20 +142,28 @@ def test_a_task_with_an_event_loop_is_stopped_like_any_other(tmp_path: Path) -> 
     assert is_gone(processes(ledger)[0])
 
 
-def test_a_cancel_can_be_put_on_record_without_waiting_for_the_tasks(
-    engine: str, tmp_path: Path
+@pytest.mark.parametrize(
+    ("request_", "recorded", "ended"),
+    [
+        (api.request_cancel, Kind.CANCEL_REQUESTED, workflow.CANCELED),
+        (api.request_suspend, Kind.SUSPEND_REQUESTED, workflow.RESUMABLE),
+    ],
+)
+def test_a_stop_can_be_put_on_record_without_waiting_for_the_tasks(
+    engine: str, tmp_path: Path, request_: Any, recorded: str, ended: str
 ) -> None:
     ledger = tmp_path / "ledger"
     patient = stubborn.options(**workflow.options(grace=3600))
     started(patient.bind(str(ledger)), "on-record", ledger)
-    api.request_cancel("on-record")
+    request_("on-record")
 
     kinds = [record.kind for record in open_root(engine).records("on-record", None).records]
-    assert Kind.CANCEL_REQUESTED in kinds
+    assert recorded in kinds
     assert Kind.TASK_CANCELED not in kinds
     assert workflow.get_status("on-record") == workflow.RUNNING
-    workflow.cancel("on-record", force=True)
-    assert workflow.get_status("on-record") == workflow.CANCELED
+    stop = workflow.cancel if ended == workflow.CANCELED else workflow.suspend
+    stop("on-record", force=True)
+    assert workflow.get_status("on-record") == ended
 
 
 def test_a_task_that_swallows_the_interrupt_is_killed_after_its_grace(tmp_path: Path) -> None:

@@ -57,6 +57,12 @@ class FakeGateway:
             self.write(workflow_id, "cancel_requested")
             self.write(workflow_id, "status", status="CANCELED")
 
+    def suspend(self, workflow_id: str) -> None:
+        self._called("suspend", workflow_id)
+        if self.status(workflow_id) in {"RUNNING", "PENDING"}:
+            self.write(workflow_id, "suspend_requested")
+            self.write(workflow_id, "status", status="RESUMABLE", reason="It was suspended.")
+
     def resume(self, workflow_id: str) -> None:
         self._called("resume", workflow_id)
         if self.status(workflow_id) in {"FAILED", "RESUMABLE"}:

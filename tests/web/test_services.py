@@ -123,6 +123,20 @@ def test_a_cancel_shows_as_pending_until_the_journal_confirms_it(
     assert (shown.status, shown.pending_command) == ("CANCELED", None)
 
 
+def test_a_suspend_shows_as_pending_until_the_journal_confirms_it(
+    operator: User, make_workflow: Callable[..., Workflow], follower: Follower, engine: FakeGateway
+) -> None:
+    workflow = make_workflow("w1", "RUNNING")
+    services.request(operator, "suspend", workflow)
+    deliver()
+    shown = Workflow.objects.get()
+    assert (shown.status, shown.pending_command) == ("RUNNING", "suspend")
+    assert engine.calls == [("suspend", "w1")]
+    follower.step(0)
+    shown.refresh_from_db()
+    assert (shown.status, shown.pending_command) == ("RESUMABLE", None)
+
+
 @pytest.mark.parametrize("status", sorted(rules.ALLOWED["cancel"] | rules.ALLOWED["delete"]))
 @pytest.mark.parametrize("kind", rules.ALLOWED)
 def test_a_command_is_accepted_in_its_statuses_and_refused_in_all_others(

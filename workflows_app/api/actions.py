@@ -1,4 +1,4 @@
-"""The verbs that change a workflow: cancel and resume."""
+"""The verbs that change a workflow: cancel, suspend and resume; and rerun, which starts another like it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from workflows_app.api import lookup
 from workflows_app.api.base import ApiView
 from workflows_app.api.commands import IDEMPOTENCY_HEADER, accepted, idempotency_key
 from workflows_app.api.shapes import AcceptedSerializer
+from workflows_app.api.workflows import LaunchedSerializer, launched, pointing_into_the_body
 
 
 class ActionSerializer(serializers.Serializer[Any]):
@@ -62,6 +63,18 @@ class Cancel(Action):
         return self.perform(request, workflow_id)
 
 
+class Suspend(Action):
+    """Stop a workflow that is pending or running, to be resumed later."""
+
+    kind = "suspend"
+    permission: ClassVar[str | None] = "cancel_workflow"
+
+    @ACTION_SCHEMA
+    def post(self, request: Request, workflow_id: str) -> Response:
+        """Suspend a workflow. It becomes RESUMABLE; finished tasks keep their checkpoints."""
+        return self.perform(request, workflow_id)
+
+
 class Resume(Action):
     """Continue a workflow that failed or lost its engine."""
 
@@ -72,3 +85,41 @@ class Resume(Action):
     def post(self, request: Request, workflow_id: str) -> Response:
         """Resume a workflow: recorded checkpoints are reused, failed and missing tasks run."""
         return self.perform(request, workflow_id)
+
+
+class RerunSerializer(serializers.Serializer[Any]):
+    """What is to be different this time; an empty body will do."""
+
+    params = serializers.DictField(
+        required=False, help_text="Instead of the parameters of the same name."
+    )
+    workflow_id = serializers.CharField(
+        required=False, allow_blank=True, trim_whitespace=False, help_text="Made up if not given."
+    )
+
+
+class Rerun(ApiView):
+    """Start another workflow like this one."""
+
+    permission: ClassVar[str | None] = "start_workflow"
+
+    @extend_schema(
+        tags=["workflows"],
+        parameters=[IDEMPOTENCY_HEADER],
+        request=RerunSerializer,
+        responses={202: LaunchedSerializer},
+    )
+    def post(self, request: Request, workflow_id: str) -> Response:
+        """Launch its definition with its parameters under a new id; no checkpoint is reused."""
+        form = RerunSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        original = lookup.find_to_change(self.caller, workflow_id)
+        with pointing_into_the_body():
+            command = services.rerun(
+                self.caller,
+                original,
+                params=form.validated_data.get("params"),
+                workflow_id=form.validated_data.get("workflow_id"),
+                idempotency_key=idempotency_key(request),
+            )
+        return launched(command, self.caller, self.shown())

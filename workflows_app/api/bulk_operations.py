@@ -18,7 +18,7 @@ from workflows_app.models import BulkItem, BulkItemState, BulkOperation, BulkSta
 from workflows_app.problems import Invalid, NotFound
 from workflows_app.services import bulk_preview
 
-ACTIONS = ("resume", "cancel", "delete")
+ACTIONS = ("resume", "cancel", "suspend", "delete")
 
 
 class SelectionSerializer(serializers.Serializer[Any]):

@@ -87,7 +87,7 @@ def _statuses(path: str, method: str) -> list[int]:
     # A workflow that has not succeeded has no output: that is a matter of its state, too.
     reading = [409] if path.endswith("/output/") else []
     changing = reading if method == "get" else [409, 422]
-    return sorted([*ALWAYS, *missing, *changing, *(WITH_BODY if method == "post" else ())])
+    return sorted([*ALWAYS, *missing, *changing, *(WITH_BODY if method in ("post", "put") else ())])
 
 
 def _response(status: int | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from workflows_app.models import Command, Workflow, WorkflowStatus
+from workflows_app.models import Command, CommandKind, Workflow, WorkflowStatus
 
 STATUSES = tuple(WorkflowStatus.values)
 # Only a whole workflow can wait for someone to resume it.
@@ -105,7 +105,7 @@ class OperationSerializer(serializers.ModelSerializer[Command]):
     """A command: what was asked for, and how far it is."""
 
     state = serializers.ChoiceField(choices=("QUEUED", "RUNNING", "SUCCEEDED", "FAILED"))
-    kind = serializers.ChoiceField(choices=("launch", "cancel", "resume", "delete", "tell"))
+    kind = serializers.ChoiceField(choices=CommandKind.values)
     problem = serializers.DictField(
         allow_null=True, help_text="Why it failed: a problem as in every error answer."
     )

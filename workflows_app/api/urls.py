@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from workflows_app.api.actions import Cancel, Resume
+from workflows_app.api.actions import Cancel, Rerun, Resume, Suspend
 from workflows_app.api.actors import ActorList
+from workflows_app.api.audit import AuditList
 from workflows_app.api.bulk_operations import BulkAction, BulkDetail, BulkItems, BulkList
 from workflows_app.api.cluster import Cluster
 from workflows_app.api.definitions import DefinitionDetail, DefinitionList
@@ -15,6 +16,14 @@ from workflows_app.api.me import Me
 from workflows_app.api.messages import Answer, Signal
 from workflows_app.api.metadata import TaskMetadata, WorkflowMetadata
 from workflows_app.api.operations import OperationDetail
+from workflows_app.api.schedules import (
+    ScheduleAction,
+    ScheduleBackfill,
+    ScheduleDetail,
+    ScheduleList,
+    SchedulePreview,
+    ScheduleRuns,
+)
 from workflows_app.api.schema import Schema
 from workflows_app.api.status import WorkflowStatusView
 from workflows_app.api.tasks import TaskDetail, TaskList
@@ -27,6 +36,7 @@ app_name = "api"
 
 WORKFLOW = "workflows/<workflow_id:workflow_id>/"
 BULK = "bulk-operations/<uuid:bulk_id>/"
+SCHEDULE = "schedules/<segment:name>/"
 TASK = WORKFLOW + "tasks/<task_id:task_id>/"
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -42,6 +52,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(WORKFLOW + "events/", WorkflowEvents.as_view(), name="events"),
     path(WORKFLOW + "actions/cancel/", Cancel.as_view(), name="cancel"),
     path(WORKFLOW + "actions/resume/", Resume.as_view(), name="resume"),
+    path(WORKFLOW + "actions/suspend/", Suspend.as_view(), name="suspend"),
+    path(WORKFLOW + "actions/rerun/", Rerun.as_view(), name="rerun"),
     path(WORKFLOW + "signals/<segment:name>/", Signal.as_view(), name="signal"),
     path(TASK + "answer/", Answer.as_view(), name="answer"),
     path(WORKFLOW + "tasks/", TaskList.as_view(), name="tasks"),
@@ -53,6 +65,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(BULK + "items/", BulkItems.as_view(), name="bulk-items"),
     path(BULK + "actions/<segment:verb>/", BulkAction.as_view(), name="bulk-action"),
     path("operations/<uuid:operation_id>/", long_poll(OperationDetail), name="operation"),
+    path("schedules/", ScheduleList.as_view(), name="schedules"),
+    path(SCHEDULE, ScheduleDetail.as_view(), name="schedule"),
+    path(SCHEDULE + "preview/", SchedulePreview.as_view(), name="schedule-preview"),
+    path(SCHEDULE + "runs/", ScheduleRuns.as_view(), name="schedule-runs"),
+    path(SCHEDULE + "backfill/", ScheduleBackfill.as_view(), name="schedule-backfill"),
+    path(SCHEDULE + "actions/<segment:verb>/", ScheduleAction.as_view(), name="schedule-action"),
+    path("audit-entries/", AuditList.as_view(), name="audit-entries"),
     path("cluster/", Cluster.as_view(), name="cluster"),
     path("me/", Me.as_view(), name="me"),
     path("schema/", Schema.as_view(), name="schema"),

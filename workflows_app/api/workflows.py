@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from django.contrib.auth.models import User
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -30,7 +31,7 @@ from workflows_app.api.shapes import (
     TaskCountsSerializer,
     WorkflowSerializer,
 )
-from workflows_app.models import Workflow
+from workflows_app.models import Command, Workflow
 from workflows_app.problems import Invalid
 
 SORTS = {
@@ -149,16 +150,20 @@ class WorkflowList(ApiView):
         form = LaunchSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         key = idempotency_key(request)
-        with _pointing_into_the_body():
+        with pointing_into_the_body():
             command = services.launch(self.caller, **form.validated_data, idempotency_key=key)
-        rows = access.workflows_for(self.caller).filter(workflow_id=command.workflow_id)
-        workflow = rows.first() or lookup.launching(command)
-        shown = WorkflowSerializer(workflow, context=self.shown()).data
-        return accepted(command, workflow=shown)
+        return launched(command, self.caller, self.shown())
+
+
+def launched(command: Command, caller: User, context: dict[str, Any]) -> Response:
+    """202 with the operation and the workflow as it is known so far."""
+    rows = access.workflows_for(caller).filter(workflow_id=command.workflow_id)
+    workflow = rows.first() or lookup.launching(command)
+    return accepted(command, workflow=WorkflowSerializer(workflow, context=context).data)
 
 
 @contextmanager
-def _pointing_into_the_body() -> Iterator[None]:
+def pointing_into_the_body() -> Iterator[None]:
     """The service's pointers start at the parameters; a client knows only its whole body."""
     try:
         yield

@@ -27,6 +27,7 @@ from workflows_app.models.registry import (
     WorkflowEvent,
     WorkflowStatus,
 )
+from workflows_app.models.schedules import Overlap, RunState, Schedule, ScheduleRun
 
 __all__ = [
     "ApiToken",
@@ -40,7 +41,11 @@ __all__ = [
     "CommandState",
     "Definition",
     "FollowerState",
+    "Overlap",
     "Rollup",
+    "RunState",
+    "Schedule",
+    "ScheduleRun",
     "Task",
     "TaskAttempt",
     "Workflow",

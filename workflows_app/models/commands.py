@@ -14,6 +14,7 @@ class CommandKind(models.TextChoices):
 
     LAUNCH = "launch", "Launch"
     CANCEL = "cancel", "Cancel"
+    SUSPEND = "suspend", "Suspend"
     RESUME = "resume", "Resume"
     DELETE = "delete", "Delete"
     TELL = "tell", "Message"

@@ -35,6 +35,14 @@ VERBS = {
         danger=True,
         done="Cancel requested",
     ),
+    "suspend": Verb(
+        title="Suspend this workflow?",
+        button="Suspend workflow",
+        explanation="Tasks that run now are stopped and no further task starts. Finished tasks keep"
+        " their checkpoints, and Resume goes on from there.",
+        danger=False,
+        done="Suspend requested",
+    ),
     "resume": Verb(
         title="Resume this workflow?",
         button="Resume workflow",

@@ -9,8 +9,8 @@ from workflows_app.pages.rendering import page, show
 from workflows_app.search import ALL_KEYS
 
 STATUSES = (
-    ("PENDING", "Accepted and durable; waits for its turn.", "cancel"),
-    ("RUNNING", "Its tasks are being worked on.", "cancel"),
+    ("PENDING", "Accepted and durable; waits for its turn.", "suspend, cancel"),
+    ("RUNNING", "Its tasks are being worked on.", "suspend, cancel"),
     ("SUCCESSFUL", "It ended with a result, which is kept.", "delete"),
     ("FAILED", "A task failed for good; what finished keeps its checkpoint.", "resume, delete"),
     ("RESUMABLE", "It was interrupted from outside and can go on.", "resume, delete"),

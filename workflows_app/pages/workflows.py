@@ -190,6 +190,7 @@ def permissions(request: HttpRequest) -> dict[str, bool]:
     may = {verb: access.can(request.user, f"{verb}_workflow") for verb in verbs}
     return {
         **may,
+        "suspend": may["cancel"],
         "bulk": access.can(request.user, "bulk"),
         "payload": access.can(request.user, "view_payload"),
     }

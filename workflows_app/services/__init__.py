@@ -18,23 +18,41 @@ from workflows_app.services.bulk_control import (
 from workflows_app.services.commands import request
 from workflows_app.services.definitions import sync_definitions
 from workflows_app.services.execution import run_command
-from workflows_app.services.launching import launch
+from workflows_app.services.launching import launch, rerun
 from workflows_app.services.messages import tell
+from workflows_app.services.schedules import (
+    backfill,
+    create_schedule,
+    delete_schedule,
+    pause_schedule,
+    replace_schedule,
+    unpause_schedule,
+)
 from workflows_app.services.sweeping import send_again, sweep
+from workflows_app.services.ticking import tick, trigger
 
 __all__ = [
     "abort_bulk",
     "advance_bulk",
+    "backfill",
+    "create_schedule",
+    "delete_schedule",
     "ensure_operator",
     "launch",
     "pause_bulk",
+    "pause_schedule",
+    "replace_schedule",
     "request",
     "request_bulk",
+    "rerun",
     "retry_failed",
     "run_command",
     "send_again",
     "sweep",
     "sync_definitions",
     "tell",
+    "tick",
+    "trigger",
     "unpause_bulk",
+    "unpause_schedule",
 ]

@@ -93,6 +93,7 @@ def _mark_pending(kind: str, workflow: Workflow) -> None:
 def _participle(kind: str) -> str:
     return {
         CommandKind.CANCEL: "canceled",
+        CommandKind.SUSPEND: "suspended",
         CommandKind.RESUME: "resumed",
         CommandKind.DELETE: "deleted",
     }[CommandKind(kind)]

@@ -74,6 +74,8 @@ def _execute(engine: Gateway, command: Command) -> None:
         )
     elif command.kind == CommandKind.CANCEL:
         engine.cancel(command.workflow_id)
+    elif command.kind == CommandKind.SUSPEND:
+        engine.suspend(command.workflow_id)
     elif command.kind == CommandKind.RESUME:
         engine.resume(command.workflow_id)
     elif command.kind == CommandKind.DELETE:
@@ -116,13 +118,16 @@ def _finish(command: Command, state: CommandState, *, problem: dict[str, Any] | 
 def _clear_pending(command: Command, state: CommandState) -> None:
     """Take the pending mark away where no later record of the journal will do it.
 
-    A cancel stays pending until the journal says CANCELED (or that the workflow ended first), a
+    A cancel or a suspend stays pending until the journal says that it has stopped (or ended first), a
     delete until the row is gone.
     """
     marked = Workflow.objects.filter(workflow_id=command.workflow_id, pending_command=command.kind)
     if state == CommandState.SUCCEEDED and command.kind == CommandKind.DELETE:
         return
-    if state == CommandState.SUCCEEDED and command.kind == CommandKind.CANCEL:
+    if state == CommandState.SUCCEEDED and command.kind in (
+        CommandKind.CANCEL,
+        CommandKind.SUSPEND,
+    ):
         marked = marked.filter(status__in=rules.TERMINAL)
     marked.update(pending_command=None)
 

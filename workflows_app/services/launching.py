@@ -62,6 +62,37 @@ def launch(
         return after_collision(user, idempotency_key, mark, new_id)
 
 
+def rerun(
+    user: User,
+    original: Workflow,
+    *,
+    params: Mapping[str, Any] | None = None,
+    workflow_id: str | None = None,
+    idempotency_key: str | None = None,
+) -> Command:
+    """Ask for another workflow like ``original``, with ``params`` in place of those of the same name.
+
+    Raises:
+        Conflict: a program started it, so there is no definition to launch again.
+        Forbidden, NotFound, Invalid, Conflict, Mismatch: as :func:`launch`.
+    """
+    access.require(user, "start_workflow")
+    if not original.definition or original.params is None:
+        raise Conflict(
+            f"Workflow {original.workflow_id!r} was not launched from a definition; the program that ran"
+            " it can run it again."
+        )
+    return launch(
+        user,
+        definition=original.definition,
+        params={**original.params, **(params or {})},
+        workflow_id=workflow_id,
+        metadata={**original.user_metadata, "rerun_of": original.workflow_id},
+        tags=original.tags,
+        idempotency_key=idempotency_key,
+    )
+
+
 def check_id(workflow_id: str) -> str:
     """Return the id unchanged.
 

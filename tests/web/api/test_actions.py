@@ -10,10 +10,14 @@ from django.test import Client
 
 from tests.web.api.checks import assert_problem, pointers
 from tests.web.api.conftest import ClientFor, MakeWorkflow
-from workflows_app.models import AuditEntry, Command
+from workflows_app.models import AuditEntry, Command, Definition
 
 URL = "/api/v1/workflows/etl/actions/"
-ALLOWED = {"cancel": {"PENDING", "RUNNING"}, "resume": {"FAILED", "RESUMABLE"}}
+ALLOWED = {
+    "cancel": {"PENDING", "RUNNING"},
+    "suspend": {"PENDING", "RUNNING"},
+    "resume": {"FAILED", "RESUMABLE"},
+}
 STATUSES = ["PENDING", "RUNNING", "SUCCESSFUL", "FAILED", "RESUMABLE", "CANCELED"]
 
 
@@ -21,7 +25,7 @@ def act(api: Client, verb: str, body: Any = "", **headers: str) -> Any:
     return api.post(URL + verb + "/", data=body, content_type="application/json", headers=headers)
 
 
-@pytest.mark.parametrize("verb", ["cancel", "resume"])
+@pytest.mark.parametrize("verb", list(ALLOWED))
 @pytest.mark.parametrize("status", STATUSES)
 def test_a_verb_is_accepted_where_the_status_allows_it(
     api: Client, make_workflow: MakeWorkflow, verb: str, status: str
@@ -92,3 +96,29 @@ def test_a_viewer_may_not_act(
     make_workflow("etl")
     problem = assert_problem(act(client_for(viewer), "cancel"), 403, "forbidden")
     assert "cancel_workflow" in problem["detail"]
+
+
+def test_a_rerun_is_a_new_workflow_with_the_same_parameters(
+    api: Client, make_workflow: MakeWorkflow
+) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}, "m": {"type": "integer"}}}
+    Definition.objects.create(name="etl", params_schema=schema)
+    make_workflow(
+        "etl", status="FAILED", definition="etl", params={"n": 1, "m": 2}, tags={"a": "b"}
+    )
+    answer = act(api, "rerun", {"params": {"m": 3}, "workflow_id": "etl-2"})
+    assert answer.status_code == 202
+    assert answer.json()["workflow"]["workflow_id"] == "etl-2"
+    command = Command.objects.get()
+    assert (command.kind, command.workflow_id) == ("launch", "etl-2")
+    assert command.payload["params"] == {"n": 1, "m": 3}
+    assert command.payload["tags"] == {"a": "b"}
+    assert command.payload["metadata"] == {"rerun_of": "etl"}
+    wrong = act(api, "rerun", {"params": {"m": "x"}})
+    assert pointers(assert_problem(wrong, 400, "invalid_parameters")) == ["/params/m"]
+
+
+def test_what_a_program_ran_is_not_rerun_here(api: Client, make_workflow: MakeWorkflow) -> None:
+    make_workflow("etl", status="FAILED", definition=None, params=None)
+    problem = assert_problem(act(api, "rerun"), 409, "state_conflict")
+    assert "was not launched from a definition" in problem["detail"]
