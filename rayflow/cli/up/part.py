@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 # What the terminal shows of a talkative part: the rest is in its log file.
-# The sweep runs every few seconds; that it did so is no news.
+# The sweep and the tick of the schedules run every few seconds; that they did so is no news.
 LEVELS = re.compile(
-    r"^(?!.*INFO.*\bsweep\b).*(?:\b(?:INFO|WARNING|ERROR|CRITICAL)\b|Traceback|Error:)"
+    r"^(?!.*INFO.*\b(?:sweep|tick)\b).*(?:\b(?:INFO|WARNING|ERROR|CRITICAL)\b|Traceback|Error:)"
 )
 ERRORS = re.compile(r"\b(ERROR|CRITICAL|FATAL|Traceback)\b|Error:")
 
