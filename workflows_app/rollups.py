@@ -35,9 +35,8 @@ class Counted(NamedTuple):
 
     @property
     def keys(self) -> tuple[Key, Key]:
-        hour = self.created_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         definition = self.definition or ""
-        return (hour, definition, self.status), (EVER, definition, self.status)
+        return (_hour(self.created_at), definition, self.status), (EVER, definition, self.status)
 
 
 class Changes:

@@ -38,8 +38,8 @@ def seed(workflows: int, until: datetime, *, large: int = 0) -> None:
     with transaction.atomic():
         for name in DEFINITIONS:
             Definition.objects.get_or_create(name=name, defaults={"module": "seeded"})
-        _insert(Workflow, (_workflow(n, until - EVERY * (workflows - n)) for n in _upto(workflows)))
-        _insert(Task, (_task(n, t, until - EVERY * (workflows - n)) for n, t in _tasks(workflows)))
+        _insert(Workflow, (_workflow(n, _created(n, workflows, until)) for n in _upto(workflows)))
+        _insert(Task, (_task(n, t, _created(n, workflows, until)) for n, t in _tasks(workflows)))
         _insert(TaskAttempt, (_attempt(n, t) for n, t in _tasks(workflows)))
         _insert(WorkflowEvent, _events(workflows, until))
         if large:
@@ -49,12 +49,16 @@ def seed(workflows: int, until: datetime, *, large: int = 0) -> None:
 
 
 def status_of(n: int) -> str:
-    """Of a hundred workflows, ninety are SUCCESSFUL, and the newest thousand are not all done."""
+    """Of a hundred workflows ninety are SUCCESSFUL, and the others something else."""
     last = n % 100
     if last < 90:
         return "SUCCESSFUL"
     return ("FAILED", "FAILED", "FAILED", "FAILED", "FAILED", "RESUMABLE", "RESUMABLE", "CANCELED",
             "RUNNING", "PENDING")[last - 90]  # fmt: skip
+
+
+def _created(n: int, workflows: int, until: datetime) -> datetime:
+    return until - EVERY * (workflows - n)
 
 
 def _upto(workflows: int) -> range:
@@ -126,7 +130,7 @@ def _attempt(n: int, t: int) -> dict[str, Any]:
 
 def _events(workflows: int, until: datetime) -> Iterator[dict[str, Any]]:
     for n in _upto(workflows):
-        created = until - EVERY * (workflows - n)
+        created = _created(n, workflows, until)
         for seq, kind in enumerate(("accepted", "task", "succeeded", "status"), start=1):
             yield {
                 "workflow_id": n,

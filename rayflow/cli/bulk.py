@@ -18,7 +18,6 @@ app = typer.Typer()
 
 LOOK_SECONDS = 0.5
 ENDED = ("SUCCEEDED", "PARTIAL", "FAILED", "ABORTED")
-COUNTS = ("matched", "eligible", "ineligible", "by_status", "sample")
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop.")]

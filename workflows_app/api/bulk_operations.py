@@ -11,12 +11,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from workflows_app import services
 from workflows_app.api.base import ApiView, read_query
 from workflows_app.api.pagination import PageQuery, PageSerializer, Sort, paginate
 from workflows_app.models import BulkItem, BulkItemState, BulkOperation, BulkState
 from workflows_app.problems import Invalid, NotFound
 from workflows_app.services import bulk_preview
+from workflows_app.services.bulk_control import VERBS, find_bulk
 
 ACTIONS = ("resume", "cancel", "suspend", "delete")
 
@@ -179,7 +179,7 @@ class BulkDetail(ApiView):
     def get(self, request: Request, bulk_id: UUID) -> Response:
         """How far it is."""
         read_query(request, serializers.Serializer)
-        return Response(BulkSerializer(_find(bulk_id)).data)
+        return Response(BulkSerializer(find_bulk(bulk_id)).data)
 
 
 class BulkItems(ApiView):
@@ -189,7 +189,7 @@ class BulkItems(ApiView):
     def get(self, request: Request, bulk_id: UUID) -> Response:
         """What became of each workflow."""
         query = read_query(request, BulkItemQuery)
-        items = _find(bulk_id).items.all()
+        items = find_bulk(bulk_id).items.all()
         if state := query.get("state"):
             items = items.filter(state=state)
         page = paginate(items, Sort("id"), scope=f"bulk {bulk_id}", query=query)
@@ -200,24 +200,11 @@ class BulkAction(ApiView):
     """Pause, continue, abort or repeat a bulk operation."""
 
     permission: ClassVar[str | None] = "bulk"
-    verbs: ClassVar[dict[str, Any]] = {
-        "pause": services.pause_bulk,
-        "unpause": services.unpause_bulk,
-        "abort": services.abort_bulk,
-        "retry-failed": services.retry_failed,
-    }
 
     @extend_schema(tags=["bulk"], request=None, responses=BulkSerializer)
     def post(self, request: Request, bulk_id: UUID, verb: str) -> Response:
         """`pause`, `unpause`, `abort` or `retry-failed`; 409 when its state does not allow it."""
-        if verb not in self.verbs:
-            raise NotFound(f"There is no action {verb!r}; use: {', '.join(self.verbs)}.")
-        self.verbs[verb](self.caller, _find(bulk_id))
-        return Response(BulkSerializer(_find(bulk_id)).data)
-
-
-def _find(bulk_id: UUID) -> BulkOperation:
-    bulk = BulkOperation.objects.select_related("created_by").filter(pk=bulk_id).first()
-    if bulk is None:
-        raise NotFound(f"There is no bulk operation {bulk_id}.")
-    return bulk
+        if verb not in VERBS:
+            raise NotFound(f"There is no action {verb!r}; use: {', '.join(VERBS)}.")
+        VERBS[verb](self.caller, find_bulk(bulk_id))
+        return Response(BulkSerializer(find_bulk(bulk_id)).data)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from django.apps.registry import Apps
-from django.contrib.auth.management import create_permissions
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+
+from workflows_app.migrations._permissions import make_permissions
 
 LOOK = [
     "view_workflow",
@@ -34,11 +35,7 @@ ROLES = {"viewer": LOOK, "operator": LOOK + ACT, "admin": LOOK + ACT + MANAGE}
 
 
 def create_roles(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    # Django creates permissions after all migrations; the groups need them now.
-    config = apps.get_app_config("workflows_app")
-    config.models_module = True
-    create_permissions(config, apps=apps, verbosity=0)
-    config.models_module = None
+    make_permissions(apps)
     grant(apps)
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from django.apps.registry import Apps
 from django.conf import settings
-from django.contrib.auth.management import create_permissions
 from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
+from workflows_app.migrations._permissions import make_permissions
+
 
 def create_permission(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    # Django creates permissions after all migrations; the groups need it now.
-    config = apps.get_app_config("workflows_app")
-    config.models_module = True
-    create_permissions(config, apps=apps, verbosity=0)
-    config.models_module = None
+    make_permissions(apps)
     grant(apps)
 
 

@@ -3,8 +3,9 @@
 import django.db.models.deletion
 import django.utils.timezone
 from django.conf import settings
-from django.contrib.auth.management import create_permissions
 from django.db import migrations, models
+
+from workflows_app.migrations._permissions import make_permissions
 
 GRANTED = (
     (["view_schedule", "view_schedulerun"], ["viewer", "operator", "admin"]),
@@ -13,11 +14,7 @@ GRANTED = (
 
 
 def create_permission(apps, schema_editor):
-    # Django creates permissions after all migrations; the groups need them now.
-    config = apps.get_app_config("workflows_app")
-    config.models_module = True
-    create_permissions(config, apps=apps, verbosity=0)
-    config.models_module = None
+    make_permissions(apps)
     grant(apps)
 
 

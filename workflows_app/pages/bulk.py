@@ -17,10 +17,11 @@ from workflows_app.pages import keyset
 from workflows_app.pages.rendering import is_fragment, page, show, topic, user_of
 from workflows_app.pages.workflows import Filters, selected
 from workflows_app.problems import Conflict, Invalid, NotFound
+from workflows_app.services.bulk_control import VERBS, find_bulk
+from workflows_app.services.bulk_preview import needs_reason
+from workflows_app.services.bulk_progress import OPEN_STATES, UNDER_WAY
 
 KINDS = {"cancel": "Cancel", "resume": "Resume", "delete": "Delete"}
-# From here on (and for every delete) the number has to be typed.
-TYPE_NUMBER_FROM = 100
 SIZE = 100
 RECENT = 50
 # The order in which a person wants to see the items.
@@ -58,7 +59,7 @@ def _ask(request: HttpRequest, kind: str) -> HttpResponseBase:
         "is_exact": is_exact,
         "fitting": queries.capped_count(fitting)[0],
         "by_status": list(by_status),
-        "types_number": kind == "delete" or matched > TYPE_NUMBER_FROM,
+        "types_number": needs_reason(kind, matched),
         "keys": request.GET.getlist("w"),
         "everything": bool(request.GET.get("everything")),
         "back": f"{reverse('workflows')}?{filters.as_query()}",
@@ -84,7 +85,7 @@ def _request(request: HttpRequest, kind: str) -> HttpResponseBase:
 
 
 def _check_number(query: QueryDict, kind: str, matched: int, *, is_exact: bool) -> None:
-    if kind != "delete" and matched <= TYPE_NUMBER_FROM:
+    if not needs_reason(kind, matched):
         return
     if query.get("number", "").strip() != str(matched):
         more = "" if is_exact else " or more"
@@ -106,7 +107,7 @@ def bulk_list(request: HttpRequest) -> HttpResponseBase:
 @page
 def bulk_detail(request: HttpRequest, bulk_id: UUID) -> HttpResponseBase:
     """Progress of one operation and what became of each workflow, failures first."""
-    bulk = _bulk(bulk_id)
+    bulk = find_bulk(bulk_id)
     counted = dict(bulk.items.order_by().values_list("state").annotate(n=Count("id")))
     state = request.GET.get("state", "")
     items = BulkItem.objects.filter(bulk=bulk)
@@ -116,7 +117,7 @@ def bulk_detail(request: HttpRequest, bulk_id: UUID) -> HttpResponseBase:
         items, keyset.Order("id"), cursor=request.GET.get("cursor", ""), size=SIZE
     )
     open_items = counted.get("waiting", 0) + counted.get("sent", 0)
-    is_open = bulk.state in (BulkState.QUEUED, BulkState.RUNNING, BulkState.PAUSED)
+    is_open = bulk.state in UNDER_WAY
     context = {
         "bulk": bulk,
         "found": found,
@@ -140,12 +141,12 @@ def bulk_detail(request: HttpRequest, bulk_id: UUID) -> HttpResponseBase:
     return show(request, "pages/bulk.html", context, live=live if is_open else ())
 
 
-VERBS = {
-    "pause": (services.pause_bulk, "Paused: what has been sent goes on, the rest waits."),
-    "unpause": (services.unpause_bulk, "It goes on."),
-    "abort": (services.abort_bulk, "Abort requested: what has been sent goes on, the rest is skipped."),
-    "retry-failed": (services.retry_failed, "What has failed is sent once more."),
-}  # fmt: skip
+DONE = {
+    "pause": "Paused: what has been sent goes on, the rest waits.",
+    "unpause": "It goes on.",
+    "abort": "Abort requested: what has been sent goes on, the rest is skipped.",
+    "retry-failed": "What has failed is sent once more.",
+}
 
 
 @require_POST
@@ -154,13 +155,12 @@ def bulk_action(request: HttpRequest, bulk_id: UUID, verb: str) -> HttpResponseB
     """Pause, continue, abort or repeat an operation."""
     if verb not in VERBS:
         raise NotFound(f"A bulk operation has no action {verb!r}.")
-    act, done = VERBS[verb]
     try:
-        act(user_of(request), _bulk(bulk_id))
+        VERBS[verb](user_of(request), find_bulk(bulk_id))
     except Conflict as problem:
         messages.error(request, problem.detail)
     else:
-        messages.success(request, done)
+        messages.success(request, DONE[verb])
     return HttpResponseRedirect(reverse("bulk", args=[bulk_id]))
 
 
@@ -168,13 +168,6 @@ def _possible(bulk: BulkOperation, counted: dict[str, int]) -> tuple[str, ...]:
     """What the page offers to do."""
     if bulk.state == BulkState.PAUSED:
         return "unpause", "abort"
-    if bulk.state in (BulkState.QUEUED, BulkState.RUNNING):
+    if bulk.state in OPEN_STATES:
         return "pause", "abort"
     return ("retry-failed",) if counted.get("failed") else ()
-
-
-def _bulk(bulk_id: UUID) -> BulkOperation:
-    bulk = BulkOperation.objects.select_related("created_by").filter(id=bulk_id).first()
-    if bulk is None:
-        raise NotFound(f"There is no bulk operation {bulk_id}.")
-    return bulk

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from uuid import UUID
+
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
 from workflows_app import access, after_commit
 from workflows_app.models import BulkItemState, BulkOperation, BulkState
-from workflows_app.problems import Conflict
+from workflows_app.problems import Conflict, NotFound
 from workflows_app.services import audit, bulk_progress
 
 ENDED = (BulkState.PARTIAL, BulkState.FAILED, BulkState.ABORTED, BulkState.SUCCEEDED)
@@ -44,8 +47,7 @@ def abort_bulk(user: User, bulk: BulkOperation) -> None:
         Conflict: the operation has ended already.
     """
     with transaction.atomic():
-        before = (*bulk_progress.OPEN_STATES, BulkState.PAUSED)
-        _move(user, bulk, "abort", before, BulkState.ABORTED)
+        _move(user, bulk, "abort", bulk_progress.UNDER_WAY, BulkState.ABORTED)
         bulk_progress.skip_waiting(bulk.id, "the operation was aborted")
 
 
@@ -67,6 +69,27 @@ def retry_failed(user: User, bulk: BulkOperation) -> int:
         BulkOperation.objects.filter(id=bulk.id).update(finished_at=None)
         after_commit.enqueue(after_commit.ADVANCE_BULK, str(bulk.id))
     return again
+
+
+#: By their names in addresses.
+VERBS: dict[str, Callable[[User, BulkOperation], object]] = {
+    "pause": pause_bulk,
+    "unpause": unpause_bulk,
+    "abort": abort_bulk,
+    "retry-failed": retry_failed,
+}
+
+
+def find_bulk(bulk_id: UUID) -> BulkOperation:
+    """The operation, with who asked for it.
+
+    Raises:
+        NotFound: there is none.
+    """
+    bulk = BulkOperation.objects.select_related("created_by").filter(pk=bulk_id).first()
+    if bulk is None:
+        raise NotFound(f"There is no bulk operation {bulk_id}.")
+    return bulk
 
 
 def _move(

@@ -18,8 +18,9 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from workflows_app import access, queries, rules
-from workflows_app.models import BulkOperation, BulkState, Workflow
+from workflows_app.models import BulkOperation, Workflow
 from workflows_app.problems import Conflict, Invalid
+from workflows_app.services import bulk_progress
 from workflows_app.services.bulk import request_bulk
 
 SALT = "rayflow.bulk.preview"
@@ -201,8 +202,8 @@ def _check_limits(user: User, total: int) -> None:
             " for the permission 'bulk_unlimited'.",
             code="too_many",
         )
-    under_way = (BulkState.QUEUED, BulkState.RUNNING, BulkState.PAUSED)
-    if BulkOperation.objects.filter(created_by=user, state__in=under_way).count() >= MOST_OPEN:
+    under_way = BulkOperation.objects.filter(created_by=user, state__in=bulk_progress.UNDER_WAY)
+    if under_way.count() >= MOST_OPEN:
         raise Conflict(
             f"{MOST_OPEN} bulk operations of this account are under way; wait for one of them.",
             code="too_many",

@@ -17,6 +17,7 @@ from workflows_app.models import (
 )
 
 OPEN_STATES = (BulkState.QUEUED, BulkState.RUNNING)
+UNDER_WAY = (*OPEN_STATES, BulkState.PAUSED)
 
 
 def command_finished(command: Command, *, detail: str) -> None:
