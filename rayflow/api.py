@@ -159,7 +159,7 @@ def submit(
         listener: who is told what happens to it.
         parent, attempt: of a child workflow, its link and the attempt that starts it.
     """
-    chosen = validate_workflow_id(_fresh_id() if workflow_id is None else workflow_id)
+    chosen = validate_workflow_id(fresh_id() if workflow_id is None else workflow_id)
     user_metadata = check_metadata(metadata)
     seconds = check_seconds("workflow_timeout", workflow_timeout)
     connection = _connect_for(dag)
@@ -473,7 +473,8 @@ def _connect_for(dag: Any) -> Connection:
     return _connector.connect()
 
 
-def _fresh_id() -> str:
+def fresh_id() -> str:
+    """An id for a workflow that was given none."""
     return f"{uuid.uuid4()}.{time.time():.9f}"
 
 

@@ -118,6 +118,18 @@ class WorkflowStillActiveError(_AboutWorkflow):
     sentence = "Workflow '{}' is still active; cancel it or let it finish before deleting it."
 
 
+class WorkflowHasForksError(WorkflowStillActiveError):
+    """A workflow cannot be deleted while forks use its results."""
+
+    sentence = "Workflow '{}' cannot be deleted before its forks."
+
+
+class WorkflowNotForkableError(_AboutWorkflow, ValueError):
+    """There is nothing to fork."""
+
+    sentence = "Workflow '{}' cannot be forked."
+
+
 class WorkflowRunningError(_AboutWorkflow, RuntimeError):
     """A running or pending workflow cannot be run or resumed a second time."""
 

@@ -26,6 +26,7 @@ from rayflow.core.records import WorkflowStatus
 from rayflow.definitions import definition
 from rayflow.errors import WorkflowCancellationError, WorkflowError, WorkflowExecutionError
 from rayflow.events import EventListener, HTTPListener, TimerListener, sleep, wait_for_event
+from rayflow.forks import fork, fork_async, plan_fork
 from rayflow.in_tasks import (
     artifact,
     cancelled,
@@ -58,6 +59,8 @@ __all__ = [
     "resume",
     "resume_async",
     "resume_all",
+    "fork",
+    "fork_async",
     "cancel",
     "suspend",
     "delete",
@@ -66,6 +69,7 @@ __all__ = [
     "get_status",
     "get_metadata",
     "plan_resume",
+    "plan_fork",
     "ResumePlan",
     "get_output",
     "get_output_async",

@@ -10,9 +10,9 @@ import asyncio
 import logging
 import queue
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -34,7 +34,7 @@ from rayflow.errors import (
     WorkflowRunningError,
     WorkflowStillActiveError,
 )
-from rayflow.runtime import foresight, intake
+from rayflow.runtime import foresight, forks, intake
 from rayflow.runtime.actor_calls import ActorCalls, ActorView
 from rayflow.runtime.answers import Answers
 from rayflow.runtime.attempt_calls import AttemptCalls
@@ -43,6 +43,7 @@ from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.family import Family
 from rayflow.runtime.feed import Changes, Feed
 from rayflow.runtime.floor import Floor, needs_slot
+from rayflow.runtime.forks import Fork
 from rayflow.runtime.hosts import HostSubmitter
 from rayflow.runtime.intake import Opened, Submission
 from rayflow.runtime.lines import Heard
@@ -122,7 +123,7 @@ class Engine(AttemptCalls, ActorCalls):
         await self.start()
         return self._storage
 
-    async def submit(self, submission: Submission, listener: str | None = None) -> bool:
+    async def submit(self, submission: Submission | Fork, listener: str | None = None) -> bool:
         """Record and accept a workflow; durable when this returns.
 
         A known id is resumed instead, or refused if ``must_be_new`` (``ray-workflows`` 1.3).
@@ -153,6 +154,39 @@ class Engine(AttemptCalls, ActorCalls):
             is_free=not needs_slot(submission.actor, submission.parent),
         )
         return True
+
+    async def fork(self, fork: Fork, listener: str | None = None) -> None:
+        """Record and accept a workflow that begins with checkpoints of another; durable when this returns.
+
+        Raises:
+            WorkflowNotFoundError, WorkflowRunningError: there is no such origin, or it has not ended.
+            WorkflowExistsError, WorkflowNotForkableError, ValueError, queue.Full, StorageError
+        """
+        await self.start()
+        if fork.workflow_id in self._registry.entries:  # taken, or this is a repeated call
+            await self.submit(fork, listener)
+            return
+        with self._at_rest(fork.origin):
+            await self._io(self._registry.require_owned)
+            await self.submit(fork, listener)
+
+    async def plan_fork(self, origin: str, from_tasks: tuple[str, ...]) -> ResumePlan:
+        """What a fork would do; raises as :meth:`fork`."""
+        await self.start()
+        status = WorkflowStatus(self._registry.entry(origin).status)
+        plan: ResumePlan = await self._io(
+            lambda: forks.plan(self._store, origin, status, from_tasks)
+        )
+        return plan
+
+    @contextmanager
+    def _at_rest(self, workflow_id: str) -> Iterator[None]:
+        """Keep a workflow that has ended as it is."""
+        self._registry.entry(workflow_id)
+        if workflow_id in self._floor.live:
+            raise WorkflowRunningError(workflow_id)
+        with self._floor.held(workflow_id):
+            yield
 
     async def resume(self, workflow_id: str, listener: str | None = None) -> None:
         """Continue a workflow from its checkpoints. SUCCESSFUL ones stay as they are.
@@ -261,7 +295,8 @@ class Engine(AttemptCalls, ActorCalls):
         """Remove a workflow and everything stored of it; its id is free again.
 
         Raises:
-            WorkflowStillActiveError, WorkflowNotFoundError, StorageError
+            WorkflowStillActiveError: also while forks use its results (WorkflowHasForksError).
+            WorkflowNotFoundError, StorageError
         """
         await self.start()
         await self._floor.put_away(workflow_id)
@@ -271,6 +306,8 @@ class Engine(AttemptCalls, ActorCalls):
         # Out of the index last: a crash in between leaves an entry that can be deleted again.
         with self._floor.held(workflow_id):
             await self._io(self._registry.require_owned)
+            existing = self._registry.entries
+            await self._io(lambda: forks.require_none(self._store, workflow_id, existing))
             await self._family.gone(workflow_id, WorkflowStatus.NONE)
             await self._io(lambda: self._remove(workflow_id))
             await self._registry.remove(workflow_id)
@@ -279,6 +316,7 @@ class Engine(AttemptCalls, ActorCalls):
     def _remove(self, workflow_id: str) -> None:
         """Does storage I/O. Another engine may have taken the root, and the workflow, a moment ago."""
         self._registry.require_owned()
+        forks.release(self._store, workflow_id)
         self._store.delete(layout.workflow(workflow_id))
 
     async def status(self, workflow_id: str) -> str:
@@ -392,13 +430,12 @@ class Engine(AttemptCalls, ActorCalls):
             await self._registry.put(workflow_id, WorkflowStatus.RESUMABLE)
             self._feed.ring(workflow_id)
 
-    def _create(self, submission: Submission) -> Opened:
-        opened = intake.create(
-            self._store,
-            submission,
-            before_delete=self._registry.require_owned,
-            first_epoch=self._registry.first_epoch,
-        )
+    def _create(self, submission: Submission | Fork) -> Opened:
+        owned, epoch = self._registry.require_owned, self._registry.first_epoch
+        if isinstance(submission, Fork):
+            opened = forks.create(self._store, submission, before_delete=owned, first_epoch=epoch)
+        else:
+            opened = intake.create(self._store, submission, before_delete=owned, first_epoch=epoch)
         return self._equipped(opened)
 
     def _adopt(self, workflow_id: str, *, resume: bool) -> Opened:
@@ -412,7 +449,7 @@ class Engine(AttemptCalls, ActorCalls):
             self._packages.restore(opened.environments())
         return opened
 
-    async def _submit_again(self, submission: Submission, listener: str | None) -> bool:
+    async def _submit_again(self, submission: Submission | Fork, listener: str | None) -> bool:
         """The id is known: resume what is stored, unless this is a repeated call of ours."""
         workflow_id = submission.workflow_id
         state = fold(await self._load(workflow_id))

@@ -16,7 +16,11 @@ from rayflow.storage.store import Store
 
 def plan_resume(store: Store, state: WorkflowState, status: WorkflowStatus) -> ResumePlan:
     """The plan of a resume, checked against the storage."""
-    plan = foresee(state, status)
+    return checked(store, state, foresee(state, status))
+
+
+def checked(store: Store, state: WorkflowState, plan: ResumePlan) -> ResumePlan:
+    """``plan`` with what its tasks need and the storage does not have."""
     needs: dict[str, str] = {}
     for task_id in plan.runs:
         for key, what in _needs(state, state.tasks[task_id]):

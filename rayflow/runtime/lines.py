@@ -115,6 +115,8 @@ class Narrator:
                 yield self._of_job("ended", f", status={record.data['status']}")
             case Kind.STARTED | Kind.SUCCEEDED | Kind.CONTINUED if self._is_brief:
                 return
+            case Kind.SUCCEEDED | Kind.CONTINUED if "reused_from" in record.data:
+                return  # it happened in the workflow that this one is a fork of
             case Kind.STARTED:
                 yield from self._begun(record)
             case Kind.SUCCEEDED | Kind.CONTINUED:

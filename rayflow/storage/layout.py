@@ -30,6 +30,21 @@ def artifact(workflow_id: str, name: str) -> str:
     return f"{workflow(workflow_id)}/artifacts/{'/'.join(map(key_segment, name.split('/')))}"
 
 
+def forks(workflow_id: str) -> str:
+    """The folder with a mark for each fork that uses a workflow's values."""
+    return f"{workflow(workflow_id)}/forks"
+
+
+def fork(workflow_id: str, fork_id: str) -> str:
+    """The mark of one of them; its content is the fork's id."""
+    return f"{forks(workflow_id)}/{key_segment(fork_id)}"
+
+
+def lenders(fork_id: str) -> str:
+    """The ids of the workflows whose values a fork uses, as JSON; there is none for other workflows."""
+    return f"{workflow(fork_id)}/lenders.json"
+
+
 def function(digest: str) -> str:
     """The code of a task, stored once per content."""
     return f"functions/{digest[:2]}/{digest}"
