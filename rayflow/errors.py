@@ -11,6 +11,8 @@
     ├── WorkflowNotFoundError         no workflow has this id
     │   └── VirtualActorNotFoundError no virtual actor has this id                   (also ValueError)
     ├── WorkflowStillActiveError      delete of a running or pending workflow
+    │   └── WorkflowHasForksError     delete of a workflow whose results forks use
+    ├── WorkflowNotForkableError      there is nothing to fork                       (also ValueError)
     ├── WorkflowRunningError          run or resume of a workflow that is running   (also RuntimeError)
     ├── WorkflowExistsError           the id is taken, a new workflow was asked for (also ValueError)
     ├── InvalidWorkflowIdError        an id that is no id                    (also ValueError and TypeError)

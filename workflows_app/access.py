@@ -22,6 +22,8 @@ PERMISSION_OF_KIND = {
     "resume": "resume_workflow",
     "delete": "delete_workflow",
     "tell": "signal_workflow",
+    "fork": "start_workflow",
+    "plan": "view_workflow",
 }
 
 

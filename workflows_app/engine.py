@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
@@ -20,6 +20,7 @@ from django.apps import apps
 from django.conf import settings
 from django.utils.module_loading import module_has_submodule
 
+from workflows_app import plans
 from workflows_app.gateway import (
     Changes,
     DefinitionInfo,
@@ -117,6 +118,44 @@ class RayGateway:
                 logger.info("Workflow %s is gone already", workflow_id)
 
         self._ask(f"delete of {workflow_id!r}", remove)
+
+    def fork(
+        self,
+        *,
+        workflow_id: str,
+        origin: str,
+        from_tasks: Sequence[str],
+        metadata: dict[str, Any],
+        tags: dict[str, Any],
+        created_by: str,
+        token: str,
+    ) -> None:
+        from rayflow import forks
+
+        def start() -> None:
+            forks.submit(
+                origin,
+                workflow_id,
+                from_tasks=tuple(from_tasks),
+                metadata=metadata,
+                tags=tags,
+                created_by=created_by,
+                token=token,
+            )
+
+        self._ask(f"fork of {origin!r}", start)
+
+    def plan(self, workflow_id: str, *, verb: str, from_tasks: Sequence[str]) -> dict[str, Any]:
+        from rayflow import forks, workflow
+
+        def look() -> dict[str, Any]:
+            if verb == "resume":
+                found = workflow.plan_resume(workflow_id)
+            else:
+                found = forks.plan_fork(workflow_id, from_tasks=from_tasks)
+            return plans.describe(found.reused, found.runs, found.missing)
+
+        return self._ask(f"plan for {workflow_id!r}", look)
 
     def tell(
         self, workflow_id: str, *, kind: str, name: str, payload: Any, key: str | None, by: str
@@ -271,6 +310,10 @@ def _translated(what: str) -> Iterator[None]:
         yield
     except errors.WorkflowError as error:
         raise _problem(error, what) from error
+    except ValueError as error:  # what the library says of a bad argument
+        raise EngineProblem(
+            "invalid", title="The engine refused", detail=str(error), status=400
+        ) from error
     except (OSError, TimeoutError) as error:
         raise EngineProblem(
             "engine_unavailable",
@@ -289,6 +332,8 @@ def _problem(error: Exception, what: str) -> EngineProblem:
         (errors.RootInUseError, "root_in_use", "Storage owned by another engine", 503, True),
         (errors.WorkflowNotFoundError, "not_found", "No such workflow", 404, False),
         (errors.WorkflowExistsError, "workflow_exists", "The id is taken", 409, False),
+        (errors.WorkflowHasForksError, "has_forks", "Forks use its results", 409, False),
+        (errors.WorkflowNotForkableError, "not_forkable", "It cannot be forked", 409, False),
         (errors.WorkflowStillActiveError, "still_active", "The workflow is active", 409, False),
         (errors.WorkflowRunningError, "already_running", "The workflow is running", 409, False),
         (errors.WorkflowNotResumableError, "not_resumable", "It cannot be resumed", 409, False),

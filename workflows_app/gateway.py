@@ -134,6 +134,25 @@ class Gateway(Protocol):
     ) -> None:
         """Send a message to a workflow; return when it is durably recorded."""
 
+    def fork(
+        self,
+        *,
+        workflow_id: str,
+        origin: str,
+        from_tasks: Sequence[str],
+        metadata: dict[str, Any],
+        tags: dict[str, Any],
+        created_by: str,
+        token: str,
+    ) -> None:
+        """Start a workflow from the checkpoints of another; return when it is durably accepted.
+
+        A second call with the same token is the same request.
+        """
+
+    def plan(self, workflow_id: str, *, verb: str, from_tasks: Sequence[str]) -> dict[str, Any]:
+        """What a ``resume`` or a ``fork`` would do: see :class:`workflows_app.plans.Plan`."""
+
     def warm_up(self) -> None:
         """Connect, so that the first command does not have to wait for it."""
 

@@ -82,6 +82,14 @@ class Conflict(Problem):
     title = "Not possible in the present state"
 
 
+class Stale(Problem):
+    """What the request is about has changed since the caller read it (If-Match)."""
+
+    status = 412
+    default_code = "stale"
+    title = "Changed meanwhile"
+
+
 class Mismatch(Problem):
     """An idempotency key was used again with a different request."""
 

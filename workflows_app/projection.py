@@ -15,10 +15,11 @@ from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
-from workflows_app import after_commit, payloads, record_kinds
+from workflows_app import after_commit, payloads, record_kinds, resolution
 from workflows_app.folding import Draft, moment
 from workflows_app.gateway import EngineRecord, Entry, RecordPage
 from workflows_app.models import (
+    FailureGroup,
     FollowerState,
     Rollup,
     Task,
@@ -89,7 +90,7 @@ def forget_everything() -> None:
     """Empty the projected tables; the follower's reconciliation fills them again."""
     with transaction.atomic():
         _take_turns()
-        for model in (TaskAttempt, WorkflowEvent, Task, Workflow, Rollup):
+        for model in (TaskAttempt, WorkflowEvent, Task, Workflow, Rollup, FailureGroup):
             model.objects.all().delete()
 
 
@@ -177,6 +178,7 @@ def _store(pages: Mapping[str, RecordPage]) -> None:
         counts.came(Counted.of(draft.workflow))
     _save(drafts)
     counts.save()
+    resolution.refresh(resolution.concerned([draft.workflow for draft in drafts.values()]))
     after_commit.ring(_bells(drafts))
 
 
@@ -296,8 +298,11 @@ def _forget(workflow_ids: Collection[str]) -> dict[str, str | None]:
     TaskAttempt.objects.filter(task__workflow__in=workflows).delete()
     WorkflowEvent.objects.filter(workflow__in=workflows).delete()
     Task.objects.filter(workflow__in=workflows).delete()
+    forks = workflows.exclude(forked_from=None).values_list("forked_from", flat=True)
+    origins = {str(origin) for origin in forks}
     counts = Changes()
     counts.left_all(workflows)
     workflows.delete()
     counts.save()
+    resolution.refresh(origins - set(workflow_ids))
     return pending

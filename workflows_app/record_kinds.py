@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from workflows_app import payloads
+from workflows_app import failures, payloads
 from workflows_app.folding import ENDED, Draft, milliseconds, mirror, moment
 from workflows_app.gateway import EngineRecord
 from workflows_app.models import CommandKind, Task, Workflow, WorkflowStatus
 
+FAILING = (WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE)
 # Cause of an attempt that nobody finished: the engine that ran it lost the workflow.
 LOST = "lost"
 
@@ -53,6 +54,8 @@ def _accepted(draft: Draft, record: EngineRecord, now: datetime) -> None:
     workflow.tags = data.get("tags") or {}
     workflow.created_by = data.get("created_by") or ""
     workflow.created_at = now
+    origin = (data.get("forked_from") or {}).get("workflow_id")
+    workflow.forked_from = payloads.text(origin) if origin else None
 
 
 def _task(draft: Draft, record: EngineRecord, now: datetime) -> None:
@@ -78,6 +81,7 @@ def _status(draft: Draft, record: EngineRecord, now: datetime) -> None:
     workflow = draft.workflow
     workflow.status = WorkflowStatus(data["status"])
     workflow.error = data.get("error")
+    _failed_alike(workflow, record)
     if workflow.status == WorkflowStatus.RUNNING and workflow.started_at is None:
         workflow.started_at = now
     workflow.finished_at = now if workflow.status in ENDED else None
@@ -99,6 +103,14 @@ def _status(draft: Draft, record: EngineRecord, now: datetime) -> None:
     if workflow.status == WorkflowStatus.CANCELED:
         for task in draft.open_tasks():
             _end_canceled(draft, task, now)
+
+
+def _failed_alike(workflow: Workflow, record: EngineRecord) -> None:
+    """A new status: a failure of its group, which nobody has resolved, or none."""
+    workflow.status_seq = record.seq
+    workflow.resolved = False
+    has_failed = workflow.status in FAILING and workflow.error is not None
+    workflow.failure_group = failures.describe(workflow.error).fingerprint if has_failed else ""
 
 
 def _confirm(workflow: Workflow, *kinds: str) -> None:
@@ -180,6 +192,9 @@ def _ended(
     task.duration_ms = milliseconds(task.started_at, task.finished_at)
     task.node = payloads.text(data.get("node") or "", 200)
     task.pid = data.get("pid")
+    if data.get("reused_from"):
+        task.reused_from = payloads.text(data["reused_from"])
+        return task  # its attempts belong to the workflow in which they ran
     draft.attempt(
         task,
         task.attempt,
@@ -228,6 +243,7 @@ def _resumed(draft: Draft, record: EngineRecord, now: datetime) -> None:
     workflow = draft.workflow
     workflow.status = WorkflowStatus.RUNNING
     workflow.error = workflow.finished_at = workflow.duration_ms = None
+    _failed_alike(workflow, record)
     _confirm(workflow, CommandKind.RESUME)
 
 

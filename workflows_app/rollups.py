@@ -1,4 +1,4 @@
-"""How many workflows there are by hour, definition and status, counted as they change.
+"""How many workflows there are by hour, definition and status, and how many failed alike, counted as they change.
 
 So a page never counts the table. Every change of a workflow's row in :mod:`workflows_app.projection` moves it
 from one count to another in the same transaction; :func:`rebuild` counts everything anew.
@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 from django.db import transaction
 from django.db.models import QuerySet, Sum
 
-from workflows_app.models import Rollup, Workflow
+from workflows_app import failures
+from workflows_app.models import FailureGroup, Rollup, Workflow
 
 #: The hour of the rows that count all hours together.
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
-_FIELDS = ("created_at", "definition", "status", "duration_ms")
+_FIELDS = ("created_at", "definition", "status", "duration_ms", "failure_group", "resolved")
 Key = tuple[datetime, str, str]
 
 
@@ -28,6 +29,8 @@ class Counted(NamedTuple):
     definition: str | None
     status: str
     duration_ms: int | None
+    failure_group: str
+    resolved: bool
 
     @classmethod
     def of(cls, workflow: Workflow) -> Counted:
@@ -38,12 +41,18 @@ class Counted(NamedTuple):
         definition = self.definition or ""
         return (_hour(self.created_at), definition, self.status), (EVER, definition, self.status)
 
+    @property
+    def open_failure(self) -> str:
+        """The group of failures in which it counts, if it does in any."""
+        return "" if self.resolved else self.failure_group
+
 
 class Changes:
     """Changes of some workflows, to be saved together; inside the transaction that changes their rows."""
 
     def __init__(self) -> None:
         self._changes: dict[Key, list[int]] = {}
+        self._failures: dict[str, int] = {}
 
     def came(self, workflow: Counted) -> None:
         """It is there now, or it is like this now."""
@@ -59,7 +68,8 @@ class Changes:
             self.left(Counted(*row))
 
     def save(self) -> None:
-        """Bring the counts up to date."""
+        """Bring the counts up to date; the workflows' rows are as they are to be counted."""
+        self.save_failures()
         changes = dict(self.items())
         if not changes:
             return
@@ -76,6 +86,10 @@ class Changes:
         if any(row.workflows == 0 for row in rows.values()):
             Rollup.objects.filter(workflows=0).delete()
 
+    def save_failures(self) -> None:
+        """Bring the counts of the groups of failures up to date."""
+        _save_failures({group: n for group, n in self._failures.items() if n})
+
     def items(self) -> Iterable[tuple[Key, tuple[int, int]]]:
         """What changes where: the number of workflows, and their milliseconds together."""
         return ((key, (n, ms)) for key, (n, ms) in self._changes.items() if n or ms)
@@ -85,6 +99,33 @@ class Changes:
             change = self._changes.setdefault(key, [0, 0])
             change[0] += sign
             change[1] += sign * (workflow.duration_ms or 0)
+        if group := workflow.open_failure:
+            self._failures[group] = self._failures.get(group, 0) + sign
+
+
+def _save_failures(changes: Mapping[str, int]) -> None:
+    if not changes:
+        return
+    known = {row.fingerprint: row for row in FailureGroup.objects.filter(fingerprint__in=changes)}
+    for group, n in changes.items():
+        if group not in known:
+            known[group] = _new_group(group)
+        known[group].workflows += n
+    FailureGroup.objects.bulk_create(
+        [known[group] for group in sorted(changes)],
+        update_conflicts=True,
+        unique_fields=["fingerprint"],
+        update_fields=["workflows"],
+    )
+    if any(known[group].workflows == 0 for group in changes):
+        FailureGroup.objects.filter(workflows=0).delete()
+
+
+def _new_group(fingerprint: str) -> FailureGroup:
+    """A group of nobody yet, described by any workflow of it."""
+    error = Workflow.objects.filter(failure_group=fingerprint).values_list("error", flat=True)
+    _, kind, message, place = failures.describe(error.first())
+    return FailureGroup(fingerprint=fingerprint, error_type=kind, message=message, place=place)
 
 
 def _rows(keys: Iterable[Key]) -> dict[Key, Rollup]:
@@ -112,11 +153,13 @@ def rebuild() -> None:
     counts = Changes()
     with transaction.atomic():
         Rollup.objects.all().delete()
+        FailureGroup.objects.all().delete()
         for row in Workflow.objects.values_list(*_FIELDS).order_by().iterator():
             counts.came(Counted(*row))
         Rollup.objects.bulk_create(
             (_row(k, n, ms) for k, (n, ms) in counts.items()), batch_size=1000
         )
+        counts.save_failures()
 
 
 def totals() -> dict[str, int]:

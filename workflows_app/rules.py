@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from workflows_app.models import CommandKind, WorkflowStatus
+from workflows_app.models import CommandKind, Workflow, WorkflowStatus
+from workflows_app.problems import Conflict
 
 ACTIVE = frozenset({WorkflowStatus.PENDING, WorkflowStatus.RUNNING})
 TERMINAL = frozenset(WorkflowStatus) - ACTIVE
 
-# A canceled workflow is final, as in the old library; a fork of it comes with a later version.
+# A canceled workflow is final, as in the old library; a fork continues it under another id.
 ALLOWED: dict[str, frozenset[WorkflowStatus]] = {
     CommandKind.CANCEL: ACTIVE,
     CommandKind.SUSPEND: ACTIVE,
@@ -20,6 +21,14 @@ NEEDS = {
     CommandKind.SUSPEND: "only a PENDING or RUNNING workflow can be suspended",
     CommandKind.RESUME: "only a FAILED or RESUMABLE workflow can be resumed",
     CommandKind.DELETE: "a PENDING or RUNNING workflow has to be canceled before it is deleted",
+}
+
+
+PARTICIPLES = {
+    CommandKind.CANCEL: "canceled",
+    CommandKind.SUSPEND: "suspended",
+    CommandKind.RESUME: "resumed",
+    CommandKind.DELETE: "deleted",
 }
 
 
@@ -56,3 +65,23 @@ def actions(status: str, pending_command: str | None) -> list[str]:
         for kind in ALLOWED
         if refusal(kind, status=status, pending_command=pending_command) is None
     ]
+
+
+def require(kind: str, workflow: Workflow) -> None:
+    """Make sure that ``kind`` is possible now.
+
+    Raises:
+        Conflict: it is not; the problem holds the present state.
+    """
+    why = refusal(kind, status=workflow.status, pending_command=workflow.pending_command)
+    if why is not None:
+        raise conflict(kind, workflow, why)
+
+
+def conflict(kind: str, workflow: Workflow, why: str) -> Conflict:
+    """The problem that ``kind`` is not possible, because of ``why``."""
+    return Conflict(
+        f"Workflow {workflow.workflow_id!r} cannot be {PARTICIPLES[CommandKind(kind)]}: {why}.",
+        code="command_pending" if workflow.pending_command else "state_conflict",
+        extra={"current": {"status": workflow.status, "event_seq": workflow.event_seq}},
+    )

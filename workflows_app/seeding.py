@@ -16,7 +16,7 @@ from django.core.management.color import no_style
 from django.db import connection, transaction
 from django.db.models import Model
 
-from workflows_app import rollups
+from workflows_app import failures, rollups
 from workflows_app.models import Definition, Task, TaskAttempt, Workflow, WorkflowEvent
 
 DEFINITIONS = tuple(f"{what}_{n:02d}" for what in ("etl", "training", "report") for n in range(16))
@@ -74,7 +74,7 @@ def _workflow(n: int, created: datetime) -> dict[str, Any]:
     has_ended = status in ("SUCCESSFUL", "FAILED", "CANCELED")
     took = 50 + (n * 7919) % 600_000
     failed = int(status == "FAILED")
-    error = {"type": "RuntimeError", "message": ERRORS[n % 3], "task_id": "write"}
+    error = _error(n % 3)
     return {
         "id": n,
         "workflow_id": f"seed-{n:07d}",
@@ -93,9 +93,18 @@ def _workflow(n: int, created: datetime) -> dict[str, Any]:
         "tasks_successful": len(TASKS) - failed,
         "tasks_failed": failed,
         "error": error if status in ("FAILED", "RESUMABLE") else None,
+        "failure_group": GROUPS[n % 3] if status in ("FAILED", "RESUMABLE") else "",
         "event_seq": 4,
+        "status_seq": 4,
         "changed_at": created,
     }
+
+
+def _error(n: int) -> dict[str, Any]:
+    return {"type": "RuntimeError", "message": ERRORS[n], "task_id": "write"}
+
+
+GROUPS = [failures.describe(_error(n)).fingerprint for n in range(len(ERRORS))]
 
 
 def _task(n: int, t: int, created: datetime, *, total: int = len(TASKS)) -> dict[str, Any]:

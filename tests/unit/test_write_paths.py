@@ -22,6 +22,7 @@ SENDS = re.compile(r"\b(?:group_send|channel_layer\.send|send_task|apply_async|d
 WRITERS = (
     "services",
     "projection",
+    "resolution",
     "rollups",
     "seeding",
     "follower",

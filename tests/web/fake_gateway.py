@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from workflows_app import plans
 from workflows_app.gateway import (
     Changes,
     DefinitionInfo,
@@ -79,6 +80,18 @@ class FakeGateway:
         if kind == "approval" and name == "nobody-asks":
             raise EngineProblem("unknown_approval", title="No", detail="not asked for", status=404)
         self.write(workflow_id, "signaled", channel=f"{kind}/{name}", **message)
+
+    def fork(self, *, workflow_id: str, origin: str, token: str, **accepted: Any) -> None:
+        self._called("fork", workflow_id)
+        if workflow_id not in self.journals:
+            start = {"workflow_id": origin, "from_tasks": accepted.pop("from_tasks")}
+            self.write(workflow_id, "accepted", root="main", forked_from=start, **accepted)
+            self.write(workflow_id, "task", "main", name="main")
+            self.write(workflow_id, "status", status="RUNNING")
+
+    def plan(self, workflow_id: str, *, verb: str, from_tasks: list[str]) -> dict[str, Any]:
+        self._called(f"plan {verb}", workflow_id)
+        return plans.describe(["kept"], [*from_tasks, "main"])
 
     def definitions(self) -> list[DefinitionInfo]:
         return list(self.catalogue)

@@ -13,7 +13,14 @@ from typing import Any
 from django.utils import timezone
 
 from workflows_app import access
-from workflows_app.models import Command, CommandKind, CommandState, Workflow, WorkflowStatus
+from workflows_app.models import (
+    STARTS,
+    Command,
+    CommandKind,
+    CommandState,
+    Workflow,
+    WorkflowStatus,
+)
 from workflows_app.problems import Conflict, NotFound
 
 # How long the follower may take to show a workflow that the engine has accepted.
@@ -32,7 +39,7 @@ def find(user: Any, workflow_id: str) -> Workflow:
         if not access.can(user, "view_workflow"):
             raise
         command = Command.objects.filter(workflow_id=workflow_id).order_by("-created_at").first()
-        if command is None or command.kind != CommandKind.LAUNCH:
+        if command is None or command.kind not in STARTS:
             raise
         if command.state == CommandState.FAILED:
             raise _never_launched(command) from None
@@ -71,7 +78,8 @@ def launching(command: Command) -> Workflow:
         tags=payload.get("tags", {}),
         created_at=command.created_at,
         changed_at=command.created_at,
-        pending_command=CommandKind.LAUNCH.value,
+        forked_from=payload.get("origin"),
+        pending_command=CommandKind(command.kind).value,
     )
 
 

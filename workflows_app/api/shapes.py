@@ -78,6 +78,12 @@ class WorkflowSerializer(Guarded, serializers.ModelSerializer[Workflow]):
     pending_command = serializers.CharField(
         allow_null=True, help_text="A command that was accepted and has not taken effect yet."
     )
+    failure_group = serializers.CharField(help_text="Of a failure: the fingerprint of its group.")
+    resolved = serializers.BooleanField(help_text="Of a failure: that it needs nobody any more.")
+    forked_from = serializers.CharField(allow_null=True)
+    superseded_by = serializers.CharField(
+        allow_null=True, help_text="The latest fork of it that has succeeded."
+    )
 
     class Meta:
         model = Workflow
@@ -95,6 +101,10 @@ class WorkflowSerializer(Guarded, serializers.ModelSerializer[Workflow]):
             "duration_ms",
             "tasks",
             "error",
+            "failure_group",
+            "resolved",
+            "forked_from",
+            "superseded_by",
             "pending_command",
             "event_seq",
         )
@@ -109,6 +119,10 @@ class OperationSerializer(serializers.ModelSerializer[Command]):
     problem = serializers.DictField(
         allow_null=True, help_text="Why it failed: a problem as in every error answer."
     )
+    result = serializers.DictField(
+        allow_null=True,
+        help_text="Of a plan: `reuse`, `run` and `blocked`, each `count`, `items`, `truncated`.",
+    )
 
     class Meta:
         model = Command
@@ -118,6 +132,7 @@ class OperationSerializer(serializers.ModelSerializer[Command]):
             "workflow_id",
             "state",
             "problem",
+            "result",
             "attempts",
             "created_at",
             "started_at",

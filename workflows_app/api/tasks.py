@@ -9,6 +9,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from workflows_app import queries
 from workflows_app.api import lookup
 from workflows_app.api.base import ApiView, read_query
 from workflows_app.api.pagination import PageQuery, PageSerializer, Sort, paginate
@@ -87,6 +88,9 @@ class TaskSerializer(Guarded, TaskItemSerializer):
     replaced_by = serializers.CharField(
         allow_null=True, help_text="The task whose result becomes this one's (a continuation)."
     )
+    reused_from = serializers.CharField(
+        allow_null=True, help_text="In a fork: the workflow in which it ran."
+    )
     metadata = serializers.DictField()
     options = serializers.DictField()
     error = ErrorSerializer(allow_null=True)
@@ -100,6 +104,7 @@ class TaskSerializer(Guarded, TaskItemSerializer):
             *TaskItemSerializer.Meta.fields,
             "upstream",
             "upstream_total",
+            "reused_from",
             "replaced_by",
             "metadata",
             "options",
@@ -139,6 +144,41 @@ class TaskList(ApiView):
         rows = Task.objects.filter(workflow_id=workflow.pk, **filters).defer(*HEAVY)
         page = paginate(rows, BY_ID, scope=f"tasks {workflow.pk}", query=query)
         return Response(page.envelope(TaskItemSerializer(page.rows, many=True).data))
+
+
+class TaskGroupSerializer(serializers.Serializer[Any]):
+    """The tasks of one name."""
+
+    name = serializers.CharField()
+    total = serializers.IntegerField()
+    pending = serializers.IntegerField()
+    running = serializers.IntegerField()
+    successful = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    canceled = serializers.IntegerField()
+    most_attempts = serializers.IntegerField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+    p50_ms = serializers.IntegerField(allow_null=True)
+    p95_ms = serializers.IntegerField(allow_null=True)
+
+
+class TaskGroupsSerializer(serializers.Serializer[Any]):
+    """All of them, in the order in which the names first appeared."""
+
+    items = TaskGroupSerializer(many=True)
+
+
+class TaskGroups(ApiView):
+    """Progress by task name."""
+
+    @extend_schema(tags=["tasks"], responses=TaskGroupsSerializer)
+    def get(self, request: Request, workflow_id: str) -> Response:
+        """How far the tasks of each name are, and how long they take (median, 95th percentile)."""
+        read_query(request, serializers.Serializer)
+        workflow = lookup.find(request.user, workflow_id)
+        groups = queries.task_groups(workflow)
+        return Response(TaskGroupsSerializer({"items": groups}).data)
 
 
 class TaskDetail(ApiView):

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from workflows_app.api.actions import Cancel, Rerun, Resume, Suspend
+from workflows_app.api.actions import Cancel, Fork, Rerun, Resolve, Resume, Suspend, Unresolve
 from workflows_app.api.actors import ActorList
 from workflows_app.api.audit import AuditList
 from workflows_app.api.bulk_operations import BulkAction, BulkDetail, BulkItems, BulkList
 from workflows_app.api.cluster import Cluster
+from workflows_app.api.compare import Compare
+from workflows_app.api.counts import WorkflowCounts, WorkflowFacets
 from workflows_app.api.definitions import DefinitionDetail, DefinitionList
 from workflows_app.api.events import WorkflowEvents
+from workflows_app.api.failures import FailureDetail, FailureList
 from workflows_app.api.graph import WorkflowGraph
 from workflows_app.api.me import Me
 from workflows_app.api.messages import Answer, Signal
 from workflows_app.api.metadata import TaskMetadata, WorkflowMetadata
 from workflows_app.api.operations import OperationDetail
+from workflows_app.api.saved_views import ViewDetail, ViewList
 from workflows_app.api.schedules import (
     ScheduleAction,
     ScheduleBackfill,
@@ -26,7 +30,7 @@ from workflows_app.api.schedules import (
 )
 from workflows_app.api.schema import Schema
 from workflows_app.api.status import WorkflowStatusView
-from workflows_app.api.tasks import TaskDetail, TaskList
+from workflows_app.api.tasks import TaskDetail, TaskGroups, TaskList
 from workflows_app.api.timeline import WorkflowTimeline
 from workflows_app.api.waiting import long_poll
 from workflows_app.api.workflow import WorkflowDetail, WorkflowOutput
@@ -54,11 +58,22 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(WORKFLOW + "actions/resume/", Resume.as_view(), name="resume"),
     path(WORKFLOW + "actions/suspend/", Suspend.as_view(), name="suspend"),
     path(WORKFLOW + "actions/rerun/", Rerun.as_view(), name="rerun"),
+    path(WORKFLOW + "actions/fork/", Fork.as_view(), name="fork"),
+    path(WORKFLOW + "actions/resolve/", Resolve.as_view(), name="resolve"),
+    path(WORKFLOW + "actions/unresolve/", Unresolve.as_view(), name="unresolve"),
+    path(WORKFLOW + "task-groups/", TaskGroups.as_view(), name="task-groups"),
     path(WORKFLOW + "signals/<segment:name>/", Signal.as_view(), name="signal"),
     path(TASK + "answer/", Answer.as_view(), name="answer"),
     path(WORKFLOW + "tasks/", TaskList.as_view(), name="tasks"),
     path(TASK, TaskDetail.as_view(), name="task"),
     path(TASK + "metadata/", TaskMetadata.as_view(), name="task-metadata"),
+    path("workflow-counts/", WorkflowCounts.as_view(), name="workflow-counts"),
+    path("workflow-facets/", WorkflowFacets.as_view(), name="workflow-facets"),
+    path("compare/", Compare.as_view(), name="compare"),
+    path("failure-groups/", FailureList.as_view(), name="failure-groups"),
+    path("failure-groups/<segment:fingerprint>/", FailureDetail.as_view(), name="failure-group"),
+    path("saved-views/", ViewList.as_view(), name="saved-views"),
+    path("saved-views/<int:view_id>/", ViewDetail.as_view(), name="saved-view"),
     path("actors/", ActorList.as_view(), name="actors"),
     path("bulk-operations/", BulkList.as_view(), name="bulk-operations"),
     path(BULK, BulkDetail.as_view(), name="bulk-operation"),

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from workflows_app import services
-from workflows_app.api import lookup
+from workflows_app.api import etags, lookup
 from workflows_app.api.base import ApiView
 from workflows_app.api.commands import IDEMPOTENCY_HEADER, accepted, idempotency_key
 from workflows_app.api.shapes import (
@@ -31,16 +31,18 @@ class WorkflowDetail(ApiView):
     def get(self, request: Request, workflow_id: str) -> Response:
         """Everything the registry knows about a workflow, tasks and events excepted."""
         workflow = lookup.find(self.caller, workflow_id)
-        return Response(WorkflowSerializer(workflow, context=self.shown()).data)
+        data = WorkflowSerializer(workflow, context=self.shown()).data
+        return etags.tagged(request, etags.of_workflow(workflow), data)
 
     @extend_schema(
         tags=["workflows"],
-        parameters=[IDEMPOTENCY_HEADER],
+        parameters=[IDEMPOTENCY_HEADER, etags.IF_MATCH],
         responses={202: AcceptedSerializer},
     )
     def delete(self, request: Request, workflow_id: str) -> Response:
         """Delete a workflow with its journal and values; refused while it runs."""
         workflow = lookup.find_to_change(self.caller, workflow_id)
+        etags.require_match(request, etags.of_workflow(workflow), f"Workflow {workflow_id!r}")
         key = idempotency_key(request)
         return accepted(services.request(self.caller, "delete", workflow, idempotency_key=key))
 

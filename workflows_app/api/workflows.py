@@ -47,8 +47,8 @@ UNLISTED = ("params", "user_metadata", "output_preview", "position")
 ERROR_HEAD_CHARS = 500
 
 
-class WorkflowQuery(PageQuery):
-    """Filters of the list; each narrows it further."""
+class WorkflowFilters(serializers.Serializer[Any]):
+    """Which workflows; each parameter narrows them further."""
 
     q = serializers.CharField(
         max_length=1000, required=False, help_text="A query, such as `status:FAILED created:-24h`."
@@ -57,7 +57,6 @@ class WorkflowQuery(PageQuery):
     definition = serializers.CharField(max_length=200, required=False)
     created_after = serializers.DateTimeField(required=False)
     created_before = serializers.DateTimeField(required=False)
-    sort = serializers.ChoiceField(choices=list(SORTS), default="-created")
 
     def validate_status(self, value: str) -> list[str]:
         names = [name.strip().upper() for name in value.split(",") if name.strip()]
@@ -65,6 +64,12 @@ class WorkflowQuery(PageQuery):
         if unknown or not names:
             raise serializers.ValidationError(f"Use {', '.join(STATUSES)}.")
         return names
+
+
+class WorkflowQuery(PageQuery, WorkflowFilters):
+    """Filters and order of the list."""
+
+    sort = serializers.ChoiceField(choices=list(SORTS), default="-created")
 
 
 class WorkflowItemSerializer(Guarded, serializers.ModelSerializer[Workflow]):

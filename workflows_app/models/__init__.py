@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from workflows_app.models.accounts import ApiToken, AuditEntry
 from workflows_app.models.commands import (
+    SHARED,
+    STARTS,
     BulkItem,
     BulkItemState,
     BulkOperation,
@@ -17,6 +19,7 @@ from workflows_app.models.commands import (
     CommandKind,
     CommandState,
 )
+from workflows_app.models.failures import FailureGroup, FailureTriage, Resolution
 from workflows_app.models.registry import (
     Definition,
     FollowerState,
@@ -28,8 +31,11 @@ from workflows_app.models.registry import (
     WorkflowStatus,
 )
 from workflows_app.models.schedules import Overlap, RunState, Schedule, ScheduleRun
+from workflows_app.models.views import SavedView
 
 __all__ = [
+    "SHARED",
+    "STARTS",
     "ApiToken",
     "AuditEntry",
     "BulkItem",
@@ -40,10 +46,14 @@ __all__ = [
     "CommandKind",
     "CommandState",
     "Definition",
+    "FailureGroup",
+    "FailureTriage",
     "FollowerState",
     "Overlap",
+    "Resolution",
     "Rollup",
     "RunState",
+    "SavedView",
     "Schedule",
     "ScheduleRun",
     "Task",

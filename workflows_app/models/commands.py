@@ -18,6 +18,14 @@ class CommandKind(models.TextChoices):
     RESUME = "resume", "Resume"
     DELETE = "delete", "Delete"
     TELL = "tell", "Message"
+    FORK = "fork", "Fork"
+    PLAN = "plan", "Plan"
+
+
+# Kinds that make the workflow which they name.
+STARTS = (CommandKind.LAUNCH, CommandKind.FORK)
+# Kinds of which any number may be under way, since they change no status.
+SHARED = (CommandKind.TELL, CommandKind.PLAN)
 
 
 class CommandState(models.TextChoices):
@@ -126,6 +134,8 @@ class Command(models.Model):
         max_length=16, choices=CommandState.choices, default=CommandState.QUEUED
     )
     problem = models.JSONField(null=True)
+    # What it found out, for those that ask something.
+    result = models.JSONField(null=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -158,17 +168,16 @@ class Command(models.Model):
         ]
         constraints = [
             # Two people asking at the same moment: one command per workflow is under way. A
-            # launch may still be finishing when its workflow shows and is canceled. Messages
-            # change no status, so there may be any number of them.
+            # launch may still be finishing when its workflow shows and is canceled.
             models.UniqueConstraint(
                 fields=["workflow_id"],
                 condition=models.Q(state__in=["QUEUED", "RUNNING"])
-                & ~models.Q(kind__in=["launch", "tell"]),
+                & ~models.Q(kind__in=["launch", "fork", "tell", "plan"]),
                 name="one_open_command_per_workflow",
             ),
             models.UniqueConstraint(
                 fields=["workflow_id"],
-                condition=models.Q(state__in=["QUEUED", "RUNNING"], kind="launch"),
+                condition=models.Q(state__in=["QUEUED", "RUNNING"], kind__in=["launch", "fork"]),
                 name="one_open_launch_per_workflow",
             ),
             models.UniqueConstraint(

@@ -43,6 +43,15 @@ class Workflow(models.Model):
     tasks_failed = models.IntegerField(default=0)
     tasks_canceled = models.IntegerField(default=0)
     error = models.JSONField(null=True)
+    # What failed alike has the same fingerprint; empty unless it is FAILED, or RESUMABLE by an error.
+    failure_group = models.CharField(max_length=16, default="", blank=True)
+    # A failure that needs nobody any more: somebody said so, or a fork of it succeeded.
+    resolved = models.BooleanField(default=False)
+    forked_from = models.TextField(null=True)
+    # The latest fork of it that succeeded.
+    superseded_by = models.TextField(null=True)
+    # The sequence number of the record that gave it its status.
+    status_seq = models.BigIntegerField(default=0)
     output_preview = models.JSONField(null=True)
     # Set by the services while a command waits for the engine's confirmation.
     pending_command = models.CharField(max_length=16, null=True)
@@ -71,6 +80,21 @@ class Workflow(models.Model):
                 name="wf_actor_changed",
                 condition=models.Q(actor__isnull=False),
             ),
+            models.Index(
+                fields=["created_at", "id"],
+                name="wf_unresolved",
+                condition=models.Q(status__in=["FAILED", "RESUMABLE"], resolved=False),
+            ),
+            models.Index(
+                fields=["failure_group", "created_at", "id"],
+                name="wf_failure_group",
+                condition=~models.Q(failure_group=""),
+            ),
+            models.Index(
+                fields=["forked_from", "created_at", "id"],
+                name="wf_forked_from",
+                condition=models.Q(forked_from__isnull=False),
+            ),
         ]
         # Rows follow the journals, so nobody adds or changes one: the operators' verbs are
         # permissions of their own.
@@ -84,6 +108,7 @@ class Workflow(models.Model):
             ("bulk_all", "Can act on all workflows at once"),
             ("bulk_unlimited", "Can act on any number of workflows at once"),
             ("view_payload", "Can see parameters, values and errors"),
+            ("download_payload", "Can download values"),
             ("view_logs", "Can see the logs of tasks"),
             ("view_events", "Can see the event history"),
             ("view_cluster", "Can see the cluster"),
@@ -108,6 +133,8 @@ class Task(models.Model):
     upstream = models.JSONField(default=list)
     metadata = models.JSONField(default=dict)
     options = models.JSONField(default=dict)
+    # The workflow in which it ran, if this one is a fork that took its outcome over.
+    reused_from = models.TextField(null=True)
     # The task whose result becomes this one's, when it returned a continuation.
     replaced_by = models.TextField(null=True)
     started_at = models.DateTimeField(null=True)

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.http import require_GET
 
 from workflows_app import access, queries, rules
-from workflows_app.models import Command, CommandKind, CommandState, Workflow
+from workflows_app.models import STARTS, Command, CommandKind, CommandState, Workflow
 from workflows_app.pages.rendering import page, show, topic
 from workflows_app.pages.workflows import permissions
 from workflows_app.problems import NotFound
@@ -79,7 +79,7 @@ def _last_failure(workflow: Workflow) -> Command | None:
 
 def _launch_of(workflow_id: str) -> Command | None:
     return (
-        Command.objects.filter(workflow_id=workflow_id, kind=CommandKind.LAUNCH)
+        Command.objects.filter(workflow_id=workflow_id, kind__in=STARTS)
         .order_by("-created_at")
         .first()
     )

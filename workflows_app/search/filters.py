@@ -20,6 +20,7 @@ from workflows_app.search.language import BadQuery, Term, Value, read
 from workflows_app.search.values import Span, compared, duration_ms, span
 
 LONGEST = timedelta(days=31)
+FAILING = (WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE)
 _TIME_OPS = ("", ">", ">=", "<", "<=")
 _COMPANIONS = "a time range of at most 31 days, such as created:-7d, or an id, definition or status"
 
@@ -97,6 +98,15 @@ def _error(op: str, value: Value, now: datetime) -> Q:
     return Q(error__message__icontains=value.text) | Q(error__type=value.text)
 
 
+def _resolved(op: str, value: Value, now: datetime) -> Q:
+    words = {"true": True, "yes": True, "false": False, "no": False}
+    wanted = words.get(value.text.lower())
+    if wanted is None:
+        raise BadQuery(f"resolved takes true or false, not {value.text!r}.", value.at)
+    # Only failures can be resolved or not, and they have an index of their own.
+    return Q(status__in=FAILING, resolved=wanted)
+
+
 def _json(field: str, name: str, op: str, value: Value, now: datetime) -> Q:
     return columns.json_is(field, name, value.text, is_text=value.is_quoted or field == "tags")
 
@@ -120,6 +130,23 @@ KEYS: dict[str, Key] = {
     "finished": _times("finished", "finished_at"),
     "duration": Key(
         "how long it took", "duration:>10m, duration:1s..2s", _duration, _TIME_OPS, is_indexed=True
+    ),
+    "resolved": Key(
+        "failures that still need somebody, or not", "resolved:false", _resolved, ("",), True
+    ),
+    "failure": Key(
+        "its group of failures",
+        "failure:1f0c2d3e4a5b6c7d",
+        partial(_text, "failure_group"),
+        ("",),
+        True,
+    ),
+    "fork_of": Key(
+        "the workflow it is a fork of",
+        "fork_of:etl-17, fork_of:none",
+        partial(_text, "forked_from"),
+        ("",),
+        True,
     ),
     "user": Key("who started it", "user:ada", partial(_text, "created_by")),
     "pending": Key(

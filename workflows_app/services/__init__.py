@@ -18,6 +18,8 @@ from workflows_app.services.bulk_control import (
 from workflows_app.services.commands import request
 from workflows_app.services.definitions import sync_definitions
 from workflows_app.services.execution import run_command
+from workflows_app.services.failures import resolve, triage, unresolve
+from workflows_app.services.forking import fork, plan
 from workflows_app.services.launching import launch, rerun
 from workflows_app.services.messages import tell
 from workflows_app.services.schedules import (
@@ -30,29 +32,40 @@ from workflows_app.services.schedules import (
 )
 from workflows_app.services.sweeping import send_again, sweep
 from workflows_app.services.ticking import tick, trigger
+from workflows_app.services.views import change_view, delete_view, find_view, save_view, views_for
 
 __all__ = [
     "abort_bulk",
     "advance_bulk",
     "backfill",
+    "change_view",
     "create_schedule",
     "delete_schedule",
+    "delete_view",
     "ensure_operator",
+    "find_view",
+    "fork",
     "launch",
     "pause_bulk",
     "pause_schedule",
+    "plan",
     "replace_schedule",
     "request",
     "request_bulk",
     "rerun",
+    "resolve",
     "retry_failed",
     "run_command",
+    "save_view",
     "send_again",
     "sweep",
     "sync_definitions",
     "tell",
     "tick",
+    "triage",
     "trigger",
     "unpause_bulk",
     "unpause_schedule",
+    "unresolve",
+    "views_for",
 ]

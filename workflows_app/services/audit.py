@@ -16,6 +16,6 @@ def record(user: User | None, verb: str, *, target: str, **detail: Any) -> None:
         actor=user.get_username() if user else "system",
         verb=verb,
         target=target,
-        detail={key: value for key, value in detail.items() if value not in (None, "", {})},
+        detail={key: value for key, value in detail.items() if value not in (None, "", {}, [])},
         request_id=current_request_id(),
     )

@@ -24,12 +24,13 @@ from django.db.models.functions import Cast
 
 from workflows_app import access, after_commit, rules
 from workflows_app.models import (
+    SHARED,
+    STARTS,
     BulkItem,
     BulkItemState,
     BulkOperation,
     BulkState,
     Command,
-    CommandKind,
     CommandState,
     Workflow,
 )
@@ -180,7 +181,7 @@ def _with_open_commands(workflow_ids: list[str]) -> set[str]:
         Command.objects.filter(
             workflow_id__in=workflow_ids, state__in=[CommandState.QUEUED, CommandState.RUNNING]
         )
-        .exclude(kind__in=[CommandKind.LAUNCH, CommandKind.TELL])
+        .exclude(kind__in=[*STARTS, *SHARED])
         .values_list("workflow_id", flat=True)
     )
 

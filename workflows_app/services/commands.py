@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from workflows_app import access, after_commit, rules
-from workflows_app.models import BulkOperation, Command, CommandKind, Workflow
+from workflows_app.models import BulkOperation, Command, Workflow
 from workflows_app.problems import Conflict, Invalid, Mismatch, NotFound
 from workflows_app.services import audit
 
@@ -83,20 +83,7 @@ def _mark_pending(kind: str, workflow: Workflow) -> None:
     if now is None:
         raise NotFound(f"There is no workflow {workflow.workflow_id!r}; it has been deleted.")
     why = rules.refusal(kind, status=now.status, pending_command=now.pending_command)
-    raise Conflict(
-        f"Workflow {now.workflow_id!r} cannot be {_participle(kind)}: {why or 'it just changed'}.",
-        code="command_pending" if now.pending_command else "state_conflict",
-        extra={"current": {"status": now.status, "event_seq": now.event_seq}},
-    )
-
-
-def _participle(kind: str) -> str:
-    return {
-        CommandKind.CANCEL: "canceled",
-        CommandKind.SUSPEND: "suspended",
-        CommandKind.RESUME: "resumed",
-        CommandKind.DELETE: "deleted",
-    }[CommandKind(kind)]
+    raise rules.conflict(kind, now, why or "it just changed")
 
 
 def fingerprint(kind: str, workflow_id: str, payload: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ def run_command(command_id: str | UUID) -> None:
     if command is None:
         return
     try:
-        _execute(gateway(), command)
+        result = _execute(gateway(), command)
     except EngineProblem as problem:
         if problem.retryable and command.attempts < MAX_ATTEMPTS:
             _retry_later(command, problem)
@@ -50,7 +50,7 @@ def run_command(command_id: str | UUID) -> None:
         logger.exception("Command %s (%s %s)", command.id, command.kind, command.workflow_id)
         _finish(command, CommandState.FAILED, problem=_unexpected(command, error))
     else:
-        _finish(command, CommandState.SUCCEEDED, problem=None)
+        _finish(command, CommandState.SUCCEEDED, problem=None, result=result)
 
 
 def _take(command_id: str | UUID) -> Command | None:
@@ -62,7 +62,8 @@ def _take(command_id: str | UUID) -> Command | None:
     return Command.objects.select_related("created_by").get(id=command_id)
 
 
-def _execute(engine: Gateway, command: Command) -> None:
+def _execute(engine: Gateway, command: Command) -> dict[str, Any] | None:
+    """Do it; returns what a command that asks something has found out."""
     if command.kind == CommandKind.LAUNCH:
         engine.launch(
             workflow_id=command.workflow_id,
@@ -82,6 +83,19 @@ def _execute(engine: Gateway, command: Command) -> None:
         engine.delete(command.workflow_id)
     elif command.kind == CommandKind.TELL:
         engine.tell(command.workflow_id, **command.payload, by=_name_of(command))
+    elif command.kind == CommandKind.FORK:
+        engine.fork(
+            workflow_id=command.workflow_id,
+            origin=command.payload["origin"],
+            from_tasks=command.payload["from_tasks"],
+            metadata=command.payload["metadata"],
+            tags=command.payload["tags"],
+            created_by=_name_of(command),
+            token=str(command.id),
+        )
+    elif command.kind == CommandKind.PLAN:
+        return engine.plan(command.workflow_id, **command.payload)
+    return None
 
 
 def _name_of(command: Command) -> str:
@@ -99,13 +113,19 @@ def _retry_later(command: Command, problem: EngineProblem) -> None:
     )
 
 
-def _finish(command: Command, state: CommandState, *, problem: dict[str, Any] | None) -> None:
+def _finish(
+    command: Command,
+    state: CommandState,
+    *,
+    problem: dict[str, Any] | None,
+    result: dict[str, Any] | None = None,
+) -> None:
     with transaction.atomic():
         # The attempt is part of the condition: a worker thought dead must not overrule the one
         # that has taken the command since.
         finished = Command.objects.filter(
             id=command.id, state=CommandState.RUNNING, attempts=command.attempts
-        ).update(state=state, problem=problem, finished_at=timezone.now())
+        ).update(state=state, problem=problem, result=result, finished_at=timezone.now())
         if not finished:
             return
         _clear_pending(command, state)

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from workflows_app import access
-from workflows_app.models import Command, CommandKind, CommandState, Definition, Workflow
+from workflows_app.models import STARTS, Command, CommandKind, CommandState, Definition, Workflow
 from workflows_app.problems import Conflict, Invalid, NotFound
 from workflows_app.services import audit
 from workflows_app.services.commands import after_collision, announce, fingerprint, replayed
@@ -57,7 +57,9 @@ def launch(
     new_id = check_id(workflow_id) if workflow_id is not None else _new_id(definition)
     try:
         with transaction.atomic():
-            return _create(user, new_id, payload, key=idempotency_key, mark=mark)
+            return create_start(
+                user, CommandKind.LAUNCH, new_id, payload, key=idempotency_key, mark=mark
+            )
     except IntegrityError:
         return after_collision(user, idempotency_key, mark, new_id)
 
@@ -160,15 +162,26 @@ def _new_id(definition: str) -> str:
     return f"{stem[:150]}-{timezone.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
-def _create(
-    user: User, workflow_id: str, payload: dict[str, Any], *, key: str | None, mark: str
+def create_start(
+    user: User,
+    kind: CommandKind,
+    workflow_id: str,
+    payload: dict[str, Any],
+    *,
+    key: str | None,
+    mark: str,
 ) -> Command:
-    launching = Command.objects.filter(
+    """The command that makes a workflow, by a launch or a fork; inside a transaction.
+
+    Raises:
+        Conflict: the id is taken.
+    """
+    starting = Command.objects.filter(
         workflow_id=workflow_id,
-        kind=CommandKind.LAUNCH,
+        kind__in=STARTS,
         state__in=[CommandState.QUEUED, CommandState.RUNNING],
     )
-    if Workflow.objects.filter(workflow_id=workflow_id).exists() or launching.exists():
+    if Workflow.objects.filter(workflow_id=workflow_id).exists() or starting.exists():
         raise Conflict(
             f"There is already a workflow {workflow_id!r}; choose another id, or leave it out and"
             " one is made.",
@@ -176,19 +189,14 @@ def _create(
             extra={"workflow": workflow_id},
         )
     command = Command.objects.create(
-        kind=CommandKind.LAUNCH,
+        kind=kind,
         workflow_id=workflow_id,
         payload=payload,
         created_by=user,
         idempotency_key=key,
         request_fingerprint=mark,
     )
-    audit.record(
-        user,
-        "launch",
-        target=workflow_id,
-        definition=payload["definition"],
-        operation=str(command.id),
-    )
+    told = {name: payload.get(name) for name in ("definition", "origin", "from_tasks", "reason")}
+    audit.record(user, str(kind), target=workflow_id, **told, operation=str(command.id))
     announce(command)
     return command
