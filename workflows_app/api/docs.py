@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from workflows_app.api import schema
 
-METHODS = ("get", "post", "put", "delete")
+METHODS = ("get", "post", "put", "patch", "delete")
 SECTIONS = ("workflows", "tasks", "events", "metadata", "definitions", "operations")
 EXAMPLE_VALUES = {"workflow_id": "my-run", "name": "digits_training", "task_id": "evaluate"}
 REF_PREFIX = "#/components/schemas/"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter
@@ -18,6 +21,12 @@ IF_MATCH = OpenApiParameter(
     description="The `ETag` of what you have read. If it has changed since, the answer is 412 and"
     " nothing is done.",
 )
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The `ETag` of what you have read: 304 without a body if nothing has changed.",
+)
 
 
 def of_workflow(workflow: Workflow) -> str:
@@ -30,6 +39,12 @@ def of_workflow(workflow: Workflow) -> str:
 def of_revision(revision: int) -> str:
     """The tag of something that counts its changes."""
     return f'"{revision}"'
+
+
+def of_settings(settings: Mapping[str, Any]) -> str:
+    """The tag of something that is its settings."""
+    text = json.dumps(settings, sort_keys=True, default=str)
+    return f'"{hashlib.sha256(text.encode()).hexdigest()[:16]}"'
 
 
 def require_match(request: Request, tag: str, what: str) -> None:

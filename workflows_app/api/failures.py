@@ -96,7 +96,9 @@ class FailureDetail(ApiView):
     http_method_names = ["get", "head", "patch"]
     permissions_by_method: ClassVar[dict[str, str]] = {"PATCH": "resume_workflow"}
 
-    @extend_schema(tags=["failures"], responses=FailureGroupSerializer)
+    @extend_schema(
+        tags=["failures"], parameters=[etags.IF_NONE_MATCH], responses=FailureGroupSerializer
+    )
     def get(self, request: Request, fingerprint: str) -> Response:
         """How many failed alike, since when, and what people say of it."""
         read_query(request, serializers.Serializer)

@@ -85,7 +85,7 @@ class ViewDetail(ApiView):
 
     http_method_names = ["get", "head", "put", "delete"]
 
-    @extend_schema(tags=["views"], responses=ViewSerializer)
+    @extend_schema(tags=["views"], parameters=[etags.IF_NONE_MATCH], responses=ViewSerializer)
     def get(self, request: Request, view_id: int) -> Response:
         """What it shows."""
         read_query(request, serializers.Serializer)

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from workflows_app import services
+from workflows_app.api import etags
 from workflows_app.api.base import ApiView, read_query
 from workflows_app.api.pagination import PageQuery, PageSerializer, Sort, paginate
 from workflows_app.models import Overlap, RunState, Schedule, ScheduleRun
@@ -185,24 +186,37 @@ class ScheduleDetail(ApiView):
         "DELETE": "manage_schedule",
     }
 
-    @extend_schema(tags=["schedules"], responses=ScheduleSerializer)
+    @extend_schema(
+        tags=["schedules"], parameters=[etags.IF_NONE_MATCH], responses=ScheduleSerializer
+    )
     def get(self, request: Request, name: str) -> Response:
         """What it is set to, and when it runs next."""
         read_query(request, serializers.Serializer)
-        return Response(ScheduleSerializer(_find(name)).data)
+        schedule = _find(name)
+        return etags.tagged(request, _tag(schedule), ScheduleSerializer(schedule).data)
 
-    @extend_schema(tags=["schedules"], request=ScheduleSettings, responses=ScheduleSerializer)
+    @extend_schema(
+        tags=["schedules"],
+        parameters=[etags.IF_MATCH],
+        request=ScheduleSettings,
+        responses=ScheduleSerializer,
+    )
     def put(self, request: Request, name: str) -> Response:
         """Change its settings; what is left out has its default again."""
         form = ScheduleSettings(data=request.data)
         form.is_valid(raise_exception=True)
-        changed = services.replace_schedule(self.caller, _find(name), form.validated_data)
-        return Response(ScheduleSerializer(changed).data)
+        schedule = _find(name)
+        etags.require_match(request, _tag(schedule), f"The schedule {name!r}")
+        changed = services.replace_schedule(self.caller, schedule, form.validated_data)
+        return Response(ScheduleSerializer(changed).data, headers={"ETag": _tag(changed)})
 
-    @extend_schema(tags=["schedules"], responses={200: ScheduleSerializer})
+    @extend_schema(
+        tags=["schedules"], parameters=[etags.IF_MATCH], responses={200: ScheduleSerializer}
+    )
     def delete(self, request: Request, name: str) -> Response:
         """Forget it, and answer what it was; the workflows that it launched stay."""
         schedule = _find(name)
+        etags.require_match(request, _tag(schedule), f"The schedule {name!r}")
         was = ScheduleSerializer(schedule).data
         services.delete_schedule(self.caller, schedule)
         return Response(was)
@@ -281,6 +295,11 @@ def _find(name: str) -> Schedule:
     if found is None:
         raise NotFound(f"There is no schedule {name!r}.")
     return found
+
+
+def _tag(schedule: Schedule) -> str:
+    """Of what people set; when it runs next or ran last does not count."""
+    return etags.of_settings({name: getattr(schedule, name) for name in (*SETTINGS, "paused")})
 
 
 def _next_times(schedule: Schedule, number: int) -> dict[str, Any]:

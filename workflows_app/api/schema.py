@@ -18,6 +18,8 @@ from workflows_app.api.problems import BY_STATUS, CONTENT_TYPE
 # What any call may answer besides its own result.
 ALWAYS = (400, 401, 403, 406, 429, 503)
 WITH_BODY = (411, 413, 415)
+# What only single calls answer.
+ALSO = {"/api/v1/compare/": (404, 409), "/api/v1/workflow-counts/": (422,)}
 
 
 class ProblemAwareSchema(AutoSchema):
@@ -78,8 +80,17 @@ def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
         for method, operation in operations.items():
             for status in _statuses(path, method):
                 operation["responses"].setdefault(str(status), _response(status))
+            _add_preconditions(operation)
             operation["responses"]["default"] = _response(None)
     return result
+
+
+def _add_preconditions(operation: dict[str, Any]) -> None:
+    names = {parameter["name"] for parameter in operation.get("parameters", ())}
+    if "If-Match" in names:
+        operation["responses"]["412"] = _response(412)
+    if "If-None-Match" in names:
+        operation["responses"]["304"] = {"description": "Nothing has changed."}
 
 
 def _statuses(path: str, method: str) -> list[int]:
@@ -87,11 +98,16 @@ def _statuses(path: str, method: str) -> list[int]:
     # A workflow that has not succeeded has no output: that is a matter of its state, too.
     reading = [409] if path.endswith("/output/") else []
     changing = reading if method == "get" else [409, 422]
-    return sorted([*ALWAYS, *missing, *changing, *(WITH_BODY if method in ("post", "put") else ())])
+    body = WITH_BODY if method in ("post", "put", "patch") else ()
+    return sorted([*ALWAYS, *missing, *changing, *body, *ALSO.get(path, ())])
 
 
 def _response(status: int | None) -> dict[str, Any]:
-    titles = {409: "Not possible in the present state", 422: "Idempotency key used before"}
+    titles = {
+        409: "Not possible in the present state",
+        412: "Changed meanwhile",
+        422: "Idempotency key used before, or a count that takes too long",
+    }
     known = BY_STATUS.get(status) if status is not None else None
     title = known.title if known else titles.get(status or 0, "Any other problem")
     reference = {"$ref": "#/components/schemas/Problem"}

@@ -27,7 +27,9 @@ class WorkflowDetail(ApiView):
 
     permissions_by_method: ClassVar[dict[str, str]] = {"DELETE": "delete_workflow"}
 
-    @extend_schema(tags=["workflows"], responses=WorkflowSerializer)
+    @extend_schema(
+        tags=["workflows"], parameters=[etags.IF_NONE_MATCH], responses=WorkflowSerializer
+    )
     def get(self, request: Request, workflow_id: str) -> Response:
         """Everything the registry knows about a workflow, tasks and events excepted."""
         workflow = lookup.find(self.caller, workflow_id)

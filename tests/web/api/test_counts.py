@@ -116,8 +116,15 @@ def test_a_workflow_has_a_tag_that_changes_with_it(api: Client) -> None:
     Workflow.objects.filter(pk=made.pk).update(event_seq=2)
     assert api.get(url, headers={"If-None-Match": tag}).status_code == 200
     for verb in ("cancel", "suspend"):
-        answer = api.post(f"{url}actions/{verb}/", headers={"If-Match": tag})
+        answer = api.post(
+            f"{url}actions/{verb}/", "", content_type="application/json", headers={"If-Match": tag}
+        )
         assert "read it again" in assert_problem(answer, 412, "stale")["detail"]
     assert_problem(api.delete(url, headers={"If-Match": tag}), 412, "stale")
     new = api.get(url).headers["ETag"]
-    assert api.post(f"{url}actions/cancel/", headers={"If-Match": new}).status_code == 202
+    assert (
+        api.post(
+            f"{url}actions/cancel/", "", content_type="application/json", headers={"If-Match": new}
+        ).status_code
+        == 202
+    )

@@ -75,10 +75,14 @@ def test_what_cannot_be_forked_is_refused(
     assert_problem(act(api, "fork", {"workflow_id": "etl"}), 409, "workflow_exists")
     assert_problem(act(api, "fork", {"workflow_id": "a b"}), 400, "invalid_workflow_id")
     make_workflow("live")
-    live = api.post("/api/v1/workflows/live/actions/fork/")
+    live = api.post("/api/v1/workflows/live/actions/fork/", "", content_type="application/json")
     assert "RUNNING" in assert_problem(live, 409, "state_conflict")["detail"]
     make_workflow("actor", status="SUCCESSFUL", actor="Counter")
-    assert_problem(api.post("/api/v1/workflows/actor/actions/fork/"), 409, "state_conflict")
+    assert_problem(
+        api.post("/api/v1/workflows/actor/actions/fork/", "", content_type="application/json"),
+        409,
+        "state_conflict",
+    )
     assert Command.objects.count() == 0
 
 

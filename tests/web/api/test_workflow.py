@@ -44,6 +44,10 @@ def test_a_workflow_has_exactly_the_fields_of_the_contract(
             "total": 3, "pending": 0, "running": 0, "successful": 3, "failed": 0, "canceled": 0,
         },
         "error": None,
+        "failure_group": "",
+        "resolved": False,
+        "forked_from": None,
+        "superseded_by": None,
         "pending_command": None,
         "event_seq": 9,
     }  # fmt: skip
