@@ -27,7 +27,9 @@ from workflows_app.gateway import (
     EngineProblem,
     EngineRecord,
     Entry,
+    LogPart,
     RecordPage,
+    ValuePart,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ T = TypeVar("T")
 
 # Below the time after which the sweep takes a command for lost.
 CALL_SECONDS = 25.0
+# A page that shows a log waits no longer for the storage.
+READ_SECONDS = 10.0
 # How much longer than asked for the wait for news may take before the engine counts as gone; the
 # first call also connects, and starts the engine if there is none.
 NEWS_GRACE_SECONDS = 20.0
@@ -238,6 +242,35 @@ class RayGateway:
         ]
         return RecordPage(records, page.position, page.more, page.reset)
 
+    def log(self, workflow_id: str, task_id: str, attempt: int, start: int, end: int) -> LogPart:
+        def read() -> LogPart:
+            file = self._storage().log(workflow_id, task_id, attempt)
+            size = file.size()
+            first = max(0, size + start) if start < 0 else min(start, size)
+            begin, lines, stop = file.lines(first, min(end, size))
+            return LogPart(lines, begin, stop, size)
+
+        what = f"log of task {task_id!r} of {workflow_id!r}"
+        return self._ask(what, read, seconds=READ_SECONDS, connects=False)
+
+    def value(self, workflow_id: str, task_id: str) -> ValuePart:
+        what = f"value of task {task_id!r} of {workflow_id!r}"
+
+        def find() -> ValuePart:
+            try:
+                found = self._storage().value(workflow_id, task_id)
+            except KeyError:
+                raise EngineProblem(
+                    "no_value",
+                    title="No stored value",
+                    detail=f"Task {task_id!r} of workflow {workflow_id!r} has no value in the storage:"
+                    " it has not succeeded, or its value was not to be stored.",
+                    status=404,
+                ) from None
+            return ValuePart(found.format, found.size, found.parts())
+
+        return self._ask(what, find, seconds=READ_SECONDS, connects=False)
+
     # --- connections ------------------------------------------------------------------------
 
     def _storage(self) -> Root:
@@ -247,8 +280,15 @@ class RayGateway:
             self._root = open_root(settings.RAYFLOW_STORAGE)
         return self._root
 
-    def _ask(self, what: str, call: Callable[[], T], *, seconds: float = CALL_SECONDS) -> T:
-        """Connect if needed and make a call of the engine, for a limited time.
+    def _ask(
+        self,
+        what: str,
+        call: Callable[[], T],
+        *,
+        seconds: float = CALL_SECONDS,
+        connects: bool = True,
+    ) -> T:
+        """Connect if needed and make a call of the engine or the storage, for a limited time.
 
         When a cluster's head dies, a call may neither return nor fail for a minute and more. It is
         left behind in its thread then; commands are idempotent, so they are simply repeated.
@@ -258,7 +298,8 @@ class RayGateway:
         def work() -> None:
             try:
                 with _translated(what):
-                    self._connect()
+                    if connects:
+                        self._connect()
                     answer.set_result(call())
             except BaseException as error:  # noqa: BLE001 - raised again by result() below
                 answer.set_exception(error)
@@ -268,11 +309,12 @@ class RayGateway:
         try:
             return answer.result(seconds)
         except FutureTimeoutError:
+            who, where = ("engine", "Ray cluster") if connects else ("storage", "storage")
             raise EngineProblem(
-                "engine_unavailable",
-                title="Engine unreachable",
-                detail=f"The engine did not answer within {seconds:.0f} s ({what}). It is tried"
-                " again; look at the Ray cluster if this lasts.",
+                f"{who}_unavailable",
+                title=f"{who.capitalize()} unreachable",
+                detail=f"The {who} did not answer within {seconds:.0f} s ({what}). Try again;"
+                f" look at the {where} if this lasts.",
                 status=503,
                 retryable=True,
             ) from None

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -102,6 +102,28 @@ class RecordPage:
     reset: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """Whole lines of a log, JSON objects as bytes, and where in it they lie (in bytes).
+
+    ``start`` is where the first begins, ``end`` where the last ends, ``size`` how long the log is now.
+    """
+
+    lines: Sequence[bytes]
+    start: int
+    end: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ValuePart:
+    """A stored value, not decoded: its format, its size and its bytes piece by piece."""
+
+    format: str
+    size: int
+    parts: Iterator[bytes]
+
+
 class Gateway(Protocol):
     """What the web application asks of the engine. All commands may be repeated."""
 
@@ -167,6 +189,15 @@ class Gateway(Protocol):
 
     def records(self, workflow_id: str, position: str | None) -> RecordPage:
         """The next records of one workflow; needs no engine."""
+
+    def log(self, workflow_id: str, task_id: str, attempt: int, start: int, end: int) -> LogPart:
+        """The whole lines that begin in a range of what an attempt has printed; needs no engine.
+
+        A negative ``start`` counts from the end of the log, and ``end`` may lie behind it.
+        """
+
+    def value(self, workflow_id: str, task_id: str) -> ValuePart:
+        """The stored bytes of a task's value; needs no engine."""
 
 
 @functools.lru_cache(maxsize=4)

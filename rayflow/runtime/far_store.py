@@ -44,6 +44,11 @@ class FarStore(Store):
         found: bytes = self._ask(DataLoadError, "read", key, offset)
         return found
 
+    def read_part(self, key: str, offset: int, length: int) -> bytes:
+        """A part of ``key``; see :meth:`Store.read_part`."""
+        found: bytes = self._ask(DataLoadError, "read_part", key, offset, length)
+        return found
+
     def size(self, key: str) -> int | None:
         """The length of ``key``; see :meth:`Store.size`."""
         found: int | None = self._ask(DataLoadError, "size", key)

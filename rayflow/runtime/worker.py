@@ -22,7 +22,7 @@ from rayflow.errors import (
     StorageError,
     TaskLostError,
 )
-from rayflow.runtime import code, environment, in_place
+from rayflow.runtime import code, environment, in_place, task_logs
 from rayflow.runtime.in_place import Hops
 from rayflow.runtime.interruption import interruptible
 from rayflow.runtime.lifeline import Lifeline
@@ -100,6 +100,7 @@ def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[
     try:
         with (
             printing_for(call.listener, call.task_id),
+            task_logs.Kept(_storage(call.storage)[0], call.workflow_id, call.task_id, call.attempt),
             _old_names() if call.old_names else nullcontext(),
             interruptible(lifeline.interruption),
             lifeline.held(),

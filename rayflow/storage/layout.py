@@ -30,6 +30,11 @@ def artifact(workflow_id: str, name: str) -> str:
     return f"{workflow(workflow_id)}/artifacts/{'/'.join(map(key_segment, name.split('/')))}"
 
 
+def log(workflow_id: str, task_id: str, attempt: int) -> str:
+    """What an attempt has printed: a file of this name and ``.ndjson``, or a folder with its parts."""
+    return f"{workflow(workflow_id)}/logs/{key_segment(task_id)}/{attempt:06d}"
+
+
 def forks(workflow_id: str) -> str:
     """The folder with a mark for each fork that uses a workflow's values."""
     return f"{workflow(workflow_id)}/forks"

@@ -37,6 +37,11 @@ class LocalStore(Store):
             file.seek(offset)
             return file.read()
 
+    def read_part(self, key: str, offset: int, length: int) -> bytes:
+        with self._loading(key), open(self._path(key), "rb") as file:
+            file.seek(offset)
+            return file.read(length)
+
     def view(self, key: str) -> Buffer:
         with self._loading(key), open(self._path(key), "rb") as file:
             if not os.fstat(file.fileno()).st_size:

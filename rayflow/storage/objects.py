@@ -39,6 +39,11 @@ class ObjectStore(Store):
             file.seek(offset)
             return bytes(file.read())
 
+    def read_part(self, key: str, offset: int, length: int) -> bytes:
+        with self._loading(key), self._fs.open_input_file(self._path(key)) as file:
+            file.seek(offset)
+            return bytes(file.read(length))
+
     def size(self, key: str) -> int | None:
         with self._loading(key):
             info = self._fs.get_file_info(self._path(key))

@@ -33,6 +33,15 @@ class Store(ABC):
             DataLoadError: the storage failed.
         """
 
+    def read_part(self, key: str, offset: int, length: int) -> bytes:
+        """At most ``length`` bytes of ``key`` from ``offset`` on.
+
+        Raises:
+            KeyError: there is no such key.
+            DataLoadError: the storage failed.
+        """
+        return self.read(key, offset)[:length]
+
     def view(self, key: str) -> Buffer:
         """The bytes of ``key``, for reading only: mapped instead of loaded where that is possible.
 

@@ -37,6 +37,14 @@ class StoreTests:
         assert store.read("key", 4) == b"456789"
         assert store.read("key", 10) == b""
 
+    def test_a_part_is_read_from_the_offset_on(self, store: Store) -> None:
+        store.write("key", [b"0123456789"])
+        assert store.read_part("key", 4, 3) == b"456"
+        assert store.read_part("key", 8, 10) == b"89"
+        assert store.read_part("key", 10, 1) == b""
+        with pytest.raises(KeyError):
+            store.read_part("missing", 0, 1)
+
     def test_a_view_has_the_same_bytes_even_when_they_are_deleted(self, store: Store) -> None:
         store.write("a/b", [b"one", b"two"])
         view = memoryview(store.view("a/b"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rayflow.storage.logs import LogFile
+from rayflow.testing.memory_store import MemoryStore
 from workflows_app import plans
 from workflows_app.gateway import (
     Changes,
@@ -11,7 +13,9 @@ from workflows_app.gateway import (
     EngineProblem,
     EngineRecord,
     Entry,
+    LogPart,
     RecordPage,
+    ValuePart,
 )
 
 START = 1_800_000_000.0
@@ -30,6 +34,8 @@ class FakeGateway:
         self.orphans: set[str] = set()
         self.corrupt: set[str] = set()
         self.is_down = False
+        self.store = MemoryStore()
+        self.values: dict[tuple[str, str], tuple[str, bytes]] = {}
         self.calls: list[tuple[str, str]] = []
         self.catalogue = [DefinitionInfo("digits", "Train.", "examples.digits", SCHEMA)]
 
@@ -115,6 +121,20 @@ class FakeGateway:
         end = min(start + self.page_size, len(journal))
         return RecordPage(journal[start:end], str(max(start, end)), end < len(journal))
 
+    def log(self, workflow_id: str, task_id: str, attempt: int, start: int, end: int) -> LogPart:
+        self._fail_if(self.is_down, "storage_unavailable", "The storage did not answer.")
+        file = LogFile(self.store, workflow_id, task_id, attempt)
+        size = file.size()
+        first = max(0, size + start) if start < 0 else min(start, size)
+        begin, lines, stop = file.lines(first, min(end, size))
+        return LogPart(lines, begin, stop, size)
+
+    def value(self, workflow_id: str, task_id: str) -> ValuePart:
+        if (workflow_id, task_id) not in self.values:
+            raise EngineProblem("no_value", title="No value", detail="none", status=404)
+        kind, data = self.values[workflow_id, task_id]
+        return ValuePart(kind, len(data), iter([data[:3], data[3:]]))
+
     def warm_up(self) -> None:
         self._fail_if(self.is_down, "engine_unavailable", "The engine did not answer.")
 
@@ -124,5 +144,5 @@ class FakeGateway:
 
     def _fail_if(self, bad: bool, code: str, detail: str) -> None:
         if bad:
-            retryable = code == "engine_unavailable"
+            retryable = code.endswith("_unavailable")
             raise EngineProblem(code, title=code, detail=detail, status=503, retryable=retryable)

@@ -103,6 +103,12 @@ def paginate(queryset: QuerySet[Any], sort: Sort, *, scope: str, query: Mapping[
     )
 
 
+def after(queryset: QuerySet[Any], sort: Sort, row: Model | None, size: int) -> QuerySet[Any]:
+    """The next ``size`` rows of a list behind ``row``, or its first ones."""
+    cursor = None if row is None else Cursor("next", getattr(row, sort.column), row.pk)
+    return _window(queryset, sort, cursor, size)
+
+
 def capped_count(queryset: QuerySet[Any]) -> dict[str, Any]:
     """Count matching rows up to `queries.COUNT_CAP`; the database stops there."""
     value, exact = queries.capped_count(queryset)

@@ -17,6 +17,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions
 
 from workflows_app.api.pointers import join
+from workflows_app.gateway import EngineProblem
 from workflows_app.middleware import current_request_id
 from workflows_app.problems import Problem
 
@@ -111,6 +112,10 @@ def fault_of(exc: Exception) -> Fault | None:
     """Translate an exception; None when it is a defect and not an answer."""
     if isinstance(exc, Problem):
         return Fault(exc.code, exc.status, exc.title, exc.detail, exc.errors, exc.extra)
+    if isinstance(exc, EngineProblem):
+        return Fault(
+            exc.code, exc.status, exc.title, exc.detail, extra={"retryable": exc.retryable}
+        )
     if isinstance(exc, exceptions.ValidationError):
         return _invalid(exc)
     if isinstance(exc, exceptions.APIException):

@@ -19,7 +19,12 @@ from workflows_app.api.problems import BY_STATUS, CONTENT_TYPE
 ALWAYS = (400, 401, 403, 406, 429, 503)
 WITH_BODY = (411, 413, 415)
 # What only single calls answer.
-ALSO = {"/api/v1/compare/": (404, 409), "/api/v1/workflow-counts/": (422,)}
+ALSO = {
+    ("get", "/api/v1/compare/"): (404, 409),
+    ("get", "/api/v1/workflow-counts/"): (422,),
+    ("post", "/api/v1/workflows/"): (404,),
+    ("post", "/api/v1/schedules/"): (404,),
+}
 
 
 class ProblemAwareSchema(AutoSchema):
@@ -96,10 +101,10 @@ def _add_preconditions(operation: dict[str, Any]) -> None:
 def _statuses(path: str, method: str) -> list[int]:
     missing = [404] if "{" in path else []
     # A workflow that has not succeeded has no output: that is a matter of its state, too.
-    reading = [409] if path.endswith("/output/") else []
+    reading = [409] if path.endswith(("/output/", "/raw/")) or "/exports/" in path else []
     changing = reading if method == "get" else [409, 422]
     body = WITH_BODY if method in ("post", "put", "patch") else ()
-    return sorted([*ALWAYS, *missing, *changing, *body, *ALSO.get(path, ())])
+    return sorted([*ALWAYS, *missing, *changing, *body, *ALSO.get((method, path), ())])
 
 
 def _response(status: int | None) -> dict[str, Any]:

@@ -13,8 +13,16 @@ from workflows_app.api.compare import Compare
 from workflows_app.api.counts import WorkflowCounts, WorkflowFacets
 from workflows_app.api.definitions import DefinitionDetail, DefinitionList
 from workflows_app.api.events import WorkflowEvents
+from workflows_app.api.exports import (
+    AuditExport,
+    BulkItemExport,
+    EventExport,
+    TaskExport,
+    WorkflowExport,
+)
 from workflows_app.api.failures import FailureDetail, FailureList
 from workflows_app.api.graph import WorkflowGraph
+from workflows_app.api.logs import AttemptLog
 from workflows_app.api.me import Me
 from workflows_app.api.messages import Answer, Signal
 from workflows_app.api.metadata import TaskMetadata, WorkflowMetadata
@@ -32,6 +40,7 @@ from workflows_app.api.schema import Schema
 from workflows_app.api.status import WorkflowStatusView
 from workflows_app.api.tasks import TaskDetail, TaskGroups, TaskList
 from workflows_app.api.timeline import WorkflowTimeline
+from workflows_app.api.values import OutputDownload, TaskDownload
 from workflows_app.api.waiting import long_poll
 from workflows_app.api.workflow import WorkflowDetail, WorkflowOutput
 from workflows_app.api.workflows import WorkflowList
@@ -51,6 +60,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(WORKFLOW + "status/", long_poll(WorkflowStatusView), name="status"),
     path(WORKFLOW + "metadata/", WorkflowMetadata.as_view(), name="metadata"),
     path(WORKFLOW + "output/", WorkflowOutput.as_view(), name="output"),
+    path(WORKFLOW + "output/raw/", OutputDownload.as_view(), name="output-raw"),
     path(WORKFLOW + "graph/", WorkflowGraph.as_view(), name="graph"),
     path(WORKFLOW + "timeline/", WorkflowTimeline.as_view(), name="timeline"),
     path(WORKFLOW + "events/", WorkflowEvents.as_view(), name="events"),
@@ -66,10 +76,17 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(TASK + "answer/", Answer.as_view(), name="answer"),
     path(WORKFLOW + "tasks/", TaskList.as_view(), name="tasks"),
     path(TASK, TaskDetail.as_view(), name="task"),
+    path(TASK + "attempts/<int:number>/logs/", AttemptLog.as_view(), name="attempt-logs"),
+    path(TASK + "output/raw/", TaskDownload.as_view(), name="task-output-raw"),
     path(TASK + "metadata/", TaskMetadata.as_view(), name="task-metadata"),
     path("workflow-counts/", WorkflowCounts.as_view(), name="workflow-counts"),
     path("workflow-facets/", WorkflowFacets.as_view(), name="workflow-facets"),
     path("compare/", Compare.as_view(), name="compare"),
+    path("exports/workflows/", WorkflowExport.as_view(), name="export-workflows"),
+    path("exports/" + WORKFLOW + "tasks/", TaskExport.as_view(), name="export-tasks"),
+    path("exports/" + WORKFLOW + "events/", EventExport.as_view(), name="export-events"),
+    path("exports/" + BULK + "items/", BulkItemExport.as_view(), name="export-bulk-items"),
+    path("exports/audit-entries/", AuditExport.as_view(), name="export-audit-entries"),
     path("failure-groups/", FailureList.as_view(), name="failure-groups"),
     path("failure-groups/<segment:fingerprint>/", FailureDetail.as_view(), name="failure-group"),
     path("saved-views/", ViewList.as_view(), name="saved-views"),

@@ -8,6 +8,7 @@ nothing below them.
 from __future__ import annotations
 
 from workflows_app.services.accounts import ensure_operator
+from workflows_app.services.audit import note_export
 from workflows_app.services.bulk import advance_bulk, request_bulk
 from workflows_app.services.bulk_control import (
     abort_bulk,
@@ -46,6 +47,7 @@ __all__ = [
     "find_view",
     "fork",
     "launch",
+    "note_export",
     "pause_bulk",
     "pause_schedule",
     "plan",

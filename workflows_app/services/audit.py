@@ -19,3 +19,8 @@ def record(user: User | None, verb: str, *, target: str, **detail: Any) -> None:
         detail={key: value for key, value in detail.items() if value not in (None, "", {}, [])},
         request_id=current_request_id(),
     )
+
+
+def note_export(user: User, what: str, kind: str, address: str) -> None:
+    """Note that ``user`` takes a list away as a file."""
+    record(user, "export", target=what, format=kind, address=address)

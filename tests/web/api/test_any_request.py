@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from rest_framework.throttling import SimpleRateThrottle
 
 from tests.web.api.checks import assert_problem
 from tests.web.api.conftest import START, MakeTask, MakeWorkflow
+from tests.web.fake_gateway import FakeGateway
 from workflows_app.api import schema
 from workflows_app.models import Command, Definition, WorkflowEvent
 
@@ -38,11 +40,19 @@ LAUNCH = st.fixed_dictionaries(
     {"definition": st.sampled_from(["training"]) | JSON},
     optional={"params": JSON, "workflow_id": JSON, "metadata": JSON, "tags": JSON, "more": JSON},
 )
+NUMBERS = st.integers(0, 3).map(str)
+PLACES = {
+    "operation_id": st.uuids().map(str), "bulk_id": st.uuids().map(str),
+    "view_id": NUMBERS, "number": NUMBERS,
+    "verb": st.sampled_from(["pause", "unpause", "trigger", "abort", "x"]),
+}  # fmt: skip
 KEYS = st.none() | st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=130)
 
 
 @pytest.fixture
-def populated(make_workflow: MakeWorkflow, make_task: MakeTask, definition: Definition) -> Command:
+def populated(
+    engine: FakeGateway, make_workflow: MakeWorkflow, make_task: MakeTask, definition: Definition
+) -> Command:
     """A running and a finished workflow with a task, an event and a command."""
     workflow = make_workflow("etl", tasks_total=1)
     make_workflow("done", status="SUCCESSFUL")
@@ -52,10 +62,12 @@ def populated(make_workflow: MakeWorkflow, make_task: MakeTask, definition: Defi
 
 
 def address(data: st.DataObject, path: str, command: Command) -> str:
-    for name in ("workflow_id", "task_id", "name"):
-        path = path.replace("{" + name + "}", quote(data.draw(IDS, name), safe=""))
-    operation_id = data.draw(st.just(command.pk) | st.uuids(), "operation_id")
-    return path.replace("{operation_id}", str(operation_id))
+    for name in re.findall(r"{(\w+)}", path):
+        value = data.draw(PLACES.get(name, IDS), name)
+        if name == "operation_id" and data.draw(st.booleans(), "known"):
+            value = str(command.pk)
+        path = path.replace("{" + name + "}", quote(value, safe=""))
+    return path
 
 
 def query(data: st.DataObject, operation: dict[str, Any]) -> dict[str, str]:
@@ -88,7 +100,7 @@ def test_any_request_gets_an_answer_that_the_schema_promises(
     key = data.draw(KEYS, "key")
     headers = {} if key is None else {"Idempotency-Key": key}
     arguments: dict[str, Any] = {"query_params": query(data, operation), "headers": headers}
-    if method == "post":
+    if method in ("post", "put", "patch"):
         body = data.draw(LAUNCH | JSON if path.endswith("workflows/") else JSON, "body")
         arguments |= {"data": json.dumps(body), "content_type": "application/json"}
     answer = getattr(api, method)(address(data, path, populated), **arguments)
@@ -97,6 +109,12 @@ def test_any_request_gets_an_answer_that_the_schema_promises(
         assert_problem(answer, answer.status_code, answer.json()["code"])
         assert str(answer.status_code) in operation["responses"]
         return
-    promised = operation["responses"][str(answer.status_code)]["content"]["application/json"]
+    contents = operation["responses"][str(answer.status_code)]["content"]
+    kind = answer.headers["Content-Type"].partition(";")[0]
+    assert kind in contents
+    if "application/json" not in contents:
+        b"".join(answer.streaming_content)
+        return
+    promised = contents["application/json"]
     document = {**promised["schema"], "components": schema.document()["components"]}
     jsonschema.Draft202012Validator(document).validate(answer.json())
