@@ -16,7 +16,7 @@ from django.urls import get_resolver
 from drf_spectacular.validation import validate_schema
 
 from tests.web.api.checks import assert_problem
-from workflows_app.api import docs, schema
+from workflows_app.api import docs, schema, values
 
 URL = "/api/v1/schema/"
 
