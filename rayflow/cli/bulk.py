@@ -9,10 +9,10 @@ import typer
 
 from rayflow.cli import output
 from rayflow.cli.client import FAILED, TIMED_OUT, USAGE, Client, connect, deadline_in
+from rayflow.cli.common import HERE, DataDir, Output, Reason, Timeout, Url, Wait
 from rayflow.cli.errors import CommandError
 from rayflow.cli.instance import DataFolder
 from rayflow.cli.output import Format
-from rayflow.cli.workflows import HERE, DataDir, Output, Reason, Timeout, Url, Wait
 
 app = typer.Typer()
 

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.text import Text
 
 from rayflow.cli.client import connect
+from rayflow.cli.common import HERE, DataDir, Url
 from rayflow.cli.errors import CommandError
 from rayflow.cli.instance import DataFolder
-from rayflow.cli.workflows import HERE, DataDir, Url
 
 app = typer.Typer()
 

@@ -13,7 +13,16 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from rayflow.cli import bulk, doctor, tokens, workflows
+from rayflow.cli import (
+    bulk,
+    doctor,
+    forks,
+    logs,
+    schedules,
+    tokens,
+    verify,
+    workflows,
+)
 from rayflow.cli.errors import CommandError
 from rayflow.cli.instance import DataFolder
 from rayflow.cli.up import command as up_command
@@ -39,8 +48,9 @@ app = typer.Typer(
 )
 token_app = typer.Typer(help="Tokens for programs that use the REST API.", no_args_is_help=True)
 app.add_typer(token_app, name="token")
-for commands in (workflows, bulk, doctor):
+for commands in (workflows, forks, logs, bulk, doctor, verify):
     app.add_typer(commands.app)
+app.add_typer(schedules.app, name="schedule")
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="The folder of the instance.")]
 DEFAULT_DATA_DIR = Path(".rayflow")

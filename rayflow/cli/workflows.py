@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rayflow.cli import output
-from rayflow.cli.client import FAILED, USAGE, Client, connect, deadline_in, segment
+from rayflow.cli.client import FAILED, Client, deadline_in, segment
+from rayflow.cli.common import (
+    HERE,
+    DataDir,
+    Id,
+    Ids,
+    Output,
+    Query,
+    Reason,
+    Timeout,
+    Url,
+    Wait,
+    chosen,
+    client_of,
+    json_object,
+    json_value,
+    pairs,
+    value,
+)
 from rayflow.cli.errors import CommandError
-from rayflow.cli.instance import DataFolder
 from rayflow.cli.output import Format
 
 app = typer.Typer()
-
-Url = Annotated[str | None, typer.Option("--url", envvar="RAYFLOW_URL", help="The server.")]
-DataDir = Annotated[
-    Path, typer.Option("--data-dir", envvar="RAYFLOW_DATA_DIR", help="The local instance.")
-]
-Output = Annotated[Format, typer.Option("-o", "--output", help="How to print.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Return when it has ended.")]
-Timeout = Annotated[
-    float | None, typer.Option(min=0, help="With --wait: seconds at most, then exit status 6.")
-]
-Id = Annotated[str, typer.Argument(metavar="ID", help="The workflow id.")]
-Ids = Annotated[
-    list[str] | None, typer.Argument(metavar="ID...", help="Workflow ids; - reads them.")
-]
-Query = Annotated[
-    str | None, typer.Option("-q", "--query", help="As in the list, e.g. status:FAILED.")
-]
-Reason = Annotated[str, typer.Option(help="Kept in the audit log.")]
-HERE = Path(".rayflow")
 
 LISTED = (
     "workflow_id",
@@ -64,11 +60,11 @@ def run(
     data_dir: DataDir = HERE,
 ) -> None:
     """Launch a definition."""
-    client = _client(url, data_dir)
+    client = client_of(url, data_dir)
     body: dict[str, Any] = {
         "definition": definition,
-        "params": _object(params) | {name: _value(text) for name, text in _pairs(param)},
-        "tags": dict(_pairs(tag)),
+        "params": json_object(params) | {name: value(text) for name, text in pairs(param)},
+        "tags": dict(pairs(tag)),
     }
     if workflow_id is not None:
         body["workflow_id"] = workflow_id
@@ -76,7 +72,7 @@ def run(
     until = deadline_in(timeout)
     if wait:
         client.finished(launched["operation"], until)
-        _end_of(client, launched["workflow"]["workflow_id"], until, form)
+        end_of(client, launched["workflow"]["workflow_id"], until, form)
         return
     output.show_one(launched["workflow"], form, key="workflow_id")
 
@@ -91,7 +87,7 @@ def list_workflows(
     data_dir: DataDir = HERE,
 ) -> None:
     """List workflows, newest first."""
-    rows = _client(url, data_dir).rows("workflows/", limit, q=query, sort=sort)
+    rows = client_of(url, data_dir).rows("workflows/", limit, q=query, sort=sort)
     output.show(rows, LISTED, form, key="workflow_id")
 
 
@@ -100,7 +96,7 @@ def get(
     workflow_id: Id, form: Output = Format.table, url: Url = None, data_dir: DataDir = HERE
 ) -> None:
     """Show one workflow."""
-    found = _client(url, data_dir).get(f"workflows/{segment(workflow_id)}/")
+    found = client_of(url, data_dir).get(f"workflows/{segment(workflow_id)}/")
     output.show_one(found, form, key="workflow_id")
 
 
@@ -113,9 +109,9 @@ def status(
     data_dir: DataDir = HERE,
 ) -> None:
     """Print the status of a workflow, and nothing else; with --wait, once it has ended."""
-    client = _client(url, data_dir)
+    client = client_of(url, data_dir)
     if wait:
-        _end_of(client, workflow_id, deadline_in(timeout), None)
+        end_of(client, workflow_id, deadline_in(timeout), None)
         return
     print(client.get(f"workflows/{segment(workflow_id)}/status/")["status"])
 
@@ -131,7 +127,7 @@ def tasks(
 ) -> None:
     """List the tasks of a workflow."""
     path = f"workflows/{segment(workflow_id)}/tasks/"
-    rows = _client(url, data_dir).rows(path, limit, status=status)
+    rows = client_of(url, data_dir).rows(path, limit, status=status)
     columns = ("task_id", "status", "attempt", "started_at", "duration_ms", "node")
     output.show(rows, columns, form, key="task_id")
 
@@ -139,7 +135,7 @@ def tasks(
 @app.command("output")
 def show_output(workflow_id: Id, url: Url = None, data_dir: DataDir = HERE) -> None:
     """Print the preview of a workflow's result, as JSON."""
-    found = _client(url, data_dir).get(f"workflows/{segment(workflow_id)}/output/")
+    found = client_of(url, data_dir).get(f"workflows/{segment(workflow_id)}/output/")
     print(json.dumps(found["preview"], indent=2))
 
 
@@ -152,7 +148,7 @@ def events(
     data_dir: DataDir = HERE,
 ) -> None:
     """Show what has happened to a workflow, from its journal."""
-    client, rows, more = _client(url, data_dir), [], True
+    client, rows, more = client_of(url, data_dir), [], True
     while more:
         path = f"workflows/{segment(workflow_id)}/events/"
         page = client.get(path, after_seq=after, limit=1000)
@@ -167,7 +163,7 @@ def cancel(
     url: Url = None, data_dir: DataDir = HERE,
 ) -> None:  # fmt: skip
     """Stop workflows; what has finished keeps its checkpoints."""
-    _act(_client(url, data_dir), "cancel", ids, reason, wait, timeout)
+    _act(client_of(url, data_dir), "cancel", ids, reason, wait, timeout)
 
 
 @app.command("resume")
@@ -176,10 +172,10 @@ def resume(
     url: Url = None, data_dir: DataDir = HERE,
 ) -> None:  # fmt: skip
     """Continue workflows that failed or were interrupted; with --wait, until they have ended."""
-    client, until = _client(url, data_dir), deadline_in(timeout)
-    chosen = _act(client, "resume", ids, reason, wait, timeout)
-    for workflow_id in chosen if wait else ():
-        _end_of(client, workflow_id, until, None)
+    client, until = client_of(url, data_dir), deadline_in(timeout)
+    resumed = _act(client, "resume", ids, reason, wait, timeout)
+    for workflow_id in resumed if wait else ():
+        end_of(client, workflow_id, until, None)
 
 
 @app.command("delete")
@@ -188,7 +184,7 @@ def delete(
     url: Url = None, data_dir: DataDir = HERE,
 ) -> None:  # fmt: skip
     """Delete workflows that have ended, and all that is stored of them."""
-    _act(_client(url, data_dir), "delete", ids, "", wait, timeout)
+    _act(client_of(url, data_dir), "delete", ids, "", wait, timeout)
 
 
 @app.command("signal")
@@ -202,9 +198,9 @@ def signal(
     data_dir: DataDir = HERE,
 ) -> None:
     """Send a signal to a workflow."""
-    client = _client(url, data_dir)
+    client = client_of(url, data_dir)
     path = f"workflows/{segment(workflow_id)}/signals/{segment(name)}/"
-    operation = client.post(path, _json(payload))["operation"]
+    operation = client.post(path, json_value(payload))["operation"]
     if wait:
         client.finished(operation, deadline_in(timeout))
 
@@ -212,7 +208,7 @@ def signal(
 @app.command("definitions")
 def definitions(form: Output = Format.table, url: Url = None, data_dir: DataDir = HERE) -> None:
     """List what can be launched."""
-    found = _client(url, data_dir).get("definitions/")
+    found = client_of(url, data_dir).get("definitions/")
     rows = found["items"] if isinstance(found, dict) else found
     output.show(rows, ("name", "description"), form, key="name")
 
@@ -224,23 +220,19 @@ def open_page(
     data_dir: DataDir = HERE,
 ) -> None:
     """Open the console, or a workflow's page, in the browser; prints the address."""
-    client = _client(url, data_dir)
+    client = client_of(url, data_dir)
     page = f"workflows/{segment(workflow_id)}/" if workflow_id else ""
     print(f"{client.url}/{page}")
     typer.launch(f"{client.url}/{page}")
-
-
-def _client(url: str | None, data_dir: Path) -> Client:
-    return connect(url, DataFolder.named(data_dir))
 
 
 def _act(
     client: Client, verb: str, ids: list[str] | None, reason: str, wait: bool, timeout: float | None
 ) -> list[str]:
     """Ask for a verb of each workflow; all are asked for before any is waited for."""
-    chosen = _chosen(ids)
+    wanted = chosen(ids)
     operations = []
-    for workflow_id in chosen:
+    for workflow_id in wanted:
         path = f"workflows/{segment(workflow_id)}/"
         if verb == "delete":
             answer = client.delete(path)
@@ -251,18 +243,10 @@ def _act(
     until = deadline_in(timeout)
     for operation in operations if wait else ():
         client.finished(operation, until)
-    return chosen
+    return wanted
 
 
-def _chosen(ids: list[str] | None) -> list[str]:
-    if ids == ["-"]:
-        ids = sys.stdin.read().split()
-    if not ids:
-        raise CommandError("name at least one workflow id, or - to read them", exit_code=USAGE)
-    return list(dict.fromkeys(ids))
-
-
-def _end_of(client: Client, workflow_id: str, deadline: float | None, form: Format | None) -> None:
+def end_of(client: Client, workflow_id: str, deadline: float | None, form: Format | None) -> None:
     """Wait for the end of a workflow and show it; exit status 5 unless it is SUCCESSFUL.
 
     Without ``form`` only the status is printed.
@@ -280,34 +264,3 @@ def _end_of(client: Client, workflow_id: str, deadline: float | None, form: Form
         output.show_one(found, form, key="workflow_id")
     if last["status"] != "SUCCESSFUL":
         raise CommandError(f"workflow {workflow_id} is {last['status']}", exit_code=FAILED)
-
-
-def _pairs(given: list[str] | None) -> list[tuple[str, str]]:
-    pairs = []
-    for text in given or ():
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise CommandError(f"{text!r} is not NAME=VALUE", exit_code=USAGE)
-        pairs.append((name, value))
-    return pairs
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise CommandError(f"{text!r:.100} is no JSON: {error}", exit_code=USAGE) from error
-
-
-def _object(text: str) -> dict[str, Any]:
-    found = _json(text)
-    if not isinstance(found, dict):
-        raise CommandError(f"{text!r:.100} is no JSON object", exit_code=USAGE)
-    return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
@@ -102,12 +102,7 @@ class Index:
             was_live: the status to give to workflows that the last owner left RUNNING or PENDING
                 (RESUMABLE on a new cluster), or None to leave them as they are.
         """
-        epochs = self._log.epochs()
-        self._epoch = (epochs[-1] if epochs else 0) + 1
-        try:
-            self._cursor = self._log.claim(self._epoch)
-        except FileExistsError as error:
-            raise FencedError(f"Another engine took the index of {self._store.uri}.") from error
+        epochs = self._claim()
         try:
             entries = self._read(epochs)
         except JournalCorruptError as error:
@@ -118,11 +113,37 @@ class Index:
         if was_live is not None:
             entries = {k: _left_behind(e, was_live) for k, e in entries.items()}
         self.append(entries.values())
+        self._drop(epochs)
+        return entries
+
+    def rewrite(self, entries: Mapping[str, IndexEntry]) -> None:
+        """Put ``entries`` in the place of all that is there, on behalf of no engine.
+
+        Live workflows become RESUMABLE.
+
+        Raises:
+            FencedError: an engine takes the root in this moment.
+            DataSaveError: the storage failed.
+        """
+        epochs = self._claim()
+        self.append(_left_behind(e, WorkflowStatus.RESUMABLE) for e in entries.values())
+        self._drop(epochs)
+
+    def _claim(self) -> list[int]:
+        """Become the writer; returns the epochs before."""
+        epochs = self._log.epochs()
+        self._epoch = (epochs[-1] if epochs else 0) + 1
+        try:
+            self._cursor = self._log.claim(self._epoch)
+        except FileExistsError as error:
+            raise FencedError(f"Another engine took the index of {self._store.uri}.") from error
+        return epochs
+
+    def _drop(self, epochs: Iterable[int]) -> None:
         for epoch in epochs:
             self._store.delete(
                 f"{layout.INDEX}/{epoch:06d}" + (".arrows" if self._store.appends else "")
             )
-        return entries
 
     def append(self, entries: Iterable[IndexEntry]) -> None:
         """Make status changes durable, all or none.

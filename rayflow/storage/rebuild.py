@@ -22,11 +22,12 @@ def entries_from_journals(store: Store) -> dict[str, IndexEntry]:
     Raises:
         DataLoadError: the storage failed.
     """
-    found = (_entry(store, workflow_id) for workflow_id in _workflow_ids(store))
+    found = (_entry(store, workflow_id) for workflow_id in workflow_ids(store))
     return {entry.workflow_id: entry for entry in found if entry is not None}
 
 
-def _workflow_ids(store: Store) -> Iterator[str]:
+def workflow_ids(store: Store) -> Iterator[str]:
+    """Every workflow that has a folder; it walks over all of them."""
     for shard, _ in store.list(layout.WORKFLOWS):
         for name, _ in store.list(f"{layout.WORKFLOWS}/{shard}"):
             first = first_record(store, f"{layout.WORKFLOWS}/{shard}/{name}/journal")

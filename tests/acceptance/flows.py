@@ -54,3 +54,17 @@ def must_exist(path: str) -> str:
 def fragile(path: str) -> Any:
     """Fails unless a file exists."""
     return must_exist.bind(path)
+
+
+@ray.remote(num_cpus=0)
+def talk(flag: str) -> None:
+    print("begun")
+    while not Path(flag).exists():
+        time.sleep(0.05)
+    print("ended")
+
+
+@workflow.definition(name="talkative")
+def talkative(flag: str) -> Any:
+    """Prints a line, waits until a file exists, and prints another one."""
+    return talk.options(**workflow.options(task_id="talk")).bind(flag)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import Instance, rayflow
+from tests.waiting import until
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -100,6 +101,85 @@ def test_many_are_resumed_and_deleted_at_once(command: Command, tmp_path: Path) 
     piped = command("delete", "-", "--wait", input=ids)
     assert piped.returncode == 0, piped.stderr
     assert command("list", "-q", "id:many-*", "-o", "ids").stdout == ""
+
+
+def test_a_workflow_is_planned_forked_compared_and_rerun(command: Command, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    ledger.mkdir()
+    options = ("-p", f"ledger={ledger}", "-p", "links=3", "-p", "seconds=0")
+    command("run", "counted", *options, "--id", "first", "--wait")
+    plan = read(command("fork", "first", "--from", "link-1", "--dry-run", "-o", "json"))
+    assert plan["run"]["items"] == ["link-1", "link-2"]
+    assert plan["reuse"]["items"] == ["link-0"]
+    fork = read(
+        command("fork", "first", "--from", "link-1", "--id", "second", "--wait", "-o", "json")
+    )
+    assert (fork["status"], fork["forked_from"]) == ("SUCCESSFUL", "first")
+    assert fork["tasks"]["successful"] == 3
+    same = read(command("compare", "first", "second", "-o", "json"))
+    assert same["params"] == []
+    assert same["first_divergence"] is None
+    again = command("rerun", "first", "-p", "links=2", "--id", "third", "--wait", "-o", "json")
+    assert read(again)["tasks"]["total"] == 2
+    compared = command("compare", "first", "third").stdout
+    assert "params/links" in compared
+    assert command("fork", "first", "--from", "nothing").returncode == 2
+    assert command("delete", "first", "--wait").returncode == 4  # its fork uses its results
+    assert command("delete", "second", "--wait").returncode == 0
+    assert command("delete", "first", "third", "--wait").returncode == 0
+
+
+def test_what_a_resume_would_do_is_shown(command: Command, tmp_path: Path) -> None:
+    command("run", "fragile", "-p", f"path={tmp_path / 'no'}", "--id", "planned", "--wait")
+    assert read(command("plan", "planned", "-o", "json"))["run"]["count"] == 1
+    assert "run" in command("plan", "planned").stdout
+
+
+def test_what_a_task_prints_is_shown_while_it_runs(command: Command, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    command("run", "talkative", "-p", f"flag={flag}", "--id", "talks")
+    until(lambda: "begun" in command("logs", "talks").stdout, seconds=60)
+    flag.touch()
+    followed = command("logs", "talks", "talk", "--follow")
+    assert followed.returncode == 0, followed.stderr
+    assert "begun" in followed.stdout
+    assert command("status", "talks", "--wait").stdout == "SUCCESSFUL\n"
+    lines = command("logs", "talks", "talk", "--all", "-o", "ndjson").stdout.splitlines()
+    assert [json.loads(line)["text"] for line in lines] == ["begun", "ended"]
+    found = command("logs", "talks", "--grep", "END").stdout
+    assert "ended" in found
+    assert "begun" not in found
+    assert command("logs", "talks", "ghost").returncode == 3
+
+
+def test_a_schedule_is_made_triggered_paused_and_deleted(command: Command, tmp_path: Path) -> None:
+    ledger = f"ledger={tmp_path / 'scheduled'}"
+    base = ("schedule", "create", "nightly", "counted", "--cron", "0 3 * * *", "-p", ledger)
+    times = read(command(*base, "--timezone", "Asia/Kathmandu", "--dry-run", "-o", "json"))
+    assert len(times) == 10
+    assert "03:00:00 +0545" in times[0]["local"]
+    made = read(command(*base, "-p", "links=1", "-p", "seconds=0", "-o", "json"))
+    assert (made["definition"], made["paused"]) == ("counted", False)
+    assert command("schedule", "pause", "nightly", "--reason", "holidays").returncode == 0
+    assert read(command("schedule", "get", "nightly", "-o", "json"))["pause_reason"] == "holidays"
+    assert command("schedule", "unpause", "nightly").returncode == 0
+    run = read(command("schedule", "trigger", "nightly", "-o", "json"))
+    assert command("status", run["workflow_id"], "--wait", "--timeout", "60").returncode == 0
+    runs = read(command("schedule", "runs", "nightly", "-o", "json"))
+    assert runs[0]["workflow_id"] == run["workflow_id"]
+    assert "nightly" in command("schedule", "list").stdout
+    assert len(command("schedule", "preview", "nightly", "-o", "ids").stdout.split()) == 10
+    assert command("schedule", "delete", "nightly").returncode == 0
+    assert command("schedule", "get", "nightly").returncode == 3
+
+
+def test_the_storage_of_an_instance_is_verified(command: Command, running: Instance) -> None:
+    done = command("verify")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "is whole" in done.stderr
+    refused = command("verify", "--rebuild-index")
+    assert refused.returncode == 2
+    assert "An engine uses" in refused.stderr
 
 
 @pytest.mark.parametrize(

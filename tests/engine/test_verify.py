@@ -1,0 +1,95 @@
+"""``rayflow verify``: what is missing or damaged is named, and the index can be made anew."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rayflow import api, workflow
+from rayflow.storage.root import open_store
+from rayflow.verifying import main, rebuild_index, verify
+from tests.engine.conftest import stop_engine
+from tests.engine.test_damage import fail_once, one, only
+
+
+@pytest.fixture
+def root(own_engine: Callable[..., str], tmp_path: Path) -> Iterator[str]:
+    """A root without an engine, with two workflows, one of which has failed and has a large value."""
+    path = own_engine()
+    workflow.run(one.bind(), workflow_id="small")
+    fail_once("failed", tmp_path / "flag")
+    api.disconnect()
+    stop_engine(path)
+    yield path
+
+
+def problems(root: str, *, deep: bool = False) -> list[tuple[str, str]]:
+    found = verify(open_store(root), deep=deep)
+    return sorted((finding.workflow_id, finding.problem) for finding in found)
+
+
+def damage(file: Path) -> None:
+    whole = bytearray(file.read_bytes())
+    whole[len(whole) // 2] ^= 0xFF
+    file.write_bytes(bytes(whole))
+
+
+def test_a_whole_root_has_no_problem(root: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert problems(root, deep=True) == []
+    assert main([root]) == 0
+    assert json.loads(capsys.readouterr().out) == {"root": root, "problems": 0}
+
+
+def test_what_is_damaged_or_missing_is_named(root: str, capsys: pytest.CaptureFixture[str]) -> None:
+    value = only(Path(root).glob("workflows/*/failed/values/*/*"))
+    damage(value)
+    assert problems(root) == []
+    assert problems(root, deep=True) == [("failed", "value")]
+    value.write_bytes(b"short")
+    assert problems(root) == [("failed", "value")]
+    value.unlink()
+    assert problems(root) == [("failed", "value")]
+    damage(only(Path(root).glob("workflows/*/small/journal/*.arrows")))
+    assert ("small", "journal") in problems(root)
+    assert main([root]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[-1]["problems"] == 2
+
+
+def test_code_that_is_gone_is_named(root: str) -> None:
+    shutil.rmtree(Path(root, "functions"))
+    assert {kind for _, kind in problems(root)} == {"code"}
+
+
+def test_the_index_is_made_anew(root: str) -> None:
+    before = sorted(workflow_ids(root))
+    shutil.rmtree(Path(root, "index", "log"))
+    assert rebuild_index(open_store(root)) == 2
+    assert problems(root) == []
+    assert sorted(workflow_ids(root)) == before
+    workflow.init(root)
+    assert dict(workflow.list_all()) == {"small": workflow.SUCCESSFUL, "failed": workflow.FAILED}
+    assert workflow.resume("failed") == 100_000
+
+
+def workflow_ids(root: str) -> list[str]:
+    return [path.name for path in Path(root).glob("workflows/*/*")]
+
+
+def test_what_the_index_does_not_know_is_named(root: str) -> None:
+    folder = only(Path(root).glob("workflows/*/small"))
+    aside = folder.rename(Path(root).parent / "aside")
+    assert problems(root) == [("small", "journal")]
+    aside.rename(folder)
+    shutil.copytree(folder, folder.with_name("unknown"))
+    assert ("unknown", "not_indexed") in problems(root)
+
+
+def test_a_root_in_use_keeps_its_index(engine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([engine, "--rebuild-index"]) == 2
+    assert "An engine uses" in capsys.readouterr().err
+    assert main(["nowhere://x"]) == 2
