@@ -105,7 +105,6 @@ def test_many_are_resumed_and_deleted_at_once(command: Command, tmp_path: Path) 
 
 def test_a_workflow_is_planned_forked_compared_and_rerun(command: Command, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
-    ledger.mkdir()
     options = ("-p", f"ledger={ledger}", "-p", "links=3", "-p", "seconds=0")
     command("run", "counted", *options, "--id", "first", "--wait")
     plan = read(command("fork", "first", "--from", "link-1", "--dry-run", "-o", "json"))

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from rayflow import api, workflow
+from rayflow.storage.index import Index
 from rayflow.storage.root import open_store
 from rayflow.verifying import main, rebuild_index, verify
 from tests.engine.conftest import stop_engine
 from tests.engine.test_damage import fail_once, one, only
 
 
-@pytest.fixture
-def root(own_engine: Callable[..., str], tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def made(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root without an engine, with two workflows, one of which has failed and has a large value."""
-    path = own_engine()
-    workflow.run(one.bind(), workflow_id="small")
-    fail_once("failed", tmp_path / "flag")
+    folder = tmp_path_factory.mktemp("verified")
+    path = folder / "root"
     api.disconnect()
-    stop_engine(path)
-    yield path
+    workflow.init(str(path))
+    workflow.run(one.bind(), workflow_id="small")
+    fail_once("failed", folder / "flag")
+    api.disconnect()
+    stop_engine(str(path))
+    owner = path / "index" / "owner.json"
+    owner.write_text(json.dumps({**json.loads(owner.read_text()), "time": 0.0}))  # long ago
+    return path
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> str:
+    """A copy of it."""
+    return str(shutil.copytree(made, tmp_path / "root"))
 
 
 def problems(root: str, *, deep: bool = False) -> list[tuple[str, str]]:
@@ -71,9 +82,12 @@ def test_the_index_is_made_anew(root: str) -> None:
     assert rebuild_index(open_store(root)) == 2
     assert problems(root) == []
     assert sorted(workflow_ids(root)) == before
+    api.disconnect()
     workflow.init(root)
     assert dict(workflow.list_all()) == {"small": workflow.SUCCESSFUL, "failed": workflow.FAILED}
     assert workflow.resume("failed") == 100_000
+    api.disconnect()
+    stop_engine(root)
 
 
 def workflow_ids(root: str) -> list[str]:
@@ -85,8 +99,9 @@ def test_what_the_index_does_not_know_is_named(root: str) -> None:
     aside = folder.rename(Path(root).parent / "aside")
     assert problems(root) == [("small", "journal")]
     aside.rename(folder)
-    shutil.copytree(folder, folder.with_name("unknown"))
-    assert ("unknown", "not_indexed") in problems(root)
+    index = Index(open_store(root))
+    index.rewrite({"failed": index.read()["failed"]})
+    assert problems(root) == [("small", "not_indexed")]
 
 
 def test_a_root_in_use_keeps_its_index(engine: str, capsys: pytest.CaptureFixture[str]) -> None:
