@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from rayflow_web.logs import Form
+
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off", ""})
 DATABASE_SCHEMES = frozenset({"sqlite", "postgres", "postgresql"})
@@ -40,6 +42,7 @@ class Environment:
     ray_address: str
     storage: str
     flows: tuple[str, ...]
+    log_format: Form
 
 
 def read(environ: Mapping[str, str] | None = None) -> Environment:
@@ -64,6 +67,7 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
         flows=tuple(
             part.strip() for part in env.get("RAYFLOW_FLOWS", "").split(",") if part.strip()
         ),
+        log_format=_log_format(env.get("RAYFLOW_LOG_FORMAT") or "line"),
     )
 
 
@@ -82,6 +86,14 @@ def _data_dir(value: str) -> Path:
             " choose another folder or change its permissions."
         )
     return path
+
+
+def _log_format(value: str) -> Form:
+    if value == "json":
+        return "json"
+    if value == "line":
+        return "line"
+    raise ConfigurationError(f"RAYFLOW_LOG_FORMAT is {value!r}, but it must be line or json.")
 
 
 def _flag(env: Mapping[str, str], name: str) -> bool:

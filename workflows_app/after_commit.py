@@ -21,6 +21,8 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from workflows_app import log_context
+
 logger = logging.getLogger(__name__)
 
 # Tasks are named by string, so that tasks.py may import the services and not the other way.
@@ -55,9 +57,10 @@ def group_of(topic: str) -> str:
 
 
 def _send_tasks(task: str, ids: tuple[str, ...]) -> None:
+    headers = log_context.message_headers()
     for sent, each in enumerate(ids):
         try:
-            current_app.send_task(task, args=(each,), retry=False)
+            current_app.send_task(task, args=(each,), retry=False, headers=headers)
         except (OperationalError, RedisError, OSError) as error:
             # The others would only wait for the same dead Redis.
             logger.warning(

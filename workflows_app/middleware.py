@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -11,6 +12,8 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
+
+from workflows_app import log_context
 
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -34,17 +37,19 @@ def request_id_middleware(
     if iscoroutinefunction(get_response):
 
         async def answer_async(request: HttpRequest) -> HttpResponseBase:
-            request_id = _begin(request)
+            request_id, began = _begin(request), time.monotonic()
             response: HttpResponseBase = await get_response(request)
             response.headers["X-Request-ID"] = request_id
+            log_context.answered(request, response, began)
             return response
 
         return answer_async
 
     def answer(request: HttpRequest) -> HttpResponseBase:
-        request_id = _begin(request)
+        request_id, began = _begin(request), time.monotonic()
         response: HttpResponseBase = get_response(request)
         response.headers["X-Request-ID"] = request_id
+        log_context.answered(request, response, began)
         return response
 
     return answer
@@ -54,4 +59,5 @@ def _begin(request: HttpRequest) -> str:
     given = request.headers.get("X-Request-ID", "")
     request_id = given if SANE_ID.fullmatch(given) else uuid.uuid4().hex
     _current.set(request_id)
+    log_context.bind(request_id=request_id)
     return request_id

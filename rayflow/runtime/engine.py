@@ -34,7 +34,7 @@ from rayflow.errors import (
     WorkflowRunningError,
     WorkflowStillActiveError,
 )
-from rayflow.runtime import foresight, forks, intake
+from rayflow.runtime import engine_logs, foresight, forks, intake
 from rayflow.runtime.actor_calls import ActorCalls, ActorView
 from rayflow.runtime.answers import Answers
 from rayflow.runtime.attempt_calls import AttemptCalls
@@ -72,6 +72,7 @@ class Engine(AttemptCalls, ActorCalls):
     """One per storage root. Made by :mod:`rayflow.runtime.cluster`, never directly."""
 
     def __init__(self, storage: str, limits: Limits, instance: str) -> None:
+        engine_logs.configure()
         self._storage, self._limits, self._instance = storage, limits, instance
         self._store = open_store(storage)
         self._threads = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="rayflow-io")

@@ -15,7 +15,7 @@ from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
 from rayflow.core.state import WorkflowState
 from rayflow.core.waits import WaitKind
 from rayflow.errors import FencedError, StorageError, WorkflowEndedError
-from rayflow.runtime import family
+from rayflow.runtime import engine_logs, family
 from rayflow.runtime.admission import Admission
 from rayflow.runtime.clock import RealClock
 from rayflow.runtime.executor import WorkflowRunner
@@ -248,6 +248,7 @@ class Floor:
 
     async def _drive(self, workflow_id: str, runner: WorkflowRunner) -> None:
         status, was = WorkflowStatus.RESUMABLE, None
+        engine_logs.workflow.set(workflow_id)
         try:
             await runner.run()
             status, was = runner.state.status, _reason(runner.state)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.test import Client
 
 from tests.web import factories
@@ -31,6 +35,24 @@ def test_a_wrong_password_is_told_without_saying_what_was_wrong(
     assert response.status_code == 200
     check_markup(text_of(response))
     assert "sessionid" not in response.cookies
+
+
+def test_who_guesses_passwords_is_stopped_for_a_while(operator: User, viewer: User) -> None:
+    def sign_in(name: str, password: str, address: str = "10.0.0.1") -> Any:
+        data = {"username": name, "password": password}
+        return Client(REMOTE_ADDR=address).post("/login/", data)
+
+    for _ in range(settings.AXES_FAILURE_LIMIT - 1):
+        assert sign_in("omar", "guess").status_code == 200
+    refused = sign_in("omar", "guess")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "900")
+    check_markup(text_of(refused))
+    assert "Too many wrong passwords" in text_of(refused)
+    assert sign_in("omar", "omar-password").status_code == 429
+    assert sign_in("vera", "vera-password").status_code == 302  # others go on
+    assert sign_in("omar", "omar-password", "10.0.0.2").status_code == 302
+    call_command("axes_reset_username", "omar", verbosity=0)
+    assert sign_in("omar", "omar-password").status_code == 302
 
 
 def test_the_login_never_leads_to_another_host(operator: User) -> None:

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 from django.core.management import call_command
 
@@ -24,6 +23,7 @@ ROOT = Path(__file__).parent.parent.parent
     [
         ("RAYFLOW_DEBUG", "perhaps"),
         ("RAYFLOW_HTTPS", "2"),
+        ("RAYFLOW_LOG_FORMAT", "xml"),
         ("RAYFLOW_ALLOWED_HOSTS", "http://flows.example.org"),
         ("RAYFLOW_ALLOWED_HOSTS", "flows example"),
         ("RAYFLOW_SECRET_KEY", "short"),
@@ -96,13 +96,14 @@ def test_the_operator_is_created_once_with_a_random_password_that_is_kept_privat
     assert account.password is not None
     assert account.password_file.read_text().strip() == account.password
     assert _mode(account.password_file) == 0o600
-    user = authenticate(username="operator", password=account.password)
+    user = User.objects.get(username="operator")
+    assert user.check_password(account.password)
     assert isinstance(user, User)
     assert (user.is_staff, user.is_superuser) == (True, False)
     assert [group.name for group in user.groups.all()] == ["admin"]
     again = services.ensure_operator(tmp_path, password="another")
     assert (again.created, again.password) == (False, None)
-    assert authenticate(username="operator", password=account.password) is not None
+    assert User.objects.get(username="operator").check_password(account.password)
 
 
 @pytest.mark.django_db
@@ -112,10 +113,29 @@ def test_a_given_password_is_taken_and_not_printed(
     monkeypatch.setenv("RAYFLOW_OPERATOR_PASSWORD", "correct horse battery")
     call_command("ensure_operator")
     assert "correct horse" not in capsys.readouterr().out
-    assert authenticate(username="operator", password="correct horse battery") is not None
+    assert User.objects.get(username="operator").check_password("correct horse battery")
     call_command("ensure_operator")
     assert capsys.readouterr().out == "The account 'operator' exists.\n"
 
 
 def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_settings_of_a_deployment_have_no_weakness(tmp_path: Path) -> None:
+    outer = {k: v for k, v in os.environ.items() if not k.startswith(("RAYFLOW_", "DJANGO_"))}
+    environment_of_production = {
+        **outer,
+        "RAYFLOW_DATA_DIR": str(tmp_path),
+        "RAYFLOW_HTTPS": "1",
+        "RAYFLOW_ALLOWED_HOSTS": "flows.example.org",
+    }
+    checked = subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), "check", "--deploy", "--fail-level", "INFO"],
+        env=environment_of_production,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr
+    assert "no issues (0 silenced)" in checked.stdout

@@ -22,7 +22,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from workflows_app import after_commit, rules
+from workflows_app import after_commit, log_context, rules
 from workflows_app.gateway import EngineProblem, Gateway, gateway
 from workflows_app.models import Command, CommandKind, CommandState, Workflow
 from workflows_app.services import bulk_progress
@@ -39,9 +39,12 @@ def run_command(command_id: str | UUID) -> None:
     command = _take(command_id)
     if command is None:
         return
+    log_context.bind(command_id=str(command.id), workflow_id=command.workflow_id)
+    logger.info("%s of %s, attempt %d", command.kind, command.workflow_id, command.attempts)
     try:
         result = _execute(gateway(), command)
     except EngineProblem as problem:
+        logger.warning("%s", problem)
         if problem.retryable and command.attempts < MAX_ATTEMPTS:
             _retry_later(command, problem)
         else:
