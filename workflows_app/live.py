@@ -98,7 +98,12 @@ def check(user: User) -> None:
 
 
 def look(user: User, subscriptions: Iterable[Subscription]) -> list[tuple[Subscription, News]]:
-    """What is new on these subscriptions since the last look; remembers what it tells."""
+    """What is new on these subscriptions since the last look; remembers what it tells.
+
+    Raises:
+        Forbidden: the account may not watch workflows (any more).
+    """
+    check(user)
     found = []
     for subscription in subscriptions:
         news = _READERS[subscription.topic.kind](user, subscription)

@@ -32,11 +32,11 @@ ITEM_STATES = ("failed", "skipped", "sent", "waiting", "done")
 @page
 def bulk_new(request: HttpRequest) -> HttpResponseBase:
     """Ask before acting on the selected workflows; on POST, request it."""
+    access.require(request.user, "bulk")
     query = request.POST if request.method == "POST" else request.GET
     kind = query.get("kind", "")
     if kind not in KINDS:
         raise Invalid(f"Choose what to do with the selected workflows: {', '.join(KINDS)}.")
-    access.require(request.user, "bulk")
     access.require(request.user, access.PERMISSION_OF_KIND[kind])
     if request.method == "POST":
         return _request(request, kind)
