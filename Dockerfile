@@ -32,4 +32,4 @@ ENV PATH=/opt/venv/bin:$PATH \
     RAYFLOW_DATA_DIR=/data
 VOLUME /data
 EXPOSE 8000
-CMD ["uvicorn", "rayflow_web.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--ws", "websockets-sansio", "--lifespan", "off", "--no-access-log"]
+CMD ["uvicorn", "rayflow_web.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--lifespan", "off", "--no-access-log"]

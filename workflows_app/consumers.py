@@ -1,9 +1,8 @@
 """The websocket of a page: many topics on one connection, protocol `rayflow.v1`.
 
-A doorbell from the channel layer marks topics dirty; a tick shortly after looks at the dirty ones
-and sends what is new. Doorbells may be lost, so every two seconds all topics are looked at. One
-task per socket reads and sends, so at most one frame is on its way and a slow client never has a
-queue: what it has not heard of yet is simply read later.
+What is new comes from the hub, which reads every topic once for all pages of the process. Here it waits until the
+client takes it: one frame a topic at most, later news are merged into it. So a slow client costs little
+memory, hears of every change, and holds up nobody else.
 """
 
 from __future__ import annotations
@@ -13,53 +12,51 @@ import json
 import logging
 import time
 import uuid
+from collections import deque
 from contextlib import suppress
 from typing import Any
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.utils import timezone
-from redis.exceptions import RedisError
 
-from workflows_app import live
-from workflows_app.after_commit import group_of
+from workflows_app import access, live
+from workflows_app.live import News, Subscription
+from workflows_app.live_hub import Hub, hub
 from workflows_app.problems import Forbidden, Invalid, Problem
 
 logger = logging.getLogger(__name__)
 
 SUBPROTOCOL = "rayflow.v1"
 MAX_TOPICS = 50
+MAX_SOCKETS = 10  # of one account in one process
+MAX_SUBSCRIPTIONS = 120  # of one socket in a minute
 MAX_FRAME = 64 * 1024
-TICK_SECONDS = 0.1
-# Topics that many changes touch are looked at less often.
-SLOW_TOPICS = {"list": 0.25, "overview": 1.0}
-POLL_SECONDS = 2.0
 HEARTBEAT_SECONDS = 5.0
 RECHECK_SECONDS = 60.0
 SEND_SECONDS = 10.0
 
-UNAUTHENTICATED, FORBIDDEN, TOO_SLOW = 4401, 4403, 4408
+UNAUTHENTICATED, FORBIDDEN, TOO_SLOW, TOO_MANY = 4401, 4403, 4408, 4429
 
 
 class LiveConsumer(AsyncWebsocketConsumer):
     """One socket of one page or program."""
 
     async def connect(self) -> None:
-        self.subscriptions: dict[str, live.Subscription] = {}
-        self.dirty: dict[str, float] = {}
-        self.groups_joined: set[str] = set()
+        self.subscriptions: dict[str, Subscription] = {}
+        self.outbox: dict[str, tuple[Subscription, News]] = {}
         self.wake = asyncio.Event()
         self.pump: asyncio.Task[None] | None = None
-        self.user: User = self.scope["user"]
+        self.hub: Hub | None = None
+        self.times: deque[float] = deque(maxlen=MAX_SUBSCRIPTIONS)
+        self.user: User | AnonymousUser = self.scope["user"]
         offered = self.scope.get("subprotocols", [])
         await self.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        if not self.user.is_authenticated:
+        refused = await self._refusal()
+        if refused is not None:
             # After accepting, because a browser shows no close code of a refused handshake.
-            await self.close(UNAUTHENTICATED)
-            return
-        if not await self._may_watch():
-            await self.close(FORBIDDEN)
+            await self.close(refused)
             return
         await self._send_frame(
             {
@@ -72,13 +69,27 @@ class LiveConsumer(AsyncWebsocketConsumer):
         )
         self.pump = asyncio.create_task(self._run())
 
+    async def _refusal(self) -> int | None:
+        """The close code for who may not watch, or has too many sockets."""
+        if not self.user.is_authenticated:
+            return UNAUTHENTICATED
+        if not await self._may_watch():
+            return FORBIDDEN
+        everybody = hub()
+        mine = [p for p in everybody.pages if getattr(p, "user", None) == self.user]
+        if len(mine) >= MAX_SOCKETS:
+            return TOO_MANY
+        self.hub = everybody
+        await everybody.enter(self)
+        return None
+
     async def disconnect(self, code: int) -> None:
+        if self.hub is not None:
+            await self.hub.leave(self)
         if self.pump is not None:
             self.pump.cancel()
             with suppress(asyncio.CancelledError):
                 await self.pump
-        for group in list(self.groups_joined):
-            await self._leave(group)
 
     # --- frames from the client -------------------------------------------------------------
 
@@ -113,99 +124,67 @@ class LiveConsumer(AsyncWebsocketConsumer):
             raise Invalid("'after' is the number of the last event seen.")
         if sub_id not in self.subscriptions and len(self.subscriptions) >= MAX_TOPICS:
             raise Invalid(f"One connection can have {MAX_TOPICS} subscriptions; end some first.")
+        now = time.monotonic()
+        if len(self.times) == MAX_SUBSCRIPTIONS and now - self.times[0] < 60:
+            raise Invalid(f"One connection can subscribe {MAX_SUBSCRIPTIONS} times a minute.")
+        self.times.append(now)
         topic = live.parse(text, params)
-        # First the group, then the snapshot: a change in between is heard rather than missed.
-        await self._join(group_of(topic.text))
-        self.subscriptions[sub_id] = live.Subscription(sub_id, topic, rev=after)
-        self._mark(sub_id, delay=0.0)
+        await self._unsubscribe(sub_id)
+        payload = await database_sync_to_async(access.can)(self.user, "view_payload")
+        subscription = Subscription(sub_id, topic, rev=after, payload=payload)
+        self.subscriptions[sub_id] = subscription
+        if self.hub is not None:
+            await self.hub.listen_to(subscription)
 
     async def _unsubscribe(self, sub_id: str) -> None:
         gone = self.subscriptions.pop(sub_id, None)
-        self.dirty.pop(sub_id, None)
-        if gone is None:
-            return
-        group = group_of(gone.topic.text)
-        if all(group_of(each.topic.text) != group for each in self.subscriptions.values()):
-            await self._leave(group)
+        self.outbox.pop(sub_id, None)
+        if gone is not None and self.hub is not None:
+            await self.hub.forget(gone)
 
-    # --- doorbells --------------------------------------------------------------------------
+    # --- what is sent -----------------------------------------------------------------------
 
-    async def doorbell(self, event: dict[str, Any]) -> None:
-        """The follower or a service says that something has changed."""
-        group = group_of(event["topic"])
-        for sub_id, subscription in self.subscriptions.items():
-            if group_of(subscription.topic.text) == group:
-                self._mark(sub_id, delay=SLOW_TOPICS.get(subscription.topic.kind, TICK_SECONDS))
-
-    def _mark(self, sub_id: str, *, delay: float) -> None:
-        # The first mark decides, so that a steady stream of doorbells cannot put off the look.
-        self.dirty.setdefault(sub_id, time.monotonic() + delay)
+    def put(self, subscription: Subscription, news: News) -> None:
+        """Send news of the hub as soon as the client takes it."""
+        waiting = self.outbox.get(subscription.id)
+        if waiting is not None and waiting[0] is subscription:
+            news = live.merged(subscription.topic, waiting[1], news)
+        self.outbox[subscription.id] = (subscription, news)
         self.wake.set()
-
-    async def _join(self, group: str) -> None:
-        if group in self.groups_joined:
-            return
-        try:
-            await self.channel_layer.group_add(group, self.channel_name)
-        except (RedisError, OSError) as error:
-            logger.warning("No doorbells for %s now (%s); polling", group, error)
-            return
-        self.groups_joined.add(group)
-
-    async def _leave(self, group: str) -> None:
-        self.groups_joined.discard(group)
-        with suppress(RedisError, OSError):
-            await self.channel_layer.group_discard(group, self.channel_name)
-
-    # --- the one task that reads and sends --------------------------------------------------
 
     async def _run(self) -> None:
         now = time.monotonic()
-        next_poll, next_beat = now + POLL_SECONDS, now + HEARTBEAT_SECONDS
-        next_check = now + RECHECK_SECONDS
+        next_beat, next_check = now + HEARTBEAT_SECONDS, now + RECHECK_SECONDS
         try:
             while True:
-                await self._sleep_until(min([next_poll, next_beat, *self.dirty.values()]))
+                self.wake.clear()
+                if not self.outbox:
+                    pause = max(0.0, min(next_beat, next_check) - time.monotonic())
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self.wake.wait(), pause)
                 now = time.monotonic()
                 if now >= next_check:
                     next_check = now + RECHECK_SECONDS
                     if not await self._may_watch():
                         await self.close(FORBIDDEN)
                         return
-                is_poll = now >= next_poll
-                await self._look(now, everything=is_poll)
-                if is_poll:
-                    next_poll = now + POLL_SECONDS
+                await self._send_news()
                 if now >= next_beat:
                     next_beat = now + HEARTBEAT_SECONDS
                     await self._beat()
         except TimeoutError:
             await self.close(TOO_SLOW)
         except Exception:
-            logger.exception("A live connection of %s ended", self.user)
-            await self.close(1011)
+            # Mostly that the client has just gone, which every server tells in its own way.
+            logger.info("A live connection of %s ended", self.user, exc_info=True)
+            with suppress(Exception):
+                await self.close(1011)
 
-    async def _sleep_until(self, moment: float) -> None:
-        self.wake.clear()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.wake.wait(), max(0.0, moment - time.monotonic()))
-
-    async def _look(self, now: float, *, everything: bool) -> None:
-        due = [
-            key for key in self.subscriptions if everything or self.dirty.get(key, now + 1) <= now
-        ]
-        for key in due:
-            self.dirty.pop(key, None)
-        if everything:
-            for subscription in list(self.subscriptions.values()):
-                await self._join(group_of(subscription.topic.text))
-        if not due:
-            return
-        subscriptions = [self.subscriptions[key] for key in due if key in self.subscriptions]
-        for subscription, news in await database_sync_to_async(live.look)(self.user, subscriptions):
-            if self.subscriptions.get(subscription.id) is not subscription:
-                continue  # It was ended or replaced while the database was read.
-            frame = {"type": news.type, "id": subscription.id, "topic": subscription.topic.text}
+    async def _send_news(self) -> None:
+        while self.outbox:
+            sub_id = next(iter(self.outbox))
+            subscription, news = self.outbox.pop(sub_id)
+            frame = {"type": news.type, "id": sub_id, "topic": subscription.topic.text}
             await self._send_frame({**frame, "rev": news.rev, **news.extra, "data": news.data})
 
     async def _beat(self) -> None:

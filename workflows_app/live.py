@@ -1,13 +1,13 @@
-"""What the live topics say: reading one topic from the registry and telling what is new.
+"""What the live topics say: reading many of them from the registry at once, and telling each page what is new.
 
 The database is the log. A doorbell only says when to look here, so a lost or doubled doorbell
-changes nothing but the moment of looking.
+changes nothing but the moment of looking. A topic is read once for everybody who listens to it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,25 +16,32 @@ from django.contrib.auth.models import User
 from django.db.models import Max
 
 from workflows_app import access, queries
-from workflows_app.models import Task
+from workflows_app.models import BulkOperation, Command, Task, Workflow
 from workflows_app.problems import Forbidden, Invalid
 
 MAX_LIST_IDS = 200
 # More changed tasks than this are not sent one by one: the page fetches what it shows.
 MAX_TASK_ROWS = 200
 ERROR_HEAD = 500
+IN_LIMIT = 800
 
 GLOBAL_TOPICS = frozenset({"list", "overview"})
 WORKFLOW_TOPICS = frozenset({"workflow", "tasks"})
+ASKED_TOPICS = frozenset({"bulk", "operation"})
 
 ROW_FIELDS = (
     "workflow_id", "status", "definition", "created_at", "started_at", "finished_at",
     "duration_ms", "tasks_total", "tasks_pending", "tasks_running", "tasks_successful",
-    "tasks_failed", "tasks_canceled", "pending_command", "event_seq", "error",
+    "tasks_failed", "tasks_canceled", "pending_command", "event_seq", "error", "resolved",
+    "journal_problem",
 )  # fmt: skip
 TASK_FIELDS = (
-    "task_id", "name", "status", "attempt", "started_at", "finished_at", "duration_ms",
+    "task_id", "name", "status", "attempt", "started_at", "finished_at", "duration_ms", "changed_seq",
 )  # fmt: skip
+BULK_FIELDS = ("id", "kind", "state", "total", "done", "skipped", "failed", "finished_at")
+COMMAND_FIELDS = ("id", "kind", "workflow_id", "state", "attempts", "finished_at")
+
+Data = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +50,42 @@ class Topic:
 
     text: str
     kind: str
-    workflow_id: str
+    key: str = ""
     ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A workflow as the topics show it: for who may see values, and for who may not."""
+
+    seq: int
+    full: Data
+    public: Data
+
+    def shown(self, *, payload: bool) -> Data:
+        return self.full if payload else self.public
+
+
+@dataclass(slots=True)
+class View:
+    """What one look at the registry has found."""
+
+    rows: dict[str, Row | None] = field(default_factory=dict)
+    tasks: dict[str, list[Data]] = field(default_factory=dict)
+    asked: dict[str, Data | None] = field(default_factory=dict)
+    newest: int | None = None
+    changed: datetime | None = None
+    follower: Data | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What is new on a topic, ready to be sent."""
+
+    type: str
+    rev: int
+    data: Data | None = None
+    extra: Data = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -58,18 +99,16 @@ class Subscription:
     id: str
     topic: Topic
     rev: int = 0
+    payload: bool = False
     seen: Any = None
     is_new: bool = True
 
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """What a look at a topic found, ready to be sent."""
-
-    type: str
-    rev: int
-    data: dict[str, Any] | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+    def tell(self, view: View) -> News | None:
+        """What is new for this page in ``view``; remembers what it tells."""
+        news = _TELLERS[self.topic.kind](self, view)
+        if news is not None:
+            self.is_new = False
+        return news
 
 
 def parse(text: str, params: Mapping[str, Any]) -> Topic:
@@ -78,16 +117,17 @@ def parse(text: str, params: Mapping[str, Any]) -> Topic:
     Raises:
         Invalid: there is no such topic, or its parameters do not fit.
     """
-    kind, _, workflow_id = text.partition(":")
+    kind, _, key = text.partition(":")
     ids = params.get("ids", [])
     if not isinstance(ids, list) or len(ids) > MAX_LIST_IDS:
         raise Invalid(f"params.ids must be a list of at most {MAX_LIST_IDS} workflow ids.")
-    if workflow_id and kind in WORKFLOW_TOPICS:
-        return Topic(text, kind, workflow_id)
-    if not workflow_id and kind in GLOBAL_TOPICS:
+    if key and (kind in WORKFLOW_TOPICS or (kind in ASKED_TOPICS and _is_uuid(key))):
+        return Topic(text, kind, key)
+    if not key and kind in GLOBAL_TOPICS:
         return Topic(text, kind, "", tuple(str(each) for each in ids))
     raise Invalid(
-        f"There is no topic {text[:80]!r}; topics are: list, overview, workflow:<id>, tasks:<id>."
+        f"There is no topic {text[:80]!r}; topics are: list, overview, workflow:<id>, tasks:<id>,"
+        " bulk:<id>, operation:<id>."
     )
 
 
@@ -97,78 +137,118 @@ def check(user: User) -> None:
         raise Forbidden("Watching workflows needs the permission 'view_workflow'.")
 
 
-def look(user: User, subscriptions: Iterable[Subscription]) -> list[tuple[Subscription, News]]:
-    """What is new on these subscriptions since the last look; remembers what it tells.
+# --- reading, once for all who listen ---------------------------------------------------------
 
-    Raises:
-        Forbidden: the account may not watch workflows (any more).
-    """
-    check(user)
-    found = []
+
+def read(subscriptions: Collection[Subscription]) -> View:
+    """All that these pages listen to, in few statements."""
+    view = View()
+    kinds: dict[str, list[Subscription]] = {}
     for subscription in subscriptions:
-        news = _READERS[subscription.topic.kind](user, subscription)
-        if news is not None:
-            subscription.is_new = False
-            found.append((subscription, news))
-    return found
+        kinds.setdefault(subscription.topic.kind, []).append(subscription)
+    ids = {s.topic.key for kind in WORKFLOW_TOPICS for s in kinds.get(kind, ())}
+    ids.update(i for s in kinds.get("list", ()) for i in s.topic.ids)
+    view.rows = dict.fromkeys(ids)
+    for chunk in _chunks(sorted(ids)):
+        rows = Workflow.objects.filter(workflow_id__in=chunk).values(*ROW_FIELDS)
+        view.rows.update((row["workflow_id"], _row(row)) for row in rows)
+    if "tasks" in kinds:
+        _read_tasks(view, kinds["tasks"])
+    if "list" in kinds or "overview" in kinds:
+        head = Workflow.objects.aggregate(newest=Max("id"), changed=Max("changed_at"))
+        view.newest, view.changed = head["newest"], head["changed"]
+    if "overview" in kinds:
+        view.follower = queries.follower()
+    for kind, model, fields in (
+        ("bulk", BulkOperation, BULK_FIELDS),
+        ("operation", Command, COMMAND_FIELDS),
+    ):
+        keys = {s.topic.key for s in kinds.get(kind, ())}
+        view.asked |= dict.fromkeys(keys)
+        if keys:
+            found = model.objects.filter(pk__in=keys).values(*fields)
+            view.asked |= {str(row["id"]): _plain(row) for row in found}
+    return view
 
 
-def _read_workflow(user: User, subscription: Subscription) -> News | None:
-    row = (
-        access.workflows_for(user)
-        .filter(workflow_id=subscription.topic.workflow_id)
-        .values(*ROW_FIELDS, "journal_problem")
-        .first()
-    )
-    return _told(user, subscription, row)
+def _read_tasks(view: View, subscriptions: Iterable[Subscription]) -> None:
+    """The tasks that have changed since the page that knows least of them."""
+    since: dict[str, int] = {}
+    for subscription in subscriptions:
+        key = subscription.topic.key
+        since[key] = min(since.get(key, subscription.rev), subscription.rev)
+    for key, rev in since.items():
+        row = view.rows.get(key)
+        if row is None or row.seq <= rev:
+            continue
+        changed = Task.objects.filter(workflow__workflow_id=key, changed_seq__gt=rev)
+        rows = changed.order_by("changed_seq", "id").values(*TASK_FIELDS)
+        view.tasks[key] = [_plain(each) for each in rows[: MAX_TASK_ROWS + 1]]
 
 
-def _told(user: User, subscription: Subscription, row: dict[str, Any] | None) -> News | None:
+def _row(row: Data) -> Row:
+    public = _plain(row)
+    error = public.pop("error")
+    full = public
+    if error:
+        head = f"{error.get('type', 'Error')}: {error.get('message', '')}"
+        full = {**public, "error_head": head[:ERROR_HEAD]}
+    return Row(row["event_seq"], full, public)
+
+
+def _plain(row: Data) -> Data:
+    return {
+        key: value.isoformat() if isinstance(value, datetime) else value
+        for key, value in row.items()
+    }
+
+
+# --- telling one page -------------------------------------------------------------------------
+
+
+def _tell_workflow(subscription: Subscription, view: View) -> News | None:
+    row = view.rows.get(subscription.topic.key)
     if row is None:
         # A launch is watched before the workflow shows; a deleted one is told once.
-        was_there = subscription.seen is not None
-        subscription.seen, subscription.rev = None, 0
-        if was_there:
-            return News("reset", 0, extra={"reason": "gone"})
-        return News("snap", 0) if subscription.is_new else None
-    shown = _row(user, row)
+        return _tell_absent(subscription)
+    shown = row.shown(payload=subscription.payload)
     if shown == subscription.seen:
         return None
     # A change without an event, such as a pending command, has no number and is always heeded.
-    is_event = subscription.is_new or row["event_seq"] > subscription.rev
+    is_event = subscription.is_new or row.seq > subscription.rev
     kind = "snap" if subscription.is_new else "patch"
-    subscription.seen, subscription.rev = shown, row["event_seq"]
-    return News(kind, row["event_seq"] if is_event else 0, shown)
+    subscription.seen, subscription.rev = shown, row.seq
+    return News(kind, row.seq if is_event else 0, shown)
 
 
-def _read_tasks(user: User, subscription: Subscription) -> News | None:
-    workflow = (
-        access.workflows_for(user)
-        .filter(workflow_id=subscription.topic.workflow_id)
-        .values("id", "event_seq")
-        .first()
-    )
-    if workflow is None or (subscription.rev >= workflow["event_seq"] and not subscription.is_new):
-        return News("snap", 0) if workflow is None and subscription.is_new else None
-    changed = Task.objects.filter(
-        workflow_id=workflow["id"], changed_seq__gt=subscription.rev
-    ).order_by("changed_seq", "id")
-    rows = list(changed.values(*TASK_FIELDS)[: MAX_TASK_ROWS + 1])
+def _tell_absent(subscription: Subscription) -> News | None:
+    was_there = subscription.seen is not None
+    subscription.seen, subscription.rev = None, 0
+    if was_there:
+        return News("reset", 0, extra={"reason": "gone"})
+    return News("snap", 0) if subscription.is_new else None
+
+
+def _tell_tasks(subscription: Subscription, view: View) -> News | None:
+    row = view.rows.get(subscription.topic.key)
+    if row is None or (subscription.rev >= row.seq and not subscription.is_new):
+        return News("snap", 0) if row is None and subscription.is_new else None
+    changed = view.tasks.get(subscription.topic.key, [])
+    is_cut = len(changed) > MAX_TASK_ROWS
+    mine = [task for task in changed if task["changed_seq"] > subscription.rev]
     kind = "snap" if subscription.is_new else "patch"
-    subscription.rev = workflow["event_seq"]
-    if len(rows) > MAX_TASK_ROWS:
-        return News(kind, subscription.rev, {"tasks": [], "truncated": True})
-    return News(kind, subscription.rev, {"tasks": [_plain(row) for row in rows]})
+    subscription.rev = row.seq
+    if is_cut:
+        return News(kind, row.seq, {"tasks": [], "truncated": True})
+    return News(kind, row.seq, {"tasks": mine})
 
 
-def _read_list(user: User, subscription: Subscription) -> News | None:
-    visible = access.workflows_for(user)
-    newest = visible.aggregate(newest=Max("id"), changed=Max("changed_at"))
-    rows = visible.filter(workflow_id__in=subscription.topic.ids).values(*ROW_FIELDS)
-    shown = {row["workflow_id"]: _row(user, row) for row in rows}
+def _tell_list(subscription: Subscription, view: View) -> News | None:
+    found = ((key, view.rows.get(key)) for key in subscription.topic.ids)
+    shown = {key: r.shown(payload=subscription.payload) for key, r in found if r is not None}
     # Without rows to watch, any change of any workflow is news.
-    head = newest["newest"] if subscription.topic.ids else (newest["newest"], newest["changed"])
-    seen: tuple[Any, dict[str, Any]] = subscription.seen or (None, {})
+    head = view.newest if subscription.topic.ids else (view.newest, view.changed)
+    seen: tuple[Any, dict[str, Data]] = subscription.seen or (None, {})
     if not subscription.is_new and seen == (head, shown):
         return None
     changed = [row for key, row in shown.items() if seen[1].get(key) != row]
@@ -178,41 +258,69 @@ def _read_list(user: User, subscription: Subscription) -> News | None:
     return _numbered(subscription, {"rows": changed, "gone": gone, "has_new": has_new})
 
 
-def _read_overview(user: User, subscription: Subscription) -> News | None:
-    head = access.workflows_for(user).aggregate(changed=Max("changed_at"), newest=Max("id"))
-    freshness = queries.follower()
-    seen = (head, freshness["alive"], freshness["engine_reachable"])
+def _tell_overview(subscription: Subscription, view: View) -> News | None:
+    freshness = view.follower or {}
+    seen = (view.newest, view.changed, freshness.get("alive"), freshness.get("engine_reachable"))
     if seen == subscription.seen and not subscription.is_new:
         return None
     subscription.seen = seen
     return _numbered(subscription, {"follower": freshness})
 
 
-def _numbered(subscription: Subscription, data: dict[str, Any]) -> News:
+def _tell_asked(subscription: Subscription, view: View) -> News | None:
+    found = view.asked.get(subscription.topic.key)
+    if found is None:
+        return _tell_absent(subscription)
+    if found == subscription.seen:
+        return None
+    subscription.seen = found
+    return _numbered(subscription, found)
+
+
+def _numbered(subscription: Subscription, data: Data) -> News:
     kind = "snap" if subscription.is_new else "patch"
     subscription.rev = max(subscription.rev + 1, int(time.time() * 1000))
     return News(kind, subscription.rev, data)
 
 
-def _row(user: User, row: Mapping[str, Any]) -> dict[str, Any]:
-    shown = _plain(row)
-    error = shown.pop("error")
-    if error and access.can(user, "view_payload"):
-        head = f"{error.get('type', 'Error')}: {error.get('message', '')}"
-        shown["error_head"] = head[:ERROR_HEAD]
-    return shown
-
-
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: value.isoformat() if isinstance(value, datetime) else value
-        for key, value in row.items()
-    }
-
-
-_READERS = {
-    "workflow": _read_workflow,
-    "tasks": _read_tasks,
-    "list": _read_list,
-    "overview": _read_overview,
+_TELLERS: dict[str, Callable[[Subscription, View], News | None]] = {
+    "workflow": _tell_workflow,
+    "tasks": _tell_tasks,
+    "list": _tell_list,
+    "overview": _tell_overview,
+    "bulk": _tell_asked,
+    "operation": _tell_asked,
 }
+
+
+# --- what has not been sent yet -----------------------------------------------------------------
+
+
+def merged(topic: Topic, older: News, newer: News) -> News:
+    """One frame in the place of two that a slow page has not taken yet."""
+    if "reset" in (older.type, newer.type) or not (older.data and newer.data):
+        return newer
+    data = newer.data
+    if topic.kind == "tasks":
+        tasks = {task["task_id"]: task for n in (older, newer) for task in (n.data or {})["tasks"]}
+        is_cut = any((n.data or {}).get("truncated") for n in (older, newer))
+        is_cut = is_cut or len(tasks) > MAX_TASK_ROWS
+        data = {"tasks": [], "truncated": True} if is_cut else {"tasks": list(tasks.values())}
+    elif topic.kind == "list":
+        rows = {row["workflow_id"]: row for n in (older, newer) for row in (n.data or {})["rows"]}
+        gone = {*older.data["gone"], *newer.data["gone"]} - {
+            r["workflow_id"] for r in newer.data["rows"]
+        }
+        has_new = older.data["has_new"] or newer.data["has_new"]
+        data = {"rows": list(rows.values()), "gone": sorted(gone), "has_new": has_new}
+    kind = "snap" if older.type == "snap" else newer.type
+    return News(kind, max(older.rev, newer.rev), data, newer.extra)
+
+
+def _is_uuid(text: str) -> bool:
+    hexadecimal = text.replace("-", "")
+    return len(hexadecimal) == 32 and all(c in "0123456789abcdef" for c in hexadecimal)
+
+
+def _chunks(ids: list[str]) -> Iterable[list[str]]:
+    return (ids[n : n + IN_LIMIT] for n in range(0, len(ids), IN_LIMIT))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -16,9 +16,10 @@ from pytest_django import Settings
 
 from rayflow_web.asgi import application
 from tests.web.fake_gateway import FakeGateway
-from workflows_app import after_commit, consumers, services, tokens
+from workflows_app import after_commit, consumers, live, live_hub, services, tokens
 from workflows_app.follower import Follower
-from workflows_app.models import Workflow
+from workflows_app.live import News
+from workflows_app.models import BulkOperation, Workflow
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -230,7 +231,7 @@ async def test_a_dropped_doorbell_costs_two_seconds_and_nothing_else(
             }
         }
         await write("w1", DONE)
-        patch = await frame(link, "patch", timeout=consumers.POLL_SECONDS + 3)
+        patch = await frame(link, "patch", timeout=live_hub.POLL_SECONDS + 3)
         assert patch["data"]["status"] == "SUCCESSFUL"
 
 
@@ -270,7 +271,7 @@ async def test_an_ended_subscription_is_silent(
         await link.say({"type": "ping", "t": 7})
         assert (await frame(link, "pong"))["t"] == 7
         await write("w1", DONE)
-        assert await link.is_silent(consumers.TICK_SECONDS * 3)
+        assert await link.is_silent(live_hub.TICK_SECONDS * 3)
 
 
 @pytest.mark.parametrize(
@@ -302,6 +303,96 @@ async def test_the_number_of_subscriptions_is_bounded(browser: Callable[[], Any]
             await link.say({"type": "sub", "id": str(n), "topic": f"workflow:{n}"})
         await link.say({"type": "sub", "id": "more", "topic": "list"})
         assert (await frame(link, "err"))["id"] == "more"
+
+
+async def test_an_account_has_a_bounded_number_of_sockets(
+    browser: Callable[[], Any], viewer: User
+) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(consumers.MAX_SOCKETS):
+            await stack.enter_async_context(browser())
+        cookie = await sync_to_async(session_of)(viewer)
+        one_more = Link(ORIGIN, cookie)
+        await one_more.open()
+        assert (await one_more.hear())["code"] == consumers.TOO_MANY
+    async with browser() as link:  # there is room again
+        assert (await frame(link, "welcome"))["max_subs"] == consumers.MAX_TOPICS
+
+
+async def test_a_socket_does_not_subscribe_without_end(browser: Callable[[], Any]) -> None:
+    async with browser() as link:
+        for _ in range(consumers.MAX_SUBSCRIPTIONS):
+            await link.say({"type": "sub", "id": "same", "topic": "overview"})
+        await link.say({"type": "sub", "id": "more", "topic": "overview"})
+        error = await frame(link, "err")
+        assert (error["id"], "a minute" in error["problem"]["detail"]) == ("more", True)
+
+
+async def test_a_bulk_operation_and_a_command_are_watched(
+    browser: Callable[[], Any], write: Callable[..., Any], operator: User
+) -> None:
+    await write("w1", RUNNING)
+    workflow = await Workflow.objects.aget()
+    command = await sync_to_async(services.request)(operator, "cancel", workflow)
+    bulk = await BulkOperation.objects.acreate(kind="resume", total=3)
+    async with browser() as link:
+        first = await subscribe(link, f"bulk:{bulk.pk}")
+        assert (first["data"]["total"], first["data"]["done"]) == (3, 0)
+        await BulkOperation.objects.filter(pk=bulk.pk).aupdate(done=2)
+        assert (await frame(link, "patch"))["data"]["done"] == 2
+        first = await subscribe(link, f"operation:{command.pk}")
+        assert first["data"]["state"] == "QUEUED"
+        assert (await subscribe(link, "operation:no-id"))["type"] == "err"
+
+
+async def test_all_pages_of_a_process_read_a_topic_once(
+    browser: Callable[[], Any], write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    read = live.read
+
+    def counted(subscriptions: Any) -> Any:
+        looks.append(len(subscriptions))
+        return read(subscriptions)
+
+    monkeypatch.setattr(live, "read", counted)
+    monkeypatch.setattr(live_hub, "POLL_SECONDS", 60.0)
+    await write("w1", RUNNING)
+    async with AsyncExitStack() as stack:
+        links = [await stack.enter_async_context(browser()) for _ in range(5)]
+        for link in links:
+            await subscribe(link, "workflow:w1")
+        looks.clear()
+        await write("w1", DONE)
+        for link in links:
+            assert (await frame(link, "patch"))["data"]["status"] == "SUCCESSFUL"
+        assert looks == [5]
+
+
+def test_news_that_a_slow_page_has_not_taken_become_one_frame() -> None:
+    def tasks(rev: int, *ids: str, kind: str = "patch") -> News:
+        return News(kind, rev, {"tasks": [{"task_id": i, "n": rev} for i in ids]})
+
+    topic = live.parse("tasks:w", {})
+    both = live.merged(topic, tasks(1, "a", "b", kind="snap"), tasks(2, "b", "c"))
+    assert (both.type, both.rev) == ("snap", 2)
+    assert [(t["task_id"], t["n"]) for t in (both.data or {})["tasks"]] == [
+        ("a", 1), ("b", 2), ("c", 2),
+    ]  # fmt: skip
+    many = live.merged(topic, both, tasks(3, *map(str, range(live.MAX_TASK_ROWS))))
+    assert many.data == {"tasks": [], "truncated": True}
+
+    def rows(rev: int, *ids: str, gone: list[str], has_new: bool = False) -> News:
+        data = {"rows": [{"workflow_id": i} for i in ids], "gone": gone, "has_new": has_new}
+        return News("patch", rev, data)
+
+    topic = live.parse("list", {})
+    both = live.merged(topic, rows(1, "a", gone=["b"], has_new=True), rows(2, "b", gone=["c"]))
+    assert both.data == {
+        "rows": [{"workflow_id": "a"}, {"workflow_id": "b"}], "gone": ["c"], "has_new": True,
+    }  # fmt: skip
+    gone = News("reset", 0, extra={"reason": "gone"})
+    assert live.merged(live.parse("workflow:w", {}), tasks(1), gone) is gone
 
 
 async def test_a_program_comes_with_a_token_and_without_an_origin(viewer: User) -> None:

@@ -70,7 +70,7 @@ def web_part(plan: Plan) -> Part:
         "uvicorn",
         "rayflow_web.asgi:application",
         *("--host", "127.0.0.1", "--port", str(plan.port)),
-        *("--ws", "websockets-sansio", "--lifespan", "off"),
+        *("--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--lifespan", "off"),
         *("--no-access-log", "--no-use-colors", "--timeout-graceful-shutdown", "2"),
     )
     return Part(
