@@ -7,6 +7,7 @@ Nothing here talks to the database but the loader that is passed in: `projection
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -16,7 +17,6 @@ from workflows_app.models import (
     Task,
     TaskAttempt,
     Workflow,
-    WorkflowEvent,
     WorkflowStatus,
 )
 
@@ -33,6 +33,19 @@ class Loader(Protocol):
         """All tasks that handed over to another one and are not SUCCESSFUL yet."""
 
 
+@dataclass(slots=True)
+class Event:
+    """A row of `WorkflowEvent` to be, without what a model costs: there is one for each record."""
+
+    seq: int
+    time: datetime
+    kind: str
+    task_id: str | None
+    attempt: int | None
+    data: dict[str, Any]
+    workflow_id: int = 0
+
+
 class Draft:
     """The rows of one workflow while records are applied to them."""
 
@@ -41,7 +54,7 @@ class Draft:
         self.tasks = {task.task_id: task for task in tasks}
         self.changed_tasks: dict[str, Task] = {}
         self.attempts: dict[tuple[str, int], TaskAttempt] = {}
-        self.events: list[WorkflowEvent] = []
+        self.events: list[Event] = []
         self._loader = loader
         self._replaced_loaded = False
 
@@ -51,14 +64,13 @@ class Draft:
         self.workflow.event_seq = record.seq
         self.workflow.changed_at = now
         self.events.append(
-            WorkflowEvent(
-                workflow=self.workflow,
-                seq=record.seq,
-                time=now,
-                kind=payloads.text(record.kind, 40),
-                task_id=None if record.task_id is None else payloads.text(record.task_id),
-                attempt=record.attempt,
-                data=payloads.event_data(record.data),
+            Event(
+                record.seq,
+                now,
+                payloads.text(record.kind, 40),
+                None if record.task_id is None else payloads.text(record.task_id),
+                record.attempt,
+                payloads.event_data(record.data),
             )
         )
         return now

@@ -17,6 +17,8 @@ MAX_DEPTH = 40
 
 def text(value: Any, limit: int = MAX_TEXT) -> str:
     """`value` as text that both databases store, cut to `limit` characters."""
+    if type(value) is str and len(value) <= limit and value.isascii() and "\x00" not in value:
+        return value  # most of all texts
     clean = str(value).replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
     if len(clean) <= limit:
         return clean

@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from django.db import transaction
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, Q
 from django.utils import timezone
 
-from workflows_app import after_commit, payloads, record_kinds, resolution
+from workflows_app import after_commit, bulk_rows, payloads, record_kinds, resolution
 from workflows_app.folding import Draft, moment
 from workflows_app.gateway import EngineRecord, Entry, RecordPage
 from workflows_app.models import (
@@ -237,51 +237,25 @@ def _task_ids(records: Sequence[EngineRecord], *, after: int) -> list[str]:
     return list(named)
 
 
-# Everything that a record can change, which is everything but the keys.
-_KEYS = {"id", "workflow", "workflow_id", "task", "task_id", "number"}
-
-
-def _mutable(model: type[Model]) -> list[str]:
-    return [field.name for field in model._meta.concrete_fields if field.name not in _KEYS]
-
-
-_WORKFLOW_FIELDS = _mutable(Workflow)
-_TASK_FIELDS = _mutable(Task)
-_ATTEMPT_FIELDS = _mutable(TaskAttempt)
-
-
 def _save(drafts: Mapping[str, Draft]) -> None:
-    _upsert(
-        Workflow.objects.all(),
-        [draft.workflow for draft in drafts.values()],
-        keys=["workflow_id"],
-        fields=_WORKFLOW_FIELDS,
-    )
-    _upsert(
-        Task.objects.all(),
-        [task for draft in drafts.values() for task in draft.changed_tasks.values()],
-        keys=["workflow", "task_id"],
-        fields=_TASK_FIELDS,
-    )
+    workflows = [draft.workflow for draft in drafts.values()]
+    tasks = [task for draft in drafts.values() for task in draft.changed_tasks.values()]
     attempts = [attempt for draft in drafts.values() for attempt in draft.attempts.values()]
+    bulk_rows.number(Workflow, workflows)
+    bulk_rows.upsert(Workflow, workflows, keys=["workflow_id"])
+    for draft in drafts.values():
+        draft.workflow._state.adding = False
+        for task in draft.changed_tasks.values():
+            task.workflow_id = draft.workflow.pk
+        for event in draft.events:
+            event.workflow_id = draft.workflow.pk
+    bulk_rows.number(Task, tasks)
+    bulk_rows.upsert(Task, tasks, keys=["workflow", "task_id"])
     for attempt in attempts:
         attempt.task_id = attempt.task.pk
-    _upsert(TaskAttempt.objects.all(), attempts, keys=["task", "number"], fields=_ATTEMPT_FIELDS)
-    WorkflowEvent.objects.bulk_create(
-        (event for draft in drafts.values() for event in draft.events), batch_size=1000
-    )
-
-
-def _upsert(manager: QuerySet[M], rows: list[M], *, keys: list[str], fields: list[str]) -> None:
-    """Insert the new rows and update the others by their natural key, and learn their ids.
-
-    Rows that exist go without their id, because a statement can name one conflict target only.
-    """
-    for row in rows:
-        row.pk = None
-    manager.bulk_create(
-        rows, batch_size=1000, update_conflicts=True, unique_fields=keys, update_fields=fields
-    )
+    bulk_rows.number(TaskAttempt, attempts)
+    bulk_rows.upsert(TaskAttempt, attempts, keys=["task", "number"])
+    bulk_rows.insert(WorkflowEvent, (e for draft in drafts.values() for e in draft.events))
 
 
 def _bells(drafts: Mapping[str, Draft]) -> dict[str, int]:

@@ -15,7 +15,7 @@ import pytest
 APP = Path(__file__).resolve().parents[2] / "workflows_app"
 WRITES = re.compile(
     r"\.(?:save|delete|bulk_create|bulk_update|update_or_create|get_or_create)\("
-    r"|\.objects\.create\(|\.objects[\w.()=]*\.update\("
+    r"|bulk_rows\.\w+\(|\.objects\.create\(|\.objects[\w.()=]*\.update\("
 )
 SENDS = re.compile(r"\b(?:group_send|channel_layer\.send|send_task|apply_async|delay)\(")
 # The gateway calls methods of the same names on workflows of the library; it imports no model.
