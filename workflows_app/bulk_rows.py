@@ -20,6 +20,7 @@ from django.db.models import DateTimeField, Field, JSONField, Model
 BATCH = 2_000
 
 Convert = Callable[[Any], Any]
+Columns = Sequence[tuple["Field[Any, Any]", Convert | None]]
 
 
 def insert(model: type[Model], rows: Iterable[Any], *, with_ids: bool = False) -> None:
@@ -30,18 +31,13 @@ def insert(model: type[Model], rows: Iterable[Any], *, with_ids: bool = False) -
     columns = _columns(model, connection.vendor)
     if not with_ids:
         columns = [column for column in columns if not column[0].primary_key]
-    packed = _packed(rows, columns)
-    names = ", ".join(_quoted(field) for field, _ in columns)
     table = connection.ops.quote_name(model._meta.db_table)
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
-                for row in packed:
-                    copy.write_row(row)
-            return
-        places = ", ".join(["%s"] * len(columns))
-        while batch := list(islice(packed, BATCH)):
-            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({places})", batch)
+    if connection.vendor == "postgresql":
+        _copy(table, rows, columns)
+    else:
+        _execute(
+            f"INSERT INTO {table} ({_names(columns)}) VALUES ({_places(columns)})", rows, columns
+        )
 
 
 def upsert(model: type[Model], rows: Sequence[Model], *, keys: Sequence[str]) -> None:
@@ -49,23 +45,29 @@ def upsert(model: type[Model], rows: Sequence[Model], *, keys: Sequence[str]) ->
     if not rows:
         return
     columns = _columns(model, connection.vendor)
-    names = ", ".join(_quoted(field) for field, _ in columns)
-    places = ", ".join(["%s"] * len(columns))
+    names = _names(columns)
     target = ", ".join(_quoted(field) for field, _ in columns if field.name in keys)
     changes = ", ".join(
         f"{_quoted(field)} = EXCLUDED.{_quoted(field)}"
         for field, _ in columns
         if field.name not in keys and not field.primary_key
     )
+    conflict = f"ON CONFLICT ({target}) DO UPDATE SET {changes}"
     table = connection.ops.quote_name(model._meta.db_table)
-    statement = (
-        f"INSERT INTO {table} ({names}) VALUES ({places})"
-        f" ON CONFLICT ({target}) DO UPDATE SET {changes}"
-    )
-    packed = _packed(rows, columns)
+    if connection.vendor != "postgresql":
+        _execute(
+            f"INSERT INTO {table} ({names}) VALUES ({_places(columns)}) {conflict}", rows, columns
+        )
+        return
+    # One statement for all of them, by way of a table that only this connection sees.
+    passing = connection.ops.quote_name(f"passing_{model._meta.db_table}")
     with connection.cursor() as cursor:
-        while batch := list(islice(packed, BATCH)):
-            cursor.executemany(statement, batch)
+        cursor.execute(
+            f"CREATE TEMP TABLE IF NOT EXISTS {passing} (LIKE {table}) ON COMMIT DELETE ROWS"
+        )
+        _copy(passing, rows, columns)
+        cursor.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM {passing} {conflict}")
+        cursor.execute(f"TRUNCATE {passing}")
 
 
 def number(model: type[Model], rows: Sequence[Model]) -> None:
@@ -89,9 +91,29 @@ def number(model: type[Model], rows: Sequence[Model]) -> None:
         row.pk = new_id
 
 
-def _packed(
-    rows: Iterable[Any], columns: Sequence[tuple[Field[Any, Any], Convert | None]]
-) -> Iterator[tuple[Any, ...]]:
+def _copy(table: str, rows: Iterable[Any], columns: Columns) -> None:
+    statement = f"COPY {table} ({_names(columns)}) FROM STDIN"
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in _packed(rows, columns):
+            copy.write_row(row)
+
+
+def _execute(statement: str, rows: Iterable[Any], columns: Columns) -> None:
+    packed = _packed(rows, columns)
+    with connection.cursor() as cursor:
+        while batch := list(islice(packed, BATCH)):
+            cursor.executemany(statement, batch)
+
+
+def _names(columns: Columns) -> str:
+    return ", ".join(_quoted(field) for field, _ in columns)
+
+
+def _places(columns: Columns) -> str:
+    return ", ".join(["%s"] * len(columns))
+
+
+def _packed(rows: Iterable[Any], columns: Columns) -> Iterator[tuple[Any, ...]]:
     read = attrgetter(*(field.attname for field, _ in columns))
     special = [(n, convert) for n, (_, convert) in enumerate(columns) if convert is not None]
     for row in rows:
@@ -103,7 +125,7 @@ def _packed(
 
 
 @cache
-def _columns(model: type[Model], vendor: str) -> list[tuple[Field[Any, Any], Convert | None]]:
+def _columns(model: type[Model], vendor: str) -> Columns:
     return [(field, _converter(field, vendor)) for field in model._meta.concrete_fields]
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import pytest
-from django.db import connection
 
 from tests.web.fake_gateway import START, FakeGateway
 from tests.web.stories import ERROR, begin, counters, rows
-from workflows_app import projection
+from workflows_app import bulk_rows, projection
 from workflows_app.folding import moment
 from workflows_app.follower import Follower
 from workflows_app.models import (
@@ -329,13 +329,7 @@ def test_a_crash_in_the_middle_of_a_batch_leaves_nothing_of_it(
 @contextmanager
 def _dying_before_events() -> Iterator[None]:
     """Have the process "die" when the last table of a batch is about to be written."""
-
-    def die(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith("INSERT") and WorkflowEvent._meta.db_table in sql:
-            raise KeyboardInterrupt
-        return execute(sql, params, many, context)
-
-    with connection.execute_wrapper(die):
+    with patch.object(bulk_rows, "insert", side_effect=KeyboardInterrupt):
         yield
 
 
