@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import threading
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from celery import current_app
 from channels.layers import get_channel_layer
 from django.db import transaction
@@ -79,12 +79,20 @@ def _ring_now(topics: dict[str, int]) -> None:
         group_of(topic): {"type": DOORBELL, "topic": topic, "rev": rev}
         for topic, rev in topics.items()
     }
-    try:
-        async_to_sync(_send_all)(bells)
-    except (RedisError, OSError) as error:
-        logger.warning("Redis took no doorbell (%s); open pages catch up by polling", error)
+    asyncio.run_coroutine_threadsafe(_send_all(bells), _loop())
 
 
 async def _send_all(bells: dict[str, dict[str, Any]]) -> None:
     layer = get_channel_layer()
-    await asyncio.gather(*(layer.group_send(group, bell) for group, bell in bells.items()))
+    try:
+        await asyncio.gather(*(layer.group_send(group, bell) for group, bell in bells.items()))
+    except (RedisError, OSError) as error:
+        logger.warning("Redis took no doorbell (%s); open pages catch up by polling", error)
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """A loop of this process's own, so that no caller waits and the connection to Redis is kept."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="doorbells", daemon=True).start()
+    return loop

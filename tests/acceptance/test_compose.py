@@ -96,7 +96,7 @@ class Deployment:
             words += [
                 "--node-ip-address=127.0.0.1",
                 f"--temp-dir={self.ray_folder}",
-                "--num-cpus=2",
+                "--num-cpus=1",
             ]
         if "8000" in words:  # the port that the container publishes
             words[words.index("8000")] = str(self.ports["web"])
