@@ -15,7 +15,10 @@ _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
-    structlog.stdlib.ExtraAdder(),
+    # What other libraries add to their records may be anything, and is not for this log.
+    structlog.stdlib.ExtraAdder(
+        allow={"request_id", "workflow_id", "command_id", "status", "duration_ms"}
+    ),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 

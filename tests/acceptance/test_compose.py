@@ -217,7 +217,7 @@ def test_the_file_holds_no_secret_and_every_service_is_watched() -> None:
     assert "\nUSER rayflow\n" in dockerfile
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(600)
 def test_every_command_works_with_its_production_settings_and_the_examples_run(
     deployment: Deployment,
 ) -> None:
@@ -257,7 +257,7 @@ def check_the_examples(deployment: Deployment, api: httpx.Client) -> None:
         deployment.wait(
             lambda name=name: api.get(f"workflows/{name}/").json().get("status") == "SUCCESSFUL",  # type: ignore[misc]
             "celery", "follower", "ray",
-            seconds=150,
+            seconds=300,
         )  # fmt: skip
     assert api.get("workflows/trip_booking/").json()["status"] in ("RUNNING", "SUCCESSFUL")
     deployment.wait(lambda: api.get("cluster/").json()["worker"]["alive"], "celery", "beat")
