@@ -86,7 +86,8 @@ class Draft:
         return found
 
     def set_status(self, task: Task, status: WorkflowStatus) -> None:
-        """Change a task's status and the workflow's counters with it."""
+        """Change a task's status and the workflow's counters with it; what it waited for is over."""
+        task.waiting_since = task.waiting_until = None
         if task.status != status:
             self._count(task.status, -1)
             self._count(status, +1)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from workflows_app import failures, payloads
 from workflows_app.folding import ENDED, Draft, milliseconds, mirror, moment
 from workflows_app.gateway import EngineRecord
 from workflows_app.models import CommandKind, Task, Workflow, WorkflowStatus
 
+D = TypeVar("D", datetime, None)
 FAILING = (WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE)
 # Cause of an attempt that nobody finished: the engine that ran it lost the workflow.
 LOST = "lost"
@@ -39,7 +40,7 @@ def apply(draft: Draft, records: Sequence[EngineRecord]) -> None:
             handler(draft, record, now)
 
 
-def _when(value: Any, default: datetime) -> datetime:
+def _when(value: Any, default: D) -> datetime | D:
     return default if value is None else moment(value)
 
 
@@ -70,6 +71,7 @@ def _task(draft: Draft, record: EngineRecord, now: datetime) -> None:
     task.upstream = data.get("upstream") or []
     task.metadata = data.get("metadata") or {}
     task.options = data.get("options") or {}
+    task.waits_for = payloads.text((task.options.get("wait") or {}).get("kind") or "", 16)
     if is_new:
         draft.add(task)
     else:
@@ -273,6 +275,13 @@ def _back_to_pending(draft: Draft, task: Task) -> None:
     draft.follow_replacement(task)
 
 
+def _waiting(draft: Draft, record: EngineRecord, now: datetime) -> None:
+    task = draft.task(record)
+    task.waiting_since = now
+    task.waiting_until = _when(record.data.get("until"), None)
+    draft.touch(task)
+
+
 _HANDLERS: dict[str, Callable[[Draft, EngineRecord, datetime], None]] = {
     "accepted": _accepted,
     "task": _task,
@@ -282,6 +291,7 @@ _HANDLERS: dict[str, Callable[[Draft, EngineRecord, datetime], None]] = {
     "failed": _failed,
     "continued": _continued,
     "task_canceled": _task_canceled,
+    "waiting": _waiting,
     "resumed": _resumed,
     "sealed": _sealed,
 }

@@ -43,7 +43,7 @@ API: dict[str, Any] = {
     "rerun": "start_workflow", "fork": "start_workflow",
     "resolve": "resume_workflow", "unresolve": "resume_workflow",
     "signal": "signal_workflow", "answer": "signal_workflow",
-    "workflow-counts": LOOK, "workflow-facets": LOOK, "compare": LOOK, "actors": LOOK,
+    "workflow-counts": LOOK, "workflow-facets": LOOK, "compare": LOOK, "actors": LOOK, "approvals": LOOK,
     "export-workflows": LOOK, "export-tasks": LOOK, "export-events": "view_events",
     "export-bulk-items": LOOK, "export-audit-entries": "view_audit",
     "failure-groups": LOOK, "failure-group": {"get": LOOK, "patch": "resume_workflow"},

@@ -88,6 +88,9 @@ class TaskSerializer(Guarded, TaskItemSerializer):
     replaced_by = serializers.CharField(
         allow_null=True, help_text="The task whose result becomes this one's (a continuation)."
     )
+    waits_for = serializers.CharField(
+        help_text="`signal`, `approval`, `timer`, …: what its work is to wait for, if that is so."
+    )
     reused_from = serializers.CharField(
         allow_null=True, help_text="In a fork: the workflow in which it ran."
     )
@@ -105,6 +108,9 @@ class TaskSerializer(Guarded, TaskItemSerializer):
             "upstream",
             "upstream_total",
             "reused_from",
+            "waits_for",
+            "waiting_since",
+            "waiting_until",
             "replaced_by",
             "metadata",
             "options",

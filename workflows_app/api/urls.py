@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, path
 
 from workflows_app.api.actions import Cancel, Fork, Rerun, Resolve, Resume, Suspend, Unresolve
 from workflows_app.api.actors import ActorList
+from workflows_app.api.approvals import ApprovalList
 from workflows_app.api.audit import AuditList
 from workflows_app.api.bulk_operations import BulkAction, BulkDetail, BulkItems, BulkList
 from workflows_app.api.cluster import Cluster
@@ -91,6 +92,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("failure-groups/<segment:fingerprint>/", FailureDetail.as_view(), name="failure-group"),
     path("saved-views/", ViewList.as_view(), name="saved-views"),
     path("saved-views/<int:view_id>/", ViewDetail.as_view(), name="saved-view"),
+    path("approvals/", ApprovalList.as_view(), name="approvals"),
     path("actors/", ActorList.as_view(), name="actors"),
     path("bulk-operations/", BulkList.as_view(), name="bulk-operations"),
     path(BULK, BulkDetail.as_view(), name="bulk-operation"),

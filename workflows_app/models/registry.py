@@ -133,6 +133,10 @@ class Task(models.Model):
     upstream = models.JSONField(default=list)
     metadata = models.JSONField(default=dict)
     options = models.JSONField(default=dict)
+    # While it waits for a signal, an answer, a time …: since when, until when at most, and for what.
+    waiting_since = models.DateTimeField(null=True)
+    waiting_until = models.DateTimeField(null=True)
+    waits_for = models.CharField(max_length=16, default="", blank=True)
     # The workflow in which it ran, if this one is a fork that took its outcome over.
     reused_from = models.TextField(null=True)
     # The task whose result becomes this one's, when it returned a continuation.
@@ -158,6 +162,11 @@ class Task(models.Model):
             models.Index(fields=["workflow", "name", "status", "id"], name="task_name_status"),
             models.Index(fields=["workflow", "started_at", "id"], name="task_started"),
             models.Index(fields=["workflow", "changed_seq", "id"], name="task_changed"),
+            models.Index(
+                fields=["waits_for", "waiting_since", "id"],
+                name="task_waiting",
+                condition=models.Q(waiting_since__isnull=False),
+            ),
             models.Index(
                 fields=["workflow", "id"],
                 name="task_replaced",
