@@ -244,11 +244,7 @@ class RayGateway:
 
     def log(self, workflow_id: str, task_id: str, attempt: int, start: int, end: int) -> LogPart:
         def read() -> LogPart:
-            file = self._storage().log(workflow_id, task_id, attempt)
-            size = file.size()
-            first = max(0, size + start) if start < 0 else min(start, size)
-            begin, lines, stop = file.lines(first, min(end, size))
-            return LogPart(lines, begin, stop, size)
+            return LogPart(*self._storage().log(workflow_id, task_id, attempt).part(start, end))
 
         what = f"log of task {task_id!r} of {workflow_id!r}"
         return self._ask(what, read, seconds=READ_SECONDS, connects=False)

@@ -18,12 +18,12 @@ from django.db.models import Max
 from workflows_app import access, queries
 from workflows_app.models import BulkOperation, Command, Task, Workflow
 from workflows_app.problems import Forbidden, Invalid
+from workflows_app.projection import IN_LIMIT, in_chunks
 
 MAX_LIST_IDS = 200
 # More changed tasks than this are not sent one by one: the page fetches what it shows.
 MAX_TASK_ROWS = 200
 ERROR_HEAD = 500
-IN_LIMIT = 800
 
 GLOBAL_TOPICS = frozenset({"list", "overview"})
 WORKFLOW_TOPICS = frozenset({"workflow", "tasks"})
@@ -149,7 +149,7 @@ def read(subscriptions: Collection[Subscription]) -> View:
     ids = {s.topic.key for kind in WORKFLOW_TOPICS for s in kinds.get(kind, ())}
     ids.update(i for s in kinds.get("list", ()) for i in s.topic.ids)
     view.rows = dict.fromkeys(ids)
-    for chunk in _chunks(sorted(ids)):
+    for chunk in in_chunks(sorted(ids), IN_LIMIT):
         rows = Workflow.objects.filter(workflow_id__in=chunk).values(*ROW_FIELDS)
         view.rows.update((row["workflow_id"], _row(row)) for row in rows)
     if "tasks" in kinds:
@@ -320,7 +320,3 @@ def merged(topic: Topic, older: News, newer: News) -> News:
 def _is_uuid(text: str) -> bool:
     hexadecimal = text.replace("-", "")
     return len(hexadecimal) == 32 and all(c in "0123456789abcdef" for c in hexadecimal)
-
-
-def _chunks(ids: list[str]) -> Iterable[list[str]]:
-    return (ids[n : n + IN_LIMIT] for n in range(0, len(ids), IN_LIMIT))

@@ -6,17 +6,16 @@ filled. All is decided by the number of a workflow: the same command makes the s
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from django.core.management.color import no_style
 from django.db import connection, transaction
 from django.db.models import Model
 
-from workflows_app import failures, rollups
+from workflows_app import bulk_rows, failures, rollups
 from workflows_app.models import Definition, Task, TaskAttempt, Workflow, WorkflowEvent
 
 DEFINITIONS = tuple(f"{what}_{n:02d}" for what in ("etl", "training", "report") for n in range(16))
@@ -24,8 +23,6 @@ TEAMS = ("ml", "data", "web", "finance")
 ERRORS = ("CUDA out of memory", "connection reset by peer", "no such file: /data/in.csv")
 TASKS = ("load", "clean", "write")
 EVERY = timedelta(seconds=20)  # one workflow after the other
-BATCH = 5_000
-Row = tuple[Any, ...]
 
 
 def seed(workflows: int, until: datetime, *, large: int = 0) -> None:
@@ -164,42 +161,13 @@ def _make_large(n: int, tasks: int, until: datetime) -> None:
 
 
 def _insert(model: type[Model], rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows as fast as the database takes them; what a row leaves out has the model's default."""
-    fields = [f for f in model._meta.concrete_fields if not (f.primary_key and model in _NUMBERED)]
-    defaults = {f.attname: f.get_default() for f in fields}
-    names = [f.attname for f in fields]
-    columns = ", ".join(connection.ops.quote_name(str(f.column)) for f in fields)
-    packed = (_packed(defaults | row, names) for row in rows)
-    table = connection.ops.quote_name(model._meta.db_table)
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
-                for row in packed:
-                    copy.write_row(row)
-            return
-        places = ", ".join(["%s"] * len(names))
-        while batch := list(islice(packed, BATCH)):
-            cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", batch)
+    """Write rows; what a row leaves out has the model's default."""
+    defaults = {field.attname: field.get_default() for field in model._meta.concrete_fields}
+    whole = (SimpleNamespace(**(defaults | row)) for row in rows)
+    bulk_rows.insert(model, whole, with_ids=model not in _NUMBERED)
 
 
 _NUMBERED = (TaskAttempt, WorkflowEvent)  # nothing refers to them, so the database numbers them
-
-
-def _packed(row: dict[str, Any], names: Sequence[str]) -> Row:
-    return tuple(_value(row[name]) for name in names)
-
-
-def _value(value: Any) -> Any:
-    if isinstance(value, dict | list):
-        return json.dumps(value)
-    if isinstance(value, datetime):
-        moment = value.astimezone(UTC)
-        return (
-            moment
-            if connection.vendor == "postgresql"
-            else moment.replace(tzinfo=None).isoformat(" ")
-        )
-    return value
 
 
 def _set_sequences() -> None:

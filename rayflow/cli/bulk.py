@@ -8,10 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from rayflow.cli import output
-from rayflow.cli.client import FAILED, TIMED_OUT, USAGE, Client, connect, deadline_in
-from rayflow.cli.common import HERE, DataDir, Output, Reason, Timeout, Url, Wait
+from rayflow.cli.client import FAILED, TIMED_OUT, USAGE, Client, deadline_in
+from rayflow.cli.common import HERE, DataDir, Output, Reason, Timeout, Url, Wait, client_of
 from rayflow.cli.errors import CommandError
-from rayflow.cli.instance import DataFolder
 from rayflow.cli.output import Format
 
 app = typer.Typer()
@@ -42,7 +41,7 @@ def bulk(
     data_dir: DataDir = HERE,
 ) -> None:
     """Resume, cancel or delete all workflows that a query finds."""
-    client = connect(url, DataFolder.named(data_dir))
+    client = client_of(url, data_dir)
     body = {"action": action, "selection": {"q": query}, "dry_run": True}
     more = {"reason": reason} | ({"stop_after_failures": stop_after} if stop_after else {})
     _carry_out(client, body, more, dry_run=dry_run, yes=yes, form=form, wait=wait, timeout=timeout)
@@ -63,7 +62,7 @@ def resume_all(
     data_dir: DataDir = HERE,
 ) -> None:
     """Resume every workflow that was interrupted."""
-    client = connect(url, DataFolder.named(data_dir))
+    client = client_of(url, data_dir)
     statuses = "[RESUMABLE,FAILED]" if include_failed else "RESUMABLE"
     body = {
         "action": "resume",

@@ -17,7 +17,7 @@ from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
 from rayflow.core.state import WorkflowState, fold
 from rayflow.errors import WorkflowHasForksError, WorkflowNotForkableError
 from rayflow.runtime import foresight
-from rayflow.runtime.intake import Opened
+from rayflow.runtime.intake import Opened, fresh_journal
 from rayflow.storage import layout
 from rayflow.storage.journal import Journal
 from rayflow.storage.store import Store
@@ -69,10 +69,7 @@ def create(
         accepted["metadata"] = fork.metadata
     if fork.tags is not None:
         accepted["tags"] = fork.tags
-    journal = Journal(store, fork.workflow_id)
-    if journal.exists():  # left by a request that was never acknowledged
-        before_delete()
-        store.delete(layout.journal(fork.workflow_id))
+    journal = fresh_journal(store, fork.workflow_id, before_delete)
     _mark(store, fork.workflow_id, accepted["borrows"])
     facts = forking.taken_over(state, records, found)
     return Opened(

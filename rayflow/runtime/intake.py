@@ -119,15 +119,23 @@ def create(
         accepted["steps"] = True
     if submission.old_names:
         accepted["old_names"] = True
-    journal = Journal(store, submission.workflow_id)
-    if journal.exists():
-        # Left by a submission that was never acknowledged (it is not in the index).
-        before_delete()
-        store.delete(layout.journal(submission.workflow_id))
+    journal = fresh_journal(store, submission.workflow_id, before_delete)
     # Beside the data, which is shown: it may hold secrets.
     hidden = json.dumps(submission.runtime_env).encode() if submission.runtime_env else None
     first = Fact(Kind.ACCEPTED, data=accepted, value=hidden)
     return Opened(WorkflowState(), journal.create(first_epoch), [first, *facts])
+
+
+def fresh_journal(store: Store, workflow_id: str, before_delete: Callable[[], None]) -> Journal:
+    """The journal of a new workflow, without the remains of a request that was never acknowledged.
+
+    Those are not in the index. ``before_delete`` raises if they must stay.
+    """
+    journal = Journal(store, workflow_id)
+    if journal.exists():
+        before_delete()
+        store.delete(layout.journal(workflow_id))
+    return journal
 
 
 def adopt(store: Store, workflow_id: str, *, resume: bool) -> Opened:

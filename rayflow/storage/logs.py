@@ -85,6 +85,16 @@ class LogFile:
         stop = max(begin, (found if found >= 0 else data.rfind(NEWLINE)) + 1)
         return origin + begin, data[begin:stop].split(NEWLINE)[:-1], origin + stop
 
+    def part(self, start: int, end: int) -> tuple[list[bytes], int, int, int]:
+        """The lines that begin in a range, where they begin and end, and how long the log is now.
+
+        A negative ``start`` counts from the end, and ``end`` may lie behind it.
+        """
+        size = self.size()
+        first = max(0, size + start) if start < 0 else min(start, size)
+        begin, lines, stop = self.lines(first, min(end, size))
+        return lines, begin, stop, size
+
     def _parts(self) -> list[_Part]:
         names = (name for name, _ in self._store.list(self._key))
         return sorted((_Part.of(name) for name in names), key=lambda part: part.start)

@@ -123,11 +123,7 @@ class FakeGateway:
 
     def log(self, workflow_id: str, task_id: str, attempt: int, start: int, end: int) -> LogPart:
         self._fail_if(self.is_down, "storage_unavailable", "The storage did not answer.")
-        file = LogFile(self.store, workflow_id, task_id, attempt)
-        size = file.size()
-        first = max(0, size + start) if start < 0 else min(start, size)
-        begin, lines, stop = file.lines(first, min(end, size))
-        return LogPart(lines, begin, stop, size)
+        return LogPart(*LogFile(self.store, workflow_id, task_id, attempt).part(start, end))
 
     def value(self, workflow_id: str, task_id: str) -> ValuePart:
         if (workflow_id, task_id) not in self.values:

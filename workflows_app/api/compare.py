@@ -13,6 +13,7 @@ from workflows_app import access, comparing
 from workflows_app.api import lookup
 from workflows_app.api.base import ApiView, read_query
 from workflows_app.api.pagination import CountSerializer
+from workflows_app.api.tasks import GroupNumbersSerializer
 from workflows_app.api.workflows import WorkflowItemSerializer
 
 
@@ -31,26 +32,12 @@ class DifferenceSerializer(serializers.Serializer[Any]):
     b = serializers.JSONField(allow_null=True)
 
 
-class SideSerializer(serializers.Serializer[Any]):
-    """The tasks of one name in one of the two."""
-
-    total = serializers.IntegerField()
-    pending = serializers.IntegerField()
-    running = serializers.IntegerField()
-    successful = serializers.IntegerField()
-    failed = serializers.IntegerField()
-    canceled = serializers.IntegerField()
-    most_attempts = serializers.IntegerField()
-    p50_ms = serializers.IntegerField(allow_null=True)
-    p95_ms = serializers.IntegerField(allow_null=True)
-
-
 class ComparedGroupSerializer(serializers.Serializer[Any]):
     """The tasks of one name in both."""
 
     name = serializers.CharField()
-    a = SideSerializer(allow_null=True)
-    b = SideSerializer(allow_null=True)
+    a = GroupNumbersSerializer(allow_null=True)
+    b = GroupNumbersSerializer(allow_null=True)
     delta_ms = serializers.IntegerField(
         allow_null=True, help_text="How much longer the median of b took."
     )

@@ -70,14 +70,7 @@ class Export(ApiView):
         content = exporting.parts(kind, table.columns, _batches(table))
         stamp = timezone.now().strftime("%Y%m%d-%H%M%S")
         name = f"{table.name}-{stamp}.{kind}"
-        is_async = isinstance(request._request, ASGIRequest)
-        response = StreamingHttpResponse(
-            from_threads(content) if is_async else content,
-            content_type=exporting.FORMATS[kind].content_type,
-            headers={"Content-Disposition": f'attachment; filename="{name}"'},
-        )
-        response["Cache-Control"] = "no-store"
-        return response
+        return streamed(request, content, exporting.FORMATS[kind].content_type, name)
 
 
 class WorkflowExport(Export):
@@ -233,7 +226,27 @@ def _batches(table: Table) -> Iterator[Sequence[Mapping[str, Any]]]:
         last = rows[-1]
 
 
-async def from_threads(content: Iterator[bytes]) -> AsyncIterator[bytes]:
+def streamed(
+    request: Request,
+    content: Iterator[bytes],
+    kind: str,
+    name: str,
+    headers: Mapping[str, str] | None = None,
+) -> StreamingHttpResponse:
+    """A file that is sent while it is made; ``kind`` is its media type."""
+    is_async = isinstance(request._request, ASGIRequest)
+    return StreamingHttpResponse(
+        _from_threads(content) if is_async else content,
+        content_type=kind,
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "no-store",
+            **(headers or {}),
+        },
+    )
+
+
+async def _from_threads(content: Iterator[bytes]) -> AsyncIterator[bytes]:
     """What a server that is asynchronous sends, without waiting for it on the event loop."""
     following = sync_to_async(lambda: next(content, None))
     while (part := await following()) is not None:

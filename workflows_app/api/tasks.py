@@ -152,10 +152,9 @@ class TaskList(ApiView):
         return Response(page.envelope(TaskItemSerializer(page.rows, many=True).data))
 
 
-class TaskGroupSerializer(serializers.Serializer[Any]):
-    """The tasks of one name."""
+class GroupNumbersSerializer(serializers.Serializer[Any]):
+    """How far the tasks of one name are, and how long they take."""
 
-    name = serializers.CharField()
     total = serializers.IntegerField()
     pending = serializers.IntegerField()
     running = serializers.IntegerField()
@@ -163,10 +162,16 @@ class TaskGroupSerializer(serializers.Serializer[Any]):
     failed = serializers.IntegerField()
     canceled = serializers.IntegerField()
     most_attempts = serializers.IntegerField()
-    started_at = serializers.DateTimeField(allow_null=True)
-    finished_at = serializers.DateTimeField(allow_null=True)
     p50_ms = serializers.IntegerField(allow_null=True)
     p95_ms = serializers.IntegerField(allow_null=True)
+
+
+class TaskGroupSerializer(GroupNumbersSerializer):
+    """The tasks of one name."""
+
+    name = serializers.CharField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
 
 
 class TaskGroupsSerializer(serializers.Serializer[Any]):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from django.core.handlers.asgi import ASGIRequest
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -16,7 +14,7 @@ from rest_framework.request import Request
 from workflows_app import services
 from workflows_app.api import lookup
 from workflows_app.api.base import ApiView, read_query
-from workflows_app.api.exports import from_threads
+from workflows_app.api.exports import streamed
 from workflows_app.api.tasks import task_of
 from workflows_app.gateway import gateway
 from workflows_app.models import Task, Workflow
@@ -56,18 +54,8 @@ class Download(ApiView):
         )
         kind, ending = KINDS.get(found.format, OTHER)
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{workflow.workflow_id}-{task.task_id}")[:150]
-        is_async = isinstance(request._request, ASGIRequest)
-        parts: Iterator[bytes] = found.parts
-        return StreamingHttpResponse(
-            from_threads(parts) if is_async else parts,
-            content_type=kind,
-            headers={
-                "Content-Disposition": f'attachment; filename="{name}.{ending}"',
-                "Content-Length": str(found.size),
-                "Cache-Control": "no-store",
-                "X-RayFlow-Format": found.format,
-            },
-        )
+        more = {"Content-Length": str(found.size), "X-RayFlow-Format": found.format}
+        return streamed(request, found.parts, kind, f"{name}.{ending}", more)
 
 
 class OutputDownload(Download):
