@@ -5,8 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+# Seconds after which something has failed to happen. A busy machine with two cores may take 40 of them to
+# start one process of Ray; who passes pays nothing.
+PATIENCE = 200.0
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+
+def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Wait until ``condition`` is true; fail when that does not come in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -82,7 +82,7 @@ def picture(page: Page, name: str) -> None:
     page.screenshot(path=Path(PICTURES / f"{name}.png"))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("theme", "size"),
     [("light", "wide"), ("dark", "small"), ("dark", "wide"), ("light", "small")],

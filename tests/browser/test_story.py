@@ -23,8 +23,6 @@ PASSWORD = "a-password-for-the-story"
 FLOWS = Path(__file__).parents[1] / "acceptance" / "flows.py"
 PATIENCE = 60_000  # milliseconds; Ray starts its first workers on a busy machine
 
-pytestmark = pytest.mark.timeout(240)
-
 
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory, browser_files: None) -> Iterator[Instance]:

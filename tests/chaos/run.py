@@ -60,7 +60,7 @@ class Chaos:
         try:
             self._new_cluster()
             self._new_driver()
-            until(self._is_ready.is_set, 90)
+            until(self._is_ready.is_set)
             begun, round_ = time.monotonic(), 0
             while round_ == 0 or time.monotonic() < begun + self._seconds:
                 round_ += 1
@@ -135,7 +135,7 @@ class Chaos:
 
     def _living_engine(self) -> int:
         """The engine's process; Ray may have to restart it first, or to find out that its node died."""
-        until(lambda: psutil.pid_exists(engine_pid(self.root)), 90)
+        until(lambda: psutil.pid_exists(engine_pid(self.root)))
         return engine_pid(self.root)
 
     def _kill_driver(self) -> bool:
@@ -158,7 +158,7 @@ class Chaos:
         self._cluster.kill()
         self._new_cluster()
         self._new_driver()
-        until(self._is_ready.is_set, 90)
+        until(self._is_ready.is_set)
         return True
 
     def _kill_stop(self) -> bool:
@@ -168,7 +168,7 @@ class Chaos:
         self._end_driver()
         self._new_cluster()
         self._new_driver()
-        until(self._is_ready.is_set, 90)
+        until(self._is_ready.is_set)
         self._overtaken[old.mark] = time.time()
         os.kill(pid, signal.SIGCONT)
         time.sleep(self._random.uniform(1, 5))  # how long both live is left to chance

@@ -21,7 +21,7 @@ from tests.cluster import CHECKOUT
 from tests.crash.histories import Call, counter, is_linearizable, register
 from tests.crash.test_kills import engine_pid
 from tests.killing import kill_all
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 CALLERS, CALLS, KILLS = 4, 25, 5
 
@@ -180,7 +180,7 @@ def test_queued_calls_are_run_on_the_next_cluster_before_a_new_one(tmp_path: Pat
         )
 
     with program("call", root, str(ledger)) as process:
-        output, _ = process.communicate(timeout=90)
+        output, _ = process.communicate(timeout=PATIENCE)
     assert output.splitlines() == ["RESUMABLE", str(list(range(7)))]
     began = [int(line) for line in ledger.read_text().split()]
     assert all(began.count(number) == 1 for number in (0, 4, 5, 6))

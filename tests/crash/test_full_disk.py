@@ -13,7 +13,7 @@ import ray
 from rayflow import workflow
 from rayflow.errors import DataSaveError
 from tests.crash.disks import disk
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -62,5 +62,5 @@ def test_a_full_disk_delays_commits_and_refuses_submissions(
     assert workflow.get_status("patient") == workflow.RUNNING
 
     filler.unlink()
-    assert ray.get(ref, timeout=30) == 2
+    assert ray.get(ref, timeout=PATIENCE) == 2
     assert workflow.run(increment.bind(1), workflow_id="refused") == 2

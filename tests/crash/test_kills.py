@@ -19,7 +19,7 @@ from rayflow import workflow
 from tests.cluster import CHECKOUT
 from tests.crash.ledger import assert_nothing_recorded_ran_again, executions, note, process_of
 from tests.killing import kill_all
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @ray.remote
@@ -76,7 +76,7 @@ def test_a_run_survives_kills_of_the_engine(own_engine: Callable[..., str], tmp_
         until(lambda moment=moment: has_run(ledger, moment))  # type: ignore[misc]
         os.kill(engine_pid(root), signal.SIGKILL)
 
-    assert ray.get(ref, timeout=90) == 13 * 8 + 1
+    assert ray.get(ref, timeout=PATIENCE) == 13 * 8 + 1
     assert workflow.get_status("engine-dies") == workflow.SUCCESSFUL
     assert_nothing_recorded_ran_again(root, "engine-dies", ledger)
 
@@ -93,7 +93,7 @@ def test_pending_and_running_keep_their_places_when_the_engine_is_killed(
     until(lambda: has_run(ledgers[0], "link-1"))
     os.kill(engine_pid(root), signal.SIGKILL)
 
-    assert ray.get(refs, timeout=90) == [11, 11, 11]
+    assert ray.get(refs, timeout=PATIENCE) == [11, 11, 11]
     for number, ledger in enumerate(ledgers):
         assert_nothing_recorded_ran_again(root, f"queued-{number}", ledger)
     first_lines = [float(ledger.read_text().split()[1]) for ledger in ledgers]
@@ -151,6 +151,6 @@ def test_a_run_is_resumed_on_a_new_cluster_when_the_whole_cluster_was_killed(
         psutil.wait_procs(tree, timeout=20)
 
     with driver("resume", root, str(ledger)) as process:
-        output, _ = process.communicate(timeout=90)
+        output, _ = process.communicate(timeout=PATIENCE)
     assert output.split() == ["RESUMABLE", str(21 * 8 + 1)]
     assert_nothing_recorded_ran_again(root, "outlives", ledger)

@@ -17,6 +17,7 @@ from rayflow import workflow
 from tests.crash.clusters import OwnCluster
 from tests.crash.disks import disk
 from tests.crash.ledger import executions, note
+from tests.waiting import PATIENCE
 
 MIB = 2**20
 
@@ -76,5 +77,5 @@ def test_a_result_that_the_object_store_has_no_room_for_arrives_all_the_same(
         OwnCluster(object_store=80 * MIB) as cluster,
         cluster.program("tests.crash.large_program", root, str(200 * MIB)) as program,
     ):
-        said = json.loads(program.communicate(timeout=100)[0])
+        said = json.loads(program.communicate(timeout=PATIENCE)[0])
     assert said == {"total": 400 * MIB, "small": 1, "status": "SUCCESSFUL"}

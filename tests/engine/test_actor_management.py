@@ -21,7 +21,7 @@ from rayflow.workflow import exceptions
 from tests.cluster import CHECKOUT
 from tests.crash.test_kills import engine_pid
 from tests.engine.actors import Counter, plus
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 # --- construction --------------------------------------------------------------------------------------
 
@@ -227,7 +227,8 @@ def test_many_writers_of_several_processes_keep_their_order(engine: str, counter
         for _ in range(7)
     ]
     seen = [
-        json.loads(program.communicate(timeout=120)[0].splitlines()[-1]) for program in programs
+        json.loads(program.communicate(timeout=PATIENCE)[0].splitlines()[-1])
+        for program in programs
     ]
     assert all(numbers == sorted(numbers) for numbers in seen)
     assert sorted(number for numbers in seen for number in numbers) == list(range(11, 60))

@@ -20,7 +20,7 @@ from tests.crash.ledger import executions, note
 from tests.crash.test_kills import engine_pid, has_run
 from tests.engine.gated_store import MODULE, gate
 from tests.engine.test_storages import engine_name
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 LARGE = 131_072  # numbers of eight bytes: one mebibyte
 SIZES = pytest.mark.parametrize("size", [1, LARGE], ids=["small", "large"])
@@ -92,7 +92,7 @@ def test_a_consumer_starts_while_its_input_is_being_stored_and_an_effect_does_no
     # When the storage works again
     gate(gated).unlink()
     # Then what has an effect starts too
-    assert ray.get(ref, timeout=60) == [(size, True), (size, False)]
+    assert ray.get(ref, timeout=PATIENCE) == [(size, True), (size, False)]
     recorded = [record.task_id for record in outcomes(gated, "early")]
     assert recorded[0] == "produce"
     assert max(executions(ledger).values()) == 1
@@ -112,7 +112,7 @@ def test_what_was_not_durable_when_the_engine_was_killed_runs_again(
     assert outcomes(gated, "killed") == []
     gate(gated).unlink()
     # Then the task and its consumer run again
-    values = ray.get(ref, timeout=60)
+    values = ray.get(ref, timeout=PATIENCE)
     assert [value for value, _ in values] == [size, size]
     counts = executions(ledger)
     assert (counts["produce"], counts["early"], counts["effect"]) == (2, 2, 1)
@@ -140,4 +140,4 @@ def test_tasks_of_a_continuation_are_checkpointed_like_their_creator(
     until(lambda: has_run(ledger, "after"))
     assert outcomes(gated, "continued") == []
     gate(gated).unlink()
-    assert ray.get(ref, timeout=60) == (1.0, True)
+    assert ray.get(ref, timeout=PATIENCE) == (1.0, True)

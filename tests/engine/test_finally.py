@@ -18,7 +18,7 @@ from rayflow.storage.journal import Journal
 from rayflow.storage.root import open_store
 from tests.crash.ledger import assert_nothing_recorded_ran_again, executions, note
 from tests.crash.test_kills import engine_pid, has_run
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @ray.remote
@@ -157,7 +157,7 @@ def test_the_engine_is_killed_while_one_runs_and_the_rest_is_done_once(
     until(lambda: engine_pid(root) != dead)
     flag.touch()
     # Then what was recorded is not repeated, and the others are done
-    assert ray.get(ref, timeout=60) == 3
+    assert ray.get(ref, timeout=PATIENCE) == 3
     assert_nothing_recorded_ran_again(root, "finally-killed", ledger)
     assert executions(ledger)["quick"] == executions(ledger)["last"] == 1
     records = Journal(open_store(root), "finally-killed").load()

@@ -17,7 +17,7 @@ from rayflow.storage.journal import Journal
 from rayflow.storage.root import open_store
 from tests.crash.test_kills import engine_pid
 from tests.engine.test_failures import attempt
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 class Busy(Exception):
@@ -78,4 +78,4 @@ def test_a_wait_survives_the_death_of_the_engine(
     assert counter.read_text() == "1"
     # Then the next attempt comes at its time
     due = failure.data["retry_at"]
-    assert due <= ray.get(ref, timeout=60) < due + 8
+    assert due <= ray.get(ref, timeout=PATIENCE) < due + 8

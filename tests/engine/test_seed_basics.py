@@ -20,6 +20,7 @@ import ray
 
 from rayflow import workflow
 from tests.crash.clusters import OwnCluster
+from tests.waiting import PATIENCE
 
 pytestmark = [
     pytest.mark.usefixtures("engine"),
@@ -313,4 +314,4 @@ def test_custom_resources_on_a_cluster_that_has_them(tmp_path: Path) -> None:
         OwnCluster(gpus=3) as cluster,
         cluster.program("tests.engine.seed_gpu_program", str(tmp_path / "root")) as program,
     ):
-        assert program.communicate(timeout=90)[0] == "[0, 1, 2] 3.0\n[0, 1, 2] 1.0\n1.0\n"
+        assert program.communicate(timeout=PATIENCE)[0] == "[0, 1, 2] 3.0\n[0, 1, 2] 1.0\n1.0\n"

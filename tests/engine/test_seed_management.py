@@ -22,7 +22,7 @@ import ray
 
 from rayflow import workflow
 from tests.crash.clusters import OwnCluster
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @ray.remote
@@ -183,7 +183,7 @@ def test_after_a_failure_of_the_cluster_running_workflows_come_before_pending_on
         OwnCluster() as cluster,
         cluster.program("tests.engine.seed_program", "resume", root, str(flag)) as program,
     ):
-        found = json.loads(program.communicate(timeout=90)[0])
+        found = json.loads(program.communicate(timeout=PATIENCE)[0])
     assert found["before"] == ["RESUMABLE"] * 5
     assert found["resumed"] == [f"w{n}" for n in range(5)]
     assert found["values"] == [3] * 5

@@ -17,7 +17,7 @@ from rayflow.core.records import Kind
 from rayflow.reader import open_root
 from tests.crash.test_kills import engine_pid
 from tests.engine.test_stopping import is_gone, processes, say
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 HANGS = 600.0
 
@@ -116,7 +116,7 @@ def test_the_time_of_a_workflow_goes_on_while_its_engine_is_dead(
 
     for ref in (runs, waits):
         with pytest.raises(workflow.WorkflowExecutionError, match="workflow_timeout"):
-            ray.get(ref, timeout=90)
+            ray.get(ref, timeout=PATIENCE)
     until(lambda: workflow.get_status("waits") == workflow.FAILED)
     for workflow_id in ("runs", "waits"):
         records = open_root(root).records(workflow_id, None).records

@@ -29,7 +29,7 @@ from tests.simulation.many import first_violation, violations
 from tests.simulation.witness import Witness
 from tests.simulation.world import World
 
-RUNS = int(os.environ.get("SIMULATED_RUNS", "10000"))
+RUNS = int(os.environ.get("SIMULATED_RUNS", "4000"))
 
 
 @pytest.mark.timeout(1200)

@@ -42,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_projection_and_the_services_work_on_postgresql(server: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
@@ -51,7 +51,7 @@ def test_the_projection_and_the_services_work_on_postgresql(server: str) -> None
         env={**os.environ, "DATABASE_URL": server},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=560,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:]
