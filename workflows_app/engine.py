@@ -20,7 +20,7 @@ from django.apps import apps
 from django.conf import settings
 from django.utils.module_loading import module_has_submodule
 
-from workflows_app import plans
+from workflows_app import log_context, plans
 from workflows_app.gateway import (
     Changes,
     DefinitionInfo,
@@ -289,11 +289,14 @@ class RayGateway:
         When a cluster's head dies, a call may neither return nor fail for a minute and more. It is
         left behind in its thread then; commands are idempotent, so they are simply repeated.
         """
+        from rayflow import tracing
+
         answer: Future[T] = Future()
+        request_id = log_context.request_id()
 
         def work() -> None:
             try:
-                with _translated(what):
+                with _translated(what), tracing.request(request_id):
                     if connects:
                         self._connect()
                     answer.set_result(call())

@@ -24,10 +24,14 @@ def bind(**ids: str) -> None:
     structlog.contextvars.bind_contextvars(**ids)
 
 
+def request_id() -> str:
+    """The id of the request that this serves; empty if none."""
+    return str(structlog.contextvars.get_contextvars().get("request_id", ""))
+
+
 def message_headers() -> dict[str, str]:
     """The headers of a Celery message that this request causes."""
-    request_id = structlog.contextvars.get_contextvars().get("request_id")
-    return {HEADER: request_id} if request_id else {}
+    return {HEADER: request_id()} if request_id() else {}
 
 
 def answered(request: HttpRequest, response: HttpResponseBase, began: float) -> None:
@@ -54,8 +58,8 @@ def answered(request: HttpRequest, response: HttpResponseBase, began: float) -> 
 def _begin(task: Any = None, args: Any = (), **_: Any) -> None:
     structlog.contextvars.clear_contextvars()
     headers = getattr(task.request, "headers", None) or {}
-    request_id = headers.get(HEADER) or getattr(task.request, HEADER, None)
-    bind(task=task.name, **({"request_id": request_id} if request_id else {}))
+    cause = headers.get(HEADER) or getattr(task.request, HEADER, None)
+    bind(task=task.name, **({"request_id": cause} if cause else {}))
 
 
 @task_postrun.connect  # type: ignore[untyped-decorator]

@@ -16,7 +16,7 @@ import ray
 from rayflow import context
 from rayflow.config import NAMESPACE, ChosenLimits, Limits, default_storage
 from rayflow.errors import EngineUnavailableError, RootInUseError, StorageError, WorkflowError
-from rayflow.runtime import apart, environment
+from rayflow.runtime import apart, engine_logs, environment
 from rayflow.runtime.code import CodeStore
 from rayflow.runtime.engine import Engine
 from rayflow.runtime.far_store import FarStore, is_far
@@ -51,6 +51,8 @@ class Connection:
         Raises:
             EngineUnavailableError: the engine does not answer; else what the method raises.
         """
+        if request_id := engine_logs.request.get():
+            return unwrapped(self.engine.on_request.remote(request_id, method, *args))
         return unwrapped(getattr(self.engine, method).remote(*args))
 
 

@@ -124,6 +124,11 @@ class Engine(AttemptCalls, ActorCalls):
         await self.start()
         return self._storage
 
+    async def on_request(self, request_id: str, verb: str, *args: Any) -> Any:
+        """A command that somebody's request has caused, which the log then names."""
+        engine_logs.begin(request_id, verb, args[0] if args else None)
+        return await getattr(self, verb)(*args)
+
     async def submit(self, submission: Submission | Fork, listener: str | None = None) -> bool:
         """Record and accept a workflow; durable when this returns.
 

@@ -11,8 +11,12 @@ from datetime import UTC, datetime
 
 # The workflow that the engine is busy with in this task of its event loop.
 workflow: ContextVar[str | None] = ContextVar("rayflow_workflow", default=None)
+# The request that it is busy for. In a process that calls the engine: the one it is to carry there.
+request: ContextVar[str | None] = ContextVar("rayflow_request", default=None)
 
 _LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+_logger = logging.getLogger("rayflow.engine")
 
 
 def configure() -> None:
@@ -31,6 +35,17 @@ def configure() -> None:
     logger.propagate = False
 
 
+def begin(request_id: str, verb: str, subject: object) -> None:
+    """Note what is asked for by a request; all that it causes carries the id.
+
+    Args:
+        subject: the id of a workflow, or something that has one.
+    """
+    request.set(request_id)
+    workflow.set(subject if isinstance(subject, str) else getattr(subject, "workflow_id", None))
+    _logger.info("%s of workflow '%s' for request %s", verb, workflow.get(), request_id)
+
+
 class _JsonFormatter(logging.Formatter):
     """The same keys as in the logs of the web application."""
 
@@ -41,8 +56,9 @@ class _JsonFormatter(logging.Formatter):
             "logger": record.name,
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
         }
-        if (workflow_id := workflow.get()) is not None:
-            line["workflow_id"] = workflow_id
+        for name, context in (("workflow_id", workflow), ("request_id", request)):
+            if (value := context.get()) is not None:
+                line[name] = value
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)
