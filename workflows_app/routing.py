@@ -35,7 +35,8 @@ class TokenOrSession:
         if secret is None:
             await self.with_session(scope, receive, send)
             return
-        user = await database_sync_to_async(_owner)(secret)
+        address = (scope.get("client") or ("", 0))[0]
+        user = await database_sync_to_async(_owner)(secret, address)
         await self.with_token({**scope, "user": user or AnonymousUser()}, receive, send)
 
 
@@ -47,9 +48,9 @@ def _bearer(scope: dict[str, Any]) -> str | None:
     return None
 
 
-def _owner(secret: str) -> Any:
+def _owner(secret: str, address: str) -> Any:
     try:
-        return tokens.authenticate(secret).user
+        return tokens.authenticate(secret, address).user
     except tokens.TokenRefused:
         return None
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
@@ -30,14 +32,16 @@ def create(
     *,
     scope: str = ApiToken.Scope.READ,
     expires_at: datetime | None = None,
+    networks: Sequence[str] = (),
 ) -> tuple[ApiToken, str]:
     """Make a token for `user` and return it with its plain text, which nothing can show again.
 
     Args:
         expires_at: when it stops working; `LIFETIME` from now if not given.
+        networks: addresses or networks that it may be used from, like ``10.0.0.0/8``; anywhere if none.
 
     Raises:
-        Invalid: no name, a name that is too long, an unknown scope, or an end in the past.
+        Invalid: no name, a name that is too long, an unknown scope, an end in the past, or no network.
     """
     name = name.strip()
     if not 1 <= len(name) <= 100:
@@ -57,6 +61,7 @@ def create(
         digest=digest_of(plain),
         scope=scope,
         expires_at=expires_at,
+        networks=[network_of(each) for each in networks],
     )
     return token, plain
 
@@ -66,16 +71,24 @@ def digest_of(plain: str) -> str:
     return hashlib.sha256(plain.encode()).hexdigest()
 
 
-def authenticate(plain: str) -> ApiToken:
+def authenticate(plain: str, address: str) -> ApiToken:
     """The live token behind `plain`, its use noted.
 
+    Args:
+        address: where the caller is.
+
     Raises:
-        TokenRefused: no such token, or it is expired or revoked, or its owner may not sign in.
+        TokenRefused: no such token, or it is expired or revoked, or its owner may not sign in, or it may
+            not be used from there.
     """
     token = access.live_token(plain) if plain.startswith(PREFIX) and plain.isascii() else None
     if token is None:
         raise TokenRefused(
             "The token is unknown, expired or revoked; make a new one with `rayflow token create`."
+        )
+    if not _may_come_from(token, address):
+        raise TokenRefused(
+            f"The token {token.prefix}… may not be used from {address}; use it from where it was made for."
         )
     _note_use(token)
     return token
@@ -84,6 +97,32 @@ def authenticate(plain: str) -> ApiToken:
 def revoke(token: ApiToken) -> None:
     """Make a token useless from now on; revoking twice changes nothing."""
     ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now())
+
+
+def network_of(text: str) -> str:
+    """The network that a text names, in its usual form.
+
+    Raises:
+        Invalid: it names none.
+    """
+    try:
+        return str(ipaddress.ip_network(text.strip(), strict=False))
+    except ValueError:
+        raise Invalid(
+            f"{text!r} is no address or network; write one like 192.0.2.7 or 10.0.0.0/8."
+        ) from None
+
+
+def _may_come_from(token: ApiToken, address: str) -> bool:
+    if not token.networks:
+        return True
+    try:
+        caller = ipaddress.ip_address(address)
+    except ValueError:
+        return False  # such as a socket of this machine, which has no address
+    if isinstance(caller, ipaddress.IPv6Address) and caller.ipv4_mapped:
+        caller = caller.ipv4_mapped
+    return any(caller in ipaddress.ip_network(each) for each in token.networks)
 
 
 def _note_use(token: ApiToken) -> None:

@@ -32,6 +32,12 @@ def bulk(
     stop_after: Annotated[
         int | None, typer.Option(min=1, help="Stop once so many have failed.")
     ] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, max=1000, help="Workflows a second, at most.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, max=100, help="How many at a time, at most.")
+    ] = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     wait: Wait = False,
@@ -43,7 +49,8 @@ def bulk(
     """Resume, cancel or delete all workflows that a query finds."""
     client = client_of(url, data_dir)
     body = {"action": action, "selection": {"q": query}, "dry_run": True}
-    more = {"reason": reason} | ({"stop_after_failures": stop_after} if stop_after else {})
+    pace = {"stop_after_failures": stop_after, "rate": rate, "concurrency": concurrency}
+    more = {"reason": reason, **{name: value for name, value in pace.items() if value is not None}}
     _carry_out(client, body, more, dry_run=dry_run, yes=yes, form=form, wait=wait, timeout=timeout)
 
 

@@ -102,7 +102,12 @@ def create_token(
     name: Annotated[str, typer.Argument(help="What the token is for.")],
     user: Annotated[str, typer.Option(help="The account the token acts for.")] = "operator",
     scope: Annotated[Scope, typer.Option(help="What the token may do.")] = Scope.write,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(help="Where it may be used from, like 10.0.0.0/8; may be repeated."),
+    ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Create a token and print it, and nothing else. It is not shown again."""
-    print(tokens.create(name, user=user, scope=scope.value, data=DataFolder.named(data_dir)))
+    data = DataFolder.named(data_dir)
+    print(tokens.create(name, user=user, scope=scope.value, data=data, networks=network or ()))

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 
 from rayflow.cli.errors import CommandError
 from rayflow.cli.instance import Code, DataFolder, base_environment
 
 
-def create(name: str, *, user: str, scope: str, data: DataFolder) -> str:
+def create(
+    name: str, *, user: str, scope: str, data: DataFolder, networks: Sequence[str] = ()
+) -> str:
     """Create an API token.
 
     Args:
@@ -19,6 +22,7 @@ def create(name: str, *, user: str, scope: str, data: DataFolder) -> str:
         user: the account it acts for.
         scope: read, write or admin.
         data: the instance whose database gets it.
+        networks: where it may be used from, like ``10.0.0.0/8``; anywhere if none.
 
     Returns:
         The token. It is stored as a digest only, so this is the one time it can be read.
@@ -33,7 +37,15 @@ def create(name: str, *, user: str, scope: str, data: DataFolder) -> str:
         )
     code = Code.of_this_process()
     asked = subprocess.run(
-        code.manage("create_token", name, "--user", user, "--scope", scope),
+        code.manage(
+            "create_token",
+            name,
+            "--user",
+            user,
+            "--scope",
+            scope,
+            *(f"--network={network}" for network in networks),
+        ),
         env=base_environment(code, data),
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -213,15 +213,18 @@ def test_the_list_can_be_filtered_and_searched(
 
 def test_a_token_made_in_the_admin_is_shown_once_and_works_until_revoked(page: Client) -> None:
     add = reverse("admin:workflows_app_apitoken_add")
-    answer = page.post(add, {"name": "ci", "scope": "read"}, follow=True)
+    refused = page.post(add, {"name": "ci", "scope": "read", "networks": "home"})
+    assert "is no address or network" in refused.content.decode()
+    form = {"name": "ci", "scope": "read", "networks": "10.0.0.0/8, 127.0.0.1"}
+    answer = page.post(add, form, follow=True)
     shown = next(str(message) for message in answer.context["messages"] if "rf_" in str(message))
     plain = shown.split("The token is ")[1].split()[0]
-    assert tokens.authenticate(plain).user.get_username() == "ada"
+    assert tokens.authenticate(plain, "127.0.0.1").user.get_username() == "ada"
     token = ApiToken.objects.get()
     changelist = reverse("admin:workflows_app_apitoken_changelist")
     page.post(changelist, {"action": "revoke", "_selected_action": [token.pk]})
     with pytest.raises(tokens.TokenRefused):
-        tokens.authenticate(plain)
+        tokens.authenticate(plain, "127.0.0.1")
 
 
 def test_a_bulk_operation_can_be_aborted_and_commands_be_sent_again(

@@ -401,6 +401,13 @@ async def test_a_program_comes_with_a_token_and_without_an_origin(viewer: User) 
         assert (await subscribe(link, "overview"))["type"] == "snap"
 
 
+async def test_a_token_of_another_network_is_sent_away(viewer: User) -> None:
+    _, secret = await sync_to_async(tokens.create)(viewer, "watcher", networks=["192.0.2.0/24"])
+    link = Link((b"authorization", f"Bearer {secret}".encode()))
+    assert (await link.open())["type"] == "websocket.accept"
+    assert (await link.hear())["code"] == consumers.UNAUTHENTICATED
+
+
 @pytest.mark.parametrize(
     "headers",
     [[ORIGIN], [(b"authorization", b"Bearer rf_wrong")]],

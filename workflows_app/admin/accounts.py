@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
@@ -12,18 +13,39 @@ from django.http import HttpRequest
 from workflows_app import tokens
 from workflows_app.admin.base import AnyModelAdmin, ReadOnlyAdmin, as_json
 from workflows_app.models import ApiToken, AuditEntry
+from workflows_app.problems import Invalid
+
+
+class ApiTokenForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A new token; its networks as people write them."""
+
+    networks = forms.CharField(
+        required=False,
+        help_text="Where it may be used from, like 10.0.0.0/8; empty: from anywhere.",
+    )
+
+    def clean_networks(self) -> list[str]:
+        try:
+            return [
+                tokens.network_of(each)
+                for each in self.cleaned_data["networks"].replace(",", " ").split()
+            ]
+        except Invalid as problem:
+            raise forms.ValidationError(problem.detail) from problem
 
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(AnyModelAdmin):
     """Tokens: made here, shown once, revoked here, never changed."""
 
+    form = ApiTokenForm
+
     list_display = ("name", "prefix", "user", "scope", "created_at", "expires_at", "last_used_at",
                     "revoked_at")  # fmt: skip
     list_filter = ("scope",)
     list_select_related = ("user",)
     search_fields = ("name", "^prefix")
-    fields = ("user", "name", "scope", "expires_at")
+    fields = ("user", "name", "scope", "networks", "expires_at")
     autocomplete_fields = ("user",)
     actions = ("revoke",)
 
@@ -34,7 +56,7 @@ class ApiTokenAdmin(AnyModelAdmin):
     def get_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> Any:
         if obj is not None or request.user.has_perm("auth.view_user"):
             return self.fields
-        return ("name", "scope", "expires_at")
+        return ("name", "scope", "networks", "expires_at")
 
     def has_change_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
         return False
@@ -46,7 +68,11 @@ class ApiTokenAdmin(AnyModelAdmin):
         assert isinstance(request.user, User)
         owner = form.cleaned_data.get("user") or request.user
         made, plain = tokens.create(
-            owner, obj.name, scope=obj.scope, expires_at=form.cleaned_data.get("expires_at")
+            owner,
+            obj.name,
+            scope=obj.scope,
+            expires_at=form.cleaned_data.get("expires_at"),
+            networks=obj.networks,
         )
         obj.pk = made.pk
         messages.warning(request, f"The token is {plain} - it is never shown again.")

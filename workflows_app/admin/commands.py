@@ -60,7 +60,7 @@ class BulkOperationAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = ("state", "kind")
     list_select_related = ("created_by",)
-    exclude = ("selection", "cursor")
+    exclude = ("selection",)
     readonly_fields = ("shown_selection", "not_done")
     actions = ("abort",)
 

@@ -24,7 +24,7 @@ class TokenAuthentication(BaseAuthentication):
         if scheme.lower() != "bearer":
             return None
         try:
-            token = tokens.authenticate(plain.strip())
+            token = tokens.authenticate(plain.strip(), request.META.get("REMOTE_ADDR", ""))
         except tokens.TokenRefused as error:
             raise AuthenticationFailed(str(error)) from error
         return token.user, token

@@ -16,9 +16,11 @@ from workflows_app.api.pagination import PageQuery, PageSerializer, Sort, pagina
 from workflows_app.models import BulkItem, BulkItemState, BulkOperation, BulkState
 from workflows_app.problems import Invalid, NotFound
 from workflows_app.services import bulk_preview
+from workflows_app.services.bulk import Pace
 from workflows_app.services.bulk_control import VERBS, find_bulk
 
 ACTIONS = ("resume", "cancel", "suspend", "delete")
+PACE = ("rate", "concurrency", "stop_after_failures")
 
 
 class SelectionSerializer(serializers.Serializer[Any]):
@@ -51,6 +53,12 @@ class BulkRequestSerializer(serializers.Serializer[Any]):
     stop_after_failures = serializers.IntegerField(
         required=False, min_value=1, help_text="Skip what waits once so many have failed."
     )
+    rate = serializers.FloatField(
+        required=False, min_value=0.1, max_value=1000, help_text="Workflows a second, at most."
+    )
+    concurrency = serializers.IntegerField(
+        required=False, min_value=1, max_value=100, help_text="How many at a time, at most."
+    )
 
 
 class BulkPreviewSerializer(serializers.Serializer[Any]):
@@ -80,7 +88,7 @@ class BulkSerializer(serializers.ModelSerializer[BulkOperation]):
         model = BulkOperation
         fields = (
             "id", "action", "state", "selection", "reason", "total", "done", "skipped", "failed",
-            "stop_after_failures", "created_by", "created_at", "finished_at",
+            "stop_after_failures", "rate", "concurrency", "created_by", "created_at", "finished_at",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -164,7 +172,7 @@ class BulkList(ApiView):
             self.caller,
             asked["confirm_token"],
             reason=asked["reason"].strip(),
-            stop_after_failures=asked.get("stop_after_failures"),
+            pace=Pace(**{name: asked.get(name) for name in PACE}),
         )
         headers = {"Location": reverse("api:bulk-operation", args=[bulk.pk])}
         if bulk.replayed:

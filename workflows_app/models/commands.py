@@ -73,10 +73,13 @@ class BulkOperation(models.Model):
     skipped = models.IntegerField(default=0)
     failed = models.IntegerField(default=0)
     stop_after_failures = models.IntegerField(null=True)
+    # Commands a second at most, and how many at a time.
+    rate = models.FloatField(null=True)
+    concurrency = models.IntegerField(null=True)
+    # The next commands are not sent before this moment.
+    not_before = models.DateTimeField(default=timezone.now)
     # The digest of the token that a preview was confirmed with.
     token = models.CharField(max_length=64, null=True, unique=True)
-    # The last item id that has been looked at; items behind it have a command or a reason.
-    cursor = models.BigIntegerField(default=0)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )

@@ -13,6 +13,8 @@ request nor the worker holds a list of ids. Celery then works in chunks:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +23,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connection, transaction
 from django.db.models import QuerySet, UUIDField, Value
 from django.db.models.functions import Cast
+from django.utils import timezone
 
 from workflows_app import access, after_commit, rules
 from workflows_app.models import (
@@ -39,6 +42,25 @@ from workflows_app.services import audit, bulk_progress
 from workflows_app.services.commands import commands_of
 
 CHUNK = 100
+SWEEP_SECONDS = 5.0  # the settings have beat ask so often
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a bulk operation goes about it.
+
+    Attributes:
+        rate: commands a second, on average, at most.
+        concurrency: commands under way at a time, at most; 100 if not given.
+        stop_after_failures: skip what waits once so many have failed.
+    """
+
+    rate: float | None = None
+    concurrency: int | None = None
+    stop_after_failures: int | None = None
+
+
+EVEN = Pace()
 
 
 def request_bulk(
@@ -51,7 +73,7 @@ def request_bulk(
     include_failed: bool = False,
     query: str = "",
     token: str | None = None,
-    stop_after_failures: int | None = None,
+    pace: Pace = EVEN,
 ) -> BulkOperation:
     """Ask for `kind` (cancel, resume or delete) of many workflows.
 
@@ -61,7 +83,7 @@ def request_bulk(
         include_failed: for resume, whether FAILED workflows are meant besides RESUMABLE ones.
         query: the text of the query, to be shown.
         token: what a preview was confirmed with; two operations never have the same.
-        stop_after_failures: skip what waits once so many have failed.
+        pace: how quickly, and when to stop.
 
     Raises:
         Forbidden: the account lacks the permission for the verb or for bulk operations.
@@ -82,7 +104,7 @@ def request_bulk(
             reason=reason,
             created_by=user,
             token=token,
-            stop_after_failures=stop_after_failures,
+            **asdict(pace),
         )
         total = _freeze(bulk, queryset) if queryset is not None else _freeze_ids(bulk, ids or ())
         if total == 0:
@@ -105,16 +127,28 @@ def advance_bulk(bulk_id: str | UUID) -> None:
         )
         if bulk is None or bulk.items.filter(state=BulkItemState.SENT).exists():
             return
+        now, waiting = timezone.now(), bulk.items.filter(state=BulkItemState.WAITING)
+        if bulk.not_before > now and waiting.exists():
+            return  # The sweep comes back to it.
         BulkOperation.objects.filter(id=bulk.id).update(state=BulkState.RUNNING)
         if bulk.stop_after_failures is not None and bulk.failed >= bulk.stop_after_failures:
             bulk_progress.skip_waiting(bulk.id, f"{bulk.failed} others have failed before")
-        items = list(bulk.items.filter(state=BulkItemState.WAITING).order_by("id")[:CHUNK])
+        items = list(waiting.order_by("id")[: _chunk(bulk)])
         sent = _send(bulk, items)
+        if sent and bulk.rate:
+            pause = timedelta(seconds=sent / bulk.rate)
+            BulkOperation.objects.filter(id=bulk.id).update(not_before=now + pause)
         if bulk_progress.close_if_finished(bulk.id):
             return
         if not sent:
             # All of this chunk was skipped, so no finishing command will ask for the next.
             after_commit.enqueue(after_commit.ADVANCE_BULK, str(bulk.id))
+
+
+def _chunk(bulk: BulkOperation) -> int:
+    """How many are sent at once: no more than may go within the time between two sweeps."""
+    paced = max(1, round(bulk.rate * SWEEP_SECONDS)) if bulk.rate else CHUNK
+    return min(CHUNK, paced, bulk.concurrency or CHUNK)
 
 
 def _freeze(bulk: BulkOperation, queryset: QuerySet[Workflow]) -> int:

@@ -21,7 +21,7 @@ from workflows_app import access, queries, rules
 from workflows_app.models import BulkOperation, Workflow
 from workflows_app.problems import Conflict, Invalid
 from workflows_app.services import bulk_progress
-from workflows_app.services.bulk import request_bulk
+from workflows_app.services.bulk import EVEN, Pace, request_bulk
 
 SALT = "rayflow.bulk.preview"
 VALID_FOR = timedelta(minutes=15)
@@ -113,9 +113,7 @@ def preview(user: User, selection: Selection) -> dict[str, Any]:
     }
 
 
-def confirm(
-    user: User, token: str, *, reason: str = "", stop_after_failures: int | None = None
-) -> BulkOperation:
+def confirm(user: User, token: str, *, reason: str = "", pace: Pace = EVEN) -> BulkOperation:
     """Start what was previewed. The same token starts it once: again, it gives the same operation.
 
     Raises:
@@ -153,7 +151,7 @@ def confirm(
         include_failed=selection.include_failed,
         query=selection.q,
         token=digest,
-        stop_after_failures=stop_after_failures,
+        pace=pace,
     )
 
 

@@ -69,6 +69,7 @@ def _send_idle_bulks() -> int:
         ~Exists(in_flight),
         state__in=bulk_progress.OPEN_STATES,
         created_at__lt=timezone.now() - GRACE,
+        not_before__lte=timezone.now(),
     )
     ids = [str(bulk_id) for bulk_id in idle.values_list("id", flat=True)[:LIMIT]]
     after_commit.enqueue(after_commit.ADVANCE_BULK, *ids)

@@ -52,9 +52,9 @@ def test_the_use_of_a_token_is_noted_once_a_minute(
     operator: User, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     _, plain = tokens.create(operator, "busy")
-    tokens.authenticate(plain)
+    tokens.authenticate(plain, "127.0.0.1")
     with django_assert_num_queries(1):
-        tokens.authenticate(plain)
+        tokens.authenticate(plain, "127.0.0.1")
 
 
 def test_a_token_lives_ninety_days_unless_told_otherwise(operator: User) -> None:
@@ -158,12 +158,31 @@ def test_the_command_prints_the_token_and_nothing_else(operator: User) -> None:
     call_command("create_token", "ci", "--user", "omar", "--scope", "write", stdout=out)
     plain = out.getvalue()
     assert plain.count("\n") == 1
-    assert tokens.authenticate(plain.strip()).scope == "write"
+    assert tokens.authenticate(plain.strip(), "").scope == "write"
+
+
+def test_a_token_may_be_bound_to_networks(operator: User) -> None:
+    out = StringIO()
+    arguments = ["ci", "--user", "omar", "--network", "10.1.0.0/16", "--network", "2001:db8::7"]
+    call_command("create_token", *arguments, stdout=out)
+    client = with_token(out.getvalue().strip())
+    for address in ("10.1.2.3", "2001:db8::7", "::ffff:10.1.2.3"):
+        assert client.get(ME, REMOTE_ADDR=address).status_code == 200, address
+    for address in ("10.2.0.1", "2001:db8::8", "127.0.0.1", ""):
+        refused = client.get(ME, REMOTE_ADDR=address)
+        assert_problem(refused, 401, "unauthenticated")
+    assert "may not be used from" in refused.json()["detail"]
+    assert ApiToken.objects.get().networks == ["10.1.0.0/16", "2001:db8::7/128"]
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["ci", "--user", "ghost"], ["", "--user", "omar"], ["ci", "--user", "omar", "--days", "0"]],
+    [
+        ["ci", "--user", "ghost"],
+        ["", "--user", "omar"],
+        ["ci", "--user", "omar", "--days", "0"],
+        ["ci", "--user", "omar", "--network", "intranet"],
+    ],
 )
 def test_the_command_refuses_in_one_sentence(operator: User, arguments: list[str]) -> None:
     with pytest.raises(CommandError, match=r"\."):

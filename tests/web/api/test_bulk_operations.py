@@ -17,7 +17,7 @@ from tests.web.fake_gateway import FakeGateway
 from tests.web.worker import deliver, refuse
 from workflows_app import queries, seeding
 from workflows_app.models import AuditEntry, BulkItem, BulkOperation, Workflow
-from workflows_app.services import bulk_preview
+from workflows_app.services import bulk_preview, sweep
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("empty_queue")]
 
@@ -244,10 +244,62 @@ def test_an_operation_stops_after_so_many_failures(
     assert BulkItem.objects.filter(detail="2 others have failed before").count() == 4
 
 
+def test_no_more_are_under_way_at_a_time_than_asked_for(
+    api: Client, make_workflow: MakeWorkflow, engine: FakeGateway
+) -> None:
+    for _ in range(5):
+        make_workflow(status="FAILED")
+    url = confirmed(api, preview(api, q="status:FAILED"), concurrency=2).headers["Location"]
+    most = 0
+
+    def resume(_: str) -> None:
+        nonlocal most
+        most = max(most, BulkItem.objects.filter(state="sent").count())
+
+    engine.resume = resume  # type: ignore[method-assign]
+    deliver()
+    assert most == 2
+    bulk = api.get(url).json()
+    assert (bulk["state"], bulk["done"], bulk["concurrency"]) == ("SUCCEEDED", 5, 2)
+
+
+def test_no_more_are_sent_in_a_time_than_asked_for(
+    api: Client, make_workflow: MakeWorkflow
+) -> None:
+    for _ in range(5):
+        make_workflow(status="FAILED")
+    url = confirmed(api, preview(api, q="status:FAILED"), rate=0.4).headers["Location"]
+    hour = timezone.now() - timedelta(hours=1)
+    BulkOperation.objects.update(created_at=hour)
+    for done in (2, 4):
+        deliver()
+        sweep()
+        deliver()
+        bulk = BulkOperation.objects.get()
+        assert (bulk.state, bulk.done) == ("RUNNING", done)
+        assert 3 < (bulk.not_before - timezone.now()).total_seconds() <= 5
+        BulkOperation.objects.update(not_before=hour)
+        sweep()
+    deliver()
+    assert api.get(url).json()["state"] == "SUCCEEDED"
+
+
+@pytest.mark.parametrize(
+    "pace", [{"rate": 0}, {"rate": "fast"}, {"concurrency": 0}, {"concurrency": 101}]
+)
+def test_a_pace_that_is_none_is_refused(
+    api: Client, make_workflow: MakeWorkflow, pace: dict[str, Any]
+) -> None:
+    make_workflow("a", status="FAILED")
+    shown = preview(api, ids=["a"])
+    assert_problem(confirmed(api, shown, **pace), 400, "validation_error")
+    assert not BulkOperation.objects.exists()
+
+
 def test_what_the_list_shows_is_what_a_bulk_operation_means(api: Client) -> None:
     seeding.seed(400, timezone.now())
     random_ = random.Random(7)
-    for _ in range(100):
+    for _ in range(50):
         text = _random_query(random_)
         listed = set(queries.search(Workflow.objects.all(), q=text).values_list("id", flat=True))
         shown = preview(api, "cancel", q=text)
@@ -261,6 +313,19 @@ def test_what_the_list_shows_is_what_a_bulk_operation_means(api: Client) -> None
         )
         ids = Workflow.objects.filter(id__in=listed).values_list("workflow_id", flat=True)
         assert frozen == set(ids), text
+
+
+def test_a_thousand_random_queries_mean_the_same_to_both(operator: User) -> None:
+    seeding.seed(400, timezone.now())
+    random_, now, found = random.Random(11), timezone.now(), 0
+    for _ in range(1000):
+        text = _random_query(random_)
+        listed = queries.search(Workflow.objects.all(), q=text, now=now)
+        meant = bulk_preview.Selection("cancel", q=text).workflows(operator, now)
+        ids = set(meant.values_list("workflow_id", flat=True))
+        assert ids == set(listed.values_list("workflow_id", flat=True)), text
+        found += bool(ids)
+    assert found > 300
 
 
 def _random_query(random_: random.Random) -> str:

@@ -26,6 +26,13 @@ class Command(BaseCommand):
         parser.add_argument("--scope", choices=ApiToken.Scope.values, default=ApiToken.Scope.READ)
         parser.add_argument("--days", type=int, default=tokens.LIFETIME.days, help="Lifetime.")
 
+        parser.add_argument(
+            "--network",
+            action="append",
+            default=[],
+            help="Where it may be used from, like 10.0.0.0/8.",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         user = User.objects.filter(username=options["user"], is_active=True).first()
         if user is None:
@@ -33,7 +40,11 @@ class Command(BaseCommand):
         try:
             expires_at = timezone.now() + timedelta(days=options["days"])
             _, plain = tokens.create(
-                user, options["name"], scope=options["scope"], expires_at=expires_at
+                user,
+                options["name"],
+                scope=options["scope"],
+                expires_at=expires_at,
+                networks=options["network"],
             )
         except Problem as problem:
             raise CommandError(problem.detail) from problem
