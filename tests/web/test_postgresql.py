@@ -21,6 +21,7 @@ SUITES = (
     "test_services.py",
     "test_bulk.py",
     "test_search.py",
+    "test_queries.py",
 )
 
 

@@ -19,11 +19,13 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from workflows_app import access, services
+from workflows_app import access, queries, services
 from workflows_app.admin.base import ReadOnlyAdmin, as_json
 from workflows_app.models import Workflow, WorkflowStatus
 from workflows_app.problems import Problem
 from workflows_app.services import bulk_preview
+
+MOST_DEFINITIONS = 200
 
 
 class BulkAction:
@@ -112,6 +114,20 @@ BULK_ACTIONS = (
 )
 
 
+class DefinitionFilter(admin.SimpleListFilter):
+    """The definitions, found without reading every workflow."""
+
+    title = "definition"
+    parameter_name = "definition"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        names = queries.distinct_values(Workflow, "definition", limit=MOST_DEFINITIONS)
+        return [(name, name) for name in names]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Workflow]) -> QuerySet[Workflow]:
+        return queryset.filter(definition=self.value()) if self.value() else queryset
+
+
 @admin.register(Workflow)
 class WorkflowAdmin(ReadOnlyAdmin):
     """The workflows."""
@@ -120,7 +136,7 @@ class WorkflowAdmin(ReadOnlyAdmin):
         "workflow_id", "status_badge", "definition", "created_at", "duration", "error_head",
         "pending_command",
     )  # fmt: skip
-    list_filter = ("status", "definition", "created_at")
+    list_filter = ("status", DefinitionFilter, "created_at")
     search_fields = ("^workflow_id",)
     search_help_text = "The beginning of a workflow id."
     date_hierarchy = None

@@ -122,7 +122,10 @@ class Workflow(models.Model):
 class Task(models.Model):
     """One node of a workflow's DAG."""
 
-    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="tasks")
+    # Its own index would be a part of `task_order`.
+    workflow = models.ForeignKey(
+        Workflow, on_delete=models.CASCADE, related_name="tasks", db_index=False
+    )
     task_id = models.TextField()
     name = models.TextField(default="")
     status = models.CharField(
@@ -158,6 +161,7 @@ class Task(models.Model):
             models.UniqueConstraint(fields=["workflow", "task_id"], name="task_once_per_workflow")
         ]
         indexes = [
+            models.Index(fields=["workflow", "id"], name="task_order"),
             models.Index(fields=["workflow", "status", "id"], name="task_status"),
             models.Index(fields=["workflow", "name", "status", "id"], name="task_name_status"),
             models.Index(fields=["workflow", "started_at", "id"], name="task_started"),

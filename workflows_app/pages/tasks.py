@@ -10,7 +10,7 @@ from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.http import require_GET
 
-from workflows_app import access
+from workflows_app import access, queries
 from workflows_app.models import Task, Workflow, WorkflowStatus
 from workflows_app.pages import keyset
 from workflows_app.pages.detail import shared, topics
@@ -31,7 +31,6 @@ def task_list(request: HttpRequest, workflow_id: str) -> HttpResponseBase:
     status = request.GET.get("status", "")
     name = request.GET.get("name", "")
     tasks = Task.objects.filter(workflow=workflow)
-    names = tasks.values_list("name", flat=True)
     if status in TASK_STATUSES:
         tasks = tasks.filter(status=status)
     if name:
@@ -44,7 +43,7 @@ def task_list(request: HttpRequest, workflow_id: str) -> HttpResponseBase:
         **shared(request, workflow, tab="workflow-tasks"),
         "found": found,
         "tasks": found.rows,
-        "names": names.order_by("name").distinct()[:MOST_NAMES],
+        "names": queries.distinct_values(Task, "name", limit=MOST_NAMES, workflow_id=workflow.pk),
         "statuses": TASK_STATUSES,
         "status": status,
         "name": name,
