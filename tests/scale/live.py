@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("--sockets", type=int, default=200)
     parser.add_argument("--slow", type=int, default=0, help="sockets that read nothing")
     parser.add_argument("--changes", type=float, default=50.0, help="per second")
+    parser.add_argument("--records", type=int, default=1, help="task changes in each change")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--workflows", type=int, default=50)
     parser.add_argument("--lose", type=float, default=0.0, help="share of doorbells that are lost")
@@ -235,7 +236,7 @@ class Writer:
 
     async def change(self) -> None:
         """Change them for as long as it is asked for."""
-        options = ("workflows", "changes", "seconds", "lose")
+        options = ("workflows", "changes", "seconds", "lose", "records")
         arguments = [str(getattr(self._chosen, name)) for name in options]
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.scale.live_writer", *arguments,
@@ -246,7 +247,9 @@ class Writer:
             workflow_id, seq, when = line.split()
             self.sent[workflow_id, int(seq)] = float(when)
             self.newest[workflow_id] = int(seq)
-        print(f"{len(self.sent)} changes in {self._chosen.seconds:.0f} s", flush=True)
+        seconds = self._chosen.seconds
+        rate = len(self.sent) * self._chosen.records / seconds
+        print(f"{len(self.sent)} changes in {seconds:.0f} s, {rate:.0f} records/s", flush=True)
 
 
 def _memory() -> int:

@@ -18,8 +18,11 @@ def begin(workflows: int) -> None:
         follow([f"w{n}"])
 
 
-def change(workflows: int, rate: float, seconds: float, lose: float) -> None:
-    """Change them one after the other, ``rate`` times a second; a share ``lose`` of the doorbells gets lost."""
+def change(workflows: int, rate: float, seconds: float, lose: float, records: float) -> None:
+    """Change them one after the other, ``rate`` times a second, ``records`` tasks of one each time.
+
+    A share ``lose`` of the doorbells gets lost.
+    """
     if lose:
         _lose(lose)
     engine, follow = _parts()
@@ -29,9 +32,10 @@ def change(workflows: int, rate: float, seconds: float, lose: float) -> None:
     number = 0
     while time.monotonic() - begun < seconds:
         workflow_id = f"w{number % workflows}"
-        task = f"t_{number // workflows % TASKS}"
-        kind = "heartbeat" if number % 2 else "started"
-        engine.write(workflow_id, kind, task, 1, details={})
+        for each in range(int(records)):
+            task = f"t_{(number // workflows + each) % TASKS}"
+            kind = "heartbeat" if (number + each) % 2 else "started"
+            engine.write(workflow_id, kind, task, 1, details={})
         follow([workflow_id])
         sys.stdout.write(f"{workflow_id} {len(engine.journals[workflow_id])} {time.time()}\n")
         number += 1
@@ -69,4 +73,4 @@ if __name__ == "__main__":
     import django
 
     django.setup()
-    change(int(sys.argv[1]), *map(float, sys.argv[2:5]))
+    change(int(sys.argv[1]), *map(float, sys.argv[2:6]))

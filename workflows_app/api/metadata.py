@@ -24,7 +24,7 @@ class StatsSerializer(serializers.Serializer[Any]):
     end_time = serializers.FloatField(required=False)
 
 
-class WorkflowMetadataSerializer(serializers.Serializer[Any]):
+class WorkflowMetadataReportSerializer(serializers.Serializer[Any]):
     """`get_metadata(workflow_id)`."""
 
     status = serializers.ChoiceField(choices=STATUSES)
@@ -32,7 +32,7 @@ class WorkflowMetadataSerializer(serializers.Serializer[Any]):
     stats = StatsSerializer()
 
 
-class TaskMetadataSerializer(serializers.Serializer[Any]):
+class TaskMetadataReportSerializer(serializers.Serializer[Any]):
     """`get_metadata(workflow_id, task_id)`."""
 
     task_id = serializers.CharField()
@@ -46,7 +46,7 @@ class TaskMetadataSerializer(serializers.Serializer[Any]):
 class WorkflowMetadata(ApiView):
     """The old library's metadata of a workflow."""
 
-    @extend_schema(tags=["metadata"], responses=WorkflowMetadataSerializer)
+    @extend_schema(tags=["metadata"], responses=WorkflowMetadataReportSerializer)
     def get(self, request: Request, workflow_id: str) -> Response:
         """Status, the user's own metadata, start and end."""
         return Response(of_workflow(lookup.find(request.user, workflow_id)))
@@ -55,7 +55,7 @@ class WorkflowMetadata(ApiView):
 class TaskMetadata(ApiView):
     """The old library's metadata of a task."""
 
-    @extend_schema(tags=["metadata"], responses=TaskMetadataSerializer)
+    @extend_schema(tags=["metadata"], responses=TaskMetadataReportSerializer)
     def get(self, request: Request, workflow_id: str, task_id: str) -> Response:
         """Options, the user's own metadata, upstream tasks, start and end."""
         workflow = lookup.find(request.user, workflow_id)

@@ -5,19 +5,23 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('workflows_app', '0012_pace_and_networks'),
+        ("workflows_app", "0012_pace_and_networks"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='task',
-            name='workflow',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='tasks', to='workflows_app.workflow'),
+            model_name="task",
+            name="workflow",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="tasks",
+                to="workflows_app.workflow",
+            ),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(fields=['workflow', 'id'], name='task_order'),
+            model_name="task",
+            index=models.Index(fields=["workflow", "id"], name="task_order"),
         ),
     ]
