@@ -23,6 +23,7 @@ from workflows_app import access, live, tokens
 from workflows_app.models import (
     BulkOperation,
     Command,
+    FailureGroup,
     SavedView,
     Schedule,
     Workflow,
@@ -63,6 +64,7 @@ PAGES: dict[str, Any] = {
     "workflow-tasks": LOOK, "workflow-task": LOOK, "workflow-graph": LOOK, "workflow-timeline": LOOK,
     "workflow-events": "view_events",
     "workflow-action": {"get": "resume_workflow", "post": "resume_workflow"},
+    "failures": LOOK, "failure": {"get": LOOK, "post": "resume_workflow"},
     "actors": LOOK, "launch": "start_workflow", "definitions": LOOK, "definition": LOOK,
     "bulk-list": LOOK, "bulk-new": "bulk", "bulk": LOOK, "bulk-action": {"post": "bulk"},
     "cluster": "view_cluster", "help": LOOK, "api-docs": None,
@@ -96,6 +98,7 @@ def places(engine: FakeGateway, operator: User) -> dict[str, Any]:
     bulk = BulkOperation.objects.create(kind="resume", created_by=operator)
     command = Command.objects.create(kind="resume", workflow_id="w1", state="SUCCEEDED")
     Schedule.objects.create(name="nightly", definition="digits_training", every_seconds=60)
+    FailureGroup.objects.create(fingerprint="f" * 16, error_type="ValueError", workflows=1)
     view = SavedView.objects.create(owner=operator, name="mine", shared=True)
     return {
         "workflow_id": "w1", "task_id": "fit", "number": 1, "bulk_id": bulk.pk,

@@ -20,6 +20,7 @@ KEYS = (
     ("/", "Search on this page"),
     ("g o", "Go to Overview"),
     ("g w", "Go to Workflows"),
+    ("g f", "Go to Failures"),
     ("g l", "Go to Launch"),
     ("g d", "Go to Definitions"),
     ("g c", "Go to Cluster"),
