@@ -7,6 +7,7 @@ from django.urls import URLPattern, URLResolver, path
 from workflows_app.pages import (
     actions,
     actors,
+    approvals,
     bulk,
     cluster,
     definitions,
@@ -42,6 +43,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("actors/", actors.actor_list, name="actors"),
     path("failures/", failures.failure_list, name="failures"),
     path("failures/<segment:fingerprint>/", failures.failure_group, name="failure"),
+    path("approvals/", approvals.approval_list, name="approvals"),
+    path(f"{WORKFLOW}tasks/<task_id:task_id>/answer/", approvals.answer, name="answer"),
     path("launch/", launch.launch, name="launch"),
     path("definitions/", definitions.definition_list, name="definitions"),
     path("definitions/<segment:name>/", definitions.definition_detail, name="definition"),

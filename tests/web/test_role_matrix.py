@@ -65,6 +65,7 @@ PAGES: dict[str, Any] = {
     "workflow-events": "view_events",
     "workflow-action": {"get": "resume_workflow", "post": "resume_workflow"},
     "failures": LOOK, "failure": {"get": LOOK, "post": "resume_workflow"},
+    "approvals": LOOK, "answer": "signal_workflow",
     "actors": LOOK, "launch": "start_workflow", "definitions": LOOK, "definition": LOOK,
     "bulk-list": LOOK, "bulk-new": "bulk", "bulk": LOOK, "bulk-action": {"post": "bulk"},
     "cluster": "view_cluster", "help": LOOK, "api-docs": None,

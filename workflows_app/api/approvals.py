@@ -10,10 +10,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from workflows_app import access
 from workflows_app.api.base import ApiView, read_query
 from workflows_app.api.pagination import PageQuery, PageSerializer, Sort, paginate
-from workflows_app.models import Task, WorkflowStatus
+from workflows_app.approvals import assignees_of, open_approvals, wait_of
+from workflows_app.models import Task
 
 OLDEST_FIRST = Sort("waiting_since")
 
@@ -41,13 +41,13 @@ class ApprovalSerializer(serializers.ModelSerializer[Task]):
         read_only_fields = fields
 
     def get_title(self, task: Task) -> str:
-        return str(_wait(task).get("title", ""))
+        return str(wait_of(task).get("title", ""))
 
     def get_schema(self, task: Task) -> dict[str, Any] | None:
-        return _wait(task).get("schema")
+        return wait_of(task).get("schema")
 
     def get_assignees(self, task: Task) -> list[str]:
-        return list(_wait(task).get("assignees") or ())
+        return assignees_of(task)
 
     def get_answer(self, task: Task) -> str:
         return reverse("api:answer", args=[task.workflow.workflow_id, task.task_id])
@@ -67,16 +67,7 @@ class ApprovalList(ApiView):
     def get(self, request: Request) -> Response:
         """List what waits for an answer, the oldest first; answer with `POST` to its `answer`."""
         query = read_query(request, PageQuery)
-        rows = Task.objects.filter(
-            waits_for="approval",
-            waiting_since__isnull=False,
-            workflow__in=access.workflows_for(self.caller).filter(status=WorkflowStatus.RUNNING),
-        ).select_related("workflow")
+        rows = open_approvals(self.caller)
         page = paginate(rows, OLDEST_FIRST, scope="approvals", query=query)
         items = ApprovalSerializer(page.rows, many=True).data
         return Response(page.envelope(items))
-
-
-def _wait(task: Task) -> dict[str, Any]:
-    found = task.options.get("wait")
-    return found if isinstance(found, dict) else {}

@@ -21,6 +21,7 @@ KEYS = (
     ("g o", "Go to Overview"),
     ("g w", "Go to Workflows"),
     ("g f", "Go to Failures"),
+    ("g a", "Go to Approvals"),
     ("g l", "Go to Launch"),
     ("g d", "Go to Definitions"),
     ("g c", "Go to Cluster"),

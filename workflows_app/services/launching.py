@@ -117,16 +117,9 @@ def check_params(definition: Definition, params: Mapping[str, Any]) -> None:
     Raises:
         Invalid: `errors` holds a JSON pointer and a sentence for each mistake.
     """
-    validator = jsonschema.Draft202012Validator(definition.params_schema)
-    mistakes = sorted(
-        validator.iter_errors(dict(params)), key=lambda each: list(map(str, each.path))
-    )
-    if not mistakes:
+    errors = mistakes_in(definition.params_schema, params)
+    if not errors:
         return
-    errors = [
-        {"pointer": pointer_of(each), "detail": each.message[:500]}
-        for each in mistakes[:MAX_ERRORS]
-    ]
     first = errors[0]
     raise Invalid(
         f"The parameters do not fit the definition {definition.name!r}:"
@@ -134,6 +127,15 @@ def check_params(definition: Definition, params: Mapping[str, Any]) -> None:
         code="invalid_parameters",
         errors=errors,
     )
+
+
+def mistakes_in(schema: Mapping[str, Any], values: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What does not fit a JSON Schema, each with a JSON pointer and a sentence; the first few."""
+    validator = jsonschema.Draft202012Validator(schema)
+    found = sorted(validator.iter_errors(dict(values)), key=lambda each: list(map(str, each.path)))
+    return [
+        {"pointer": pointer_of(each), "detail": each.message[:500]} for each in found[:MAX_ERRORS]
+    ]
 
 
 def pointer_of(mistake: jsonschema.ValidationError) -> str:
