@@ -1,6 +1,6 @@
 /** Keyboard: single keys only where nothing is typed; they never act, they only go and open. */
 
-const PAGES = { o: "overview", w: "workflows", f: "failures", a: "approvals", l: "launch", d: "definitions", c: "cluster" };
+const PAGES = { o: "overview", w: "workflows", f: "failures", a: "approvals", s: "schedules", l: "launch", d: "definitions", c: "cluster" };
 let awaiting = 0;
 
 /** @param {KeyboardEvent} event */

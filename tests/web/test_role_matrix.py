@@ -65,6 +65,9 @@ PAGES: dict[str, Any] = {
     "workflow-events": "view_events",
     "workflow-action": {"get": "resume_workflow", "post": "resume_workflow"},
     "failures": LOOK, "failure": {"get": LOOK, "post": "resume_workflow"},
+    "schedules": LOOK, "schedule": LOOK, "schedule-new": "manage_schedule",
+    "schedule-edit": "manage_schedule",
+    "schedule-action": {"get": "manage_schedule", "post": "manage_schedule"},
     "approvals": LOOK, "answer": "signal_workflow",
     "actors": LOOK, "launch": "start_workflow", "definitions": LOOK, "definition": LOOK,
     "bulk-list": LOOK, "bulk-new": "bulk", "bulk": LOOK, "bulk-action": {"post": "bulk"},
@@ -130,7 +133,7 @@ def test_the_table_names_every_route() -> None:
 def names_of(pattern: URLPattern, places: dict[str, Any]) -> dict[str, Any]:
     known = dict(places)
     known["name"] = "nightly" if "schedule" in str(pattern.pattern) else "digits_training"
-    if pattern.name == "bulk-action":
+    if pattern.name in ("bulk-action", "schedule-action"):
         known["verb"] = "pause"
     return {name: known[name] for name in pattern.pattern.converters}
 

@@ -22,6 +22,7 @@ KEYS = (
     ("g w", "Go to Workflows"),
     ("g f", "Go to Failures"),
     ("g a", "Go to Approvals"),
+    ("g s", "Go to Schedules"),
     ("g l", "Go to Launch"),
     ("g d", "Go to Definitions"),
     ("g c", "Go to Cluster"),

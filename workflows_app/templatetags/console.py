@@ -30,6 +30,7 @@ STATUSES = {
     # States of commands and bulk operations, shown with the same pieces.
     "QUEUED": ("st-pending", "clock", "Queued"),
     "SUCCEEDED": ("st-successful", "check", "Succeeded"),
+    "ACTIVE": ("st-successful", "check", "Active"),
     "PAUSED": ("st-pending", "clock", "Paused"),
     "PARTIAL": ("st-resumable", "alert", "Partly done"),
     "ABORTED": ("st-canceled", "stop", "Aborted"),
@@ -153,6 +154,12 @@ def duration(milliseconds: float | None) -> str:
                 else f"{whole // size} {unit}"
             )
     return f"{whole} s"
+
+
+@register.filter
+def seconds(number: float | None) -> str:
+    """A length of time given in seconds: ``30.0 s``, ``10 min``, ``1 d``."""
+    return NOTHING if number is None else duration(number * 1000)
 
 
 @register.simple_tag
