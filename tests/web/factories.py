@@ -11,10 +11,14 @@ from typing import Any
 
 from django.utils import timezone
 
-from workflows_app import rollups
+from workflows_app import failures, rollups
 from workflows_app.models import (
+    AuditEntry,
     Definition,
+    FailureGroup,
     FollowerState,
+    Schedule,
+    ScheduleRun,
     Task,
     TaskAttempt,
     Workflow,
@@ -251,8 +255,40 @@ def showcase() -> dict[str, Workflow]:
                  definition="code_census", created_at=now - timedelta(minutes=22 * number + 30),
                  tasks_total=12, tasks_successful=9 if number % 11 == 5 else 12,
                  tasks_failed=3 if number % 11 == 5 else 0)  # fmt: skip
+    _showcase_of_people(made, now)
     rollups.rebuild()
     return made
+
+
+def _showcase_of_people(made: dict[str, Workflow], now: datetime) -> None:
+    """What people have to do with: a group of failures, a question, a schedule, the audit log."""
+    failure = failures.describe(error("book_flight"))
+    FailureGroup.objects.create(
+        fingerprint="f" * 16, error_type=failure.error_type, message=failure.message,
+        place=failure.place, workflows=1,
+    )  # fmt: skip
+    Workflow.objects.filter(pk=made["failed"].pk).update(failure_group="f" * 16)
+    question = tasks(made["running"], [("ask_operator", 1, "PENDING")])[0]
+    wait = {"kind": "approval", "title": "Publish the new classifier?", "assignees": ["omar", "ada"],
+            "schema": {"type": "object", "required": ["channel"], "properties": {
+                "channel": {"enum": ["stable", "beta"]}, "note": {"type": "string"}}}}  # fmt: skip
+    Task.objects.filter(pk=question.pk).update(
+        waits_for="approval", waiting_since=now, waiting_until=now + timedelta(hours=2),
+        options={"wait": wait},
+    )  # fmt: skip
+    nightly = Schedule.objects.create(
+        name="nightly-census", definition="code_census", cron="30 2 * * *", timezone="Europe/Lisbon",
+        next_due_at=now + timedelta(hours=7), next_run_at=now + timedelta(hours=7), last_run_at=now,
+    )  # fmt: skip
+    for number in range(4):
+        ScheduleRun.objects.create(
+            schedule=nightly, due_at=now - timedelta(days=number), state="launched",
+            workflow_id=f"census-{number:03d}",
+        )  # fmt: skip
+    for verb, target in (("launch", "trip-lisbon-0412"), ("bulk resume", "12 workflows")):
+        AuditEntry.objects.create(
+            actor="omar", verb=verb, target=target, detail={"reason": "retry"}
+        )
 
 
 def _showcase_tasks(made: dict[str, Workflow]) -> None:
