@@ -27,6 +27,7 @@ PAGES = {
     "graph": "/workflows/digits-baseline/graph/",
     "timeline": "/workflows/digits-baseline/timeline/",
     "events": f"{RUN}events/",
+    "plan": f"{RUN}plan/?from=book_flight",
     "confirm": f"{RUN}actions/delete/",
     "launch": "/launch/",
     "launch-form": "/launch/?definition=digits_training",

@@ -19,6 +19,7 @@ TABS = (
     ("workflow-graph", "Graph"),
     ("workflow-timeline", "Timeline"),
     ("workflow-events", "Events"),
+    ("workflow-plan", "Plan"),
 )
 MOST_GROUPS = 200
 

@@ -101,7 +101,12 @@ def plan(user: User, workflow: Workflow, verb: str, *, from_tasks: Sequence[str]
     return command
 
 
-def _check(origin: Workflow, from_tasks: Sequence[str]) -> None:
+def check_origin(origin: Workflow) -> None:
+    """Whether there can be a fork of it.
+
+    Raises:
+        Conflict: it has not ended, or is a virtual actor.
+    """
     if origin.actor is not None:
         raise Conflict(f"Workflow {origin.workflow_id!r} is a virtual actor; it cannot be forked.")
     if origin.status not in rules.TERMINAL:
@@ -110,6 +115,10 @@ def _check(origin: Workflow, from_tasks: Sequence[str]) -> None:
             " first, or wait for its end.",
             extra={"current": {"status": origin.status, "event_seq": origin.event_seq}},
         )
+
+
+def _check(origin: Workflow, from_tasks: Sequence[str]) -> None:
+    check_origin(origin)
     if len(from_tasks) > MOST_TASKS:
         raise Invalid(
             f"A fork takes at most {MOST_TASKS} tasks to begin at; the rest follows them."
