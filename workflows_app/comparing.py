@@ -73,11 +73,12 @@ def _side(group: dict[str, Any] | None) -> dict[str, Any] | None:
 def _alone(one: Workflow, other: Workflow) -> dict[str, Any]:
     there = Task.objects.filter(workflow=other, task_id=OuterRef("task_id"))
     rows = Task.objects.filter(~Exists(there), workflow=one)
-    number, is_exact = queries.capped_count(rows)
-    shown = rows.order_by("id").values_list("task_id", flat=True)[:MOST_SHOWN]
+    shown = list(rows.order_by("id").values_list("task_id", flat=True)[: MOST_SHOWN + 1])
+    is_all = len(shown) <= MOST_SHOWN
+    number, is_exact = (len(shown), True) if is_all else queries.capped_count(rows)
     return {
         "count": {"value": number, "relation": "eq" if is_exact else "gte"},
-        "items": list(shown),
+        "items": shown[:MOST_SHOWN],
     }
 
 

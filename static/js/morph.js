@@ -23,10 +23,20 @@ function beforeNodeMorphed(before, after) {
   if (before instanceof HTMLInputElement && before.type === "checkbox") {
     after.toggleAttribute("checked", before.checked);
   }
+  if (isEdited(before)) return false;
   if (before.matches("[data-status]") && before.dataset.status !== after.dataset?.status) {
     markFresh(before);
   }
   return true;
+}
+
+/** Whether a reader has written or chosen something that is not sent yet. @param {Element} field */
+function isEdited(field) {
+  if (field instanceof HTMLSelectElement) {
+    return [...field.options].some((option) => option.selected !== option.defaultSelected);
+  }
+  const isText = field instanceof HTMLTextAreaElement || (field instanceof HTMLInputElement && field.type !== "checkbox");
+  return isText && field.value !== field.defaultValue;
 }
 
 /** @param {string} name */

@@ -11,7 +11,7 @@ from tests.browser.conftest import Act
 from tests.browser.watching import Watch
 from tests.web import factories
 from workflows_app import after_commit
-from workflows_app.models import Task, Workflow
+from workflows_app.models import FailureGroup, Task, Workflow
 
 BADGE = "#live-badge"
 
@@ -64,6 +64,24 @@ def test_new_workflows_are_announced_instead_of_pushing_rows(signed_in: Page, ac
     assert first.bounding_box() == place
     pill.click()
     expect(signed_in.locator("tbody tr").first).to_contain_text("brand-new")
+
+
+def grow(workflows: int) -> None:
+    FailureGroup.objects.update(workflows=workflows)
+    change("trip-lisbon-0412")
+
+
+def test_what_is_written_and_not_sent_survives_a_refresh(signed_in: Page, act: Act) -> None:
+    act(factories.showcase)
+    signed_in.goto(f"/failures/{'f' * 16}/")
+    expect(signed_in.locator(BADGE)).to_have_text("Live")
+    signed_in.get_by_label("Note").fill("half a sentence")
+    signed_in.get_by_label("State").select_option("ignored")
+    signed_in.get_by_role("button", name="Save").focus()
+    act(grow, 7)
+    expect(signed_in.get_by_text("7 workflows", exact=True)).to_be_visible()
+    expect(signed_in.get_by_label("Note")).to_have_value("half a sentence")
+    expect(signed_in.get_by_label("State")).to_have_value("ignored")
 
 
 def test_the_first_workflow_appears_on_an_empty_list(signed_in: Page, act: Act) -> None:

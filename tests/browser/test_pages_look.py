@@ -28,6 +28,8 @@ PAGES = {
     "timeline": "/workflows/digits-baseline/timeline/",
     "events": f"{RUN}events/",
     "plan": f"{RUN}plan/?from=book_flight",
+    "compare": "/compare/?a=census-000&b=census-005",
+    "compare-choice": "/compare/?a=census-000",
     "confirm": f"{RUN}actions/delete/",
     "launch": "/launch/",
     "launch-form": "/launch/?definition=digits_training",

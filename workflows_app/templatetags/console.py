@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from django import template
 from django.templatetags.static import static
@@ -131,9 +131,12 @@ def is_number(value: Any) -> bool:
 
 
 @register.filter
-def duration(milliseconds: float | None) -> str:
-    """A length of time in at most two units: ``420 ms``, ``3.2 s``, ``4 min 10 s``."""
-    if milliseconds is None:
+def duration(milliseconds: float | Literal[""] | None) -> str:
+    """A length of time in at most two units: ``420 ms``, ``3.2 s``, ``4 min 10 s``.
+
+    What a template does not find is an empty string.
+    """
+    if milliseconds is None or milliseconds == "":
         return NOTHING
     seconds = max(0.0, milliseconds) / 1000
     if seconds < 1:
@@ -154,6 +157,13 @@ def duration(milliseconds: float | None) -> str:
                 else f"{whole // size} {unit}"
             )
     return f"{whole} s"
+
+
+@register.filter
+def change(milliseconds: float) -> str:
+    """A difference of two lengths of time: ``+3.2 s``, ``-420 ms``."""
+    sign = "\N{MINUS SIGN}" if milliseconds < 0 else "+"
+    return sign + duration(abs(milliseconds))
 
 
 @register.filter
