@@ -68,7 +68,7 @@ PAGES: dict[str, Any] = {
     "schedules": LOOK, "schedule": LOOK, "schedule-new": "manage_schedule",
     "schedule-edit": "manage_schedule",
     "schedule-action": {"get": "manage_schedule", "post": "manage_schedule"},
-    "audit": "view_audit", "compare": LOOK, "workflow-plan": LOOK,
+    "workflow-task-log": "view_logs", "audit": "view_audit", "compare": LOOK, "workflow-plan": LOOK,
     "approvals": LOOK, "answer": "signal_workflow",
     "actors": LOOK, "launch": "start_workflow", "definitions": LOOK, "definition": LOOK,
     "bulk-list": LOOK, "bulk-new": "bulk", "bulk": LOOK, "bulk-action": {"post": "bulk"},
