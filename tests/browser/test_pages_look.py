@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
 from playwright.sync_api import Page
 
+from rayflow.storage.logs import LogFile
+from rayflow.storage.root import open_store
 from tests.browser.conftest import ROOT, Act
 from tests.browser.watching import Watch
 from tests.web import factories
@@ -24,6 +28,7 @@ PAGES = {
     "running": "/workflows/digits-20261103-101502-4f1c/",
     "tasks": f"{RUN}tasks/",
     "task": f"{RUN}tasks/book_flight/",
+    "log": f"{RUN}tasks/book_flight/logs/",
     "graph": "/workflows/digits-baseline/graph/",
     "timeline": "/workflows/digits-baseline/timeline/",
     "events": f"{RUN}events/",
@@ -51,6 +56,23 @@ PAGES = {
     "help": "/help/",
     "not-found": "/nowhere/",
 }
+
+
+def printed() -> None:
+    """What the task that failed has printed, in the storage that the server reads."""
+    told = [
+        ("out", None, "asking flights.example for Lisbon, 3 nights"),
+        ("log", "INFO", "3 offers, the best for 212.40"),
+        ("log", "WARNING", "no answer after 5 s, trying again"),
+        ("err", None, "reserve: connection reset by peer"),
+        ("log", "ERROR", "flights.example answered 503"),
+    ]
+    lines = [
+        json.dumps({"t": 1.8e9 + n, "s": stream, "l": level, "m": text})
+        for n, (stream, level, text) in enumerate(told * 8)
+    ]
+    log = LogFile(open_store(settings.RAYFLOW_STORAGE), "trip-lisbon-0412", "book_flight", 3)
+    log.append("".join(f"{line}\n" for line in lines).encode())
 
 
 # Each theme and each size once: the rules that depend on one do not depend on the other.
@@ -103,6 +125,7 @@ def test_every_page_is_accessible_and_fits(
     theme: str, size: str, signed_in: Page, act: Act, watch: Watch, server: str
 ) -> None:
     act(factories.showcase)
+    printed()
     watch.allow_status(404)
     signed_in.context.add_cookies([{"name": "theme", "value": theme, "url": server}])
     signed_in.set_viewport_size(SIZES[size])  # type: ignore[arg-type]
