@@ -13,6 +13,7 @@ from typing import Any
 from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record, WorkflowStatus
 from rayflow.errors import DataLoadError, KeyNotFoundError
+from rayflow.storage import layout
 from rayflow.storage.index import Index, IndexEntry
 from rayflow.storage.journal import Journal, Page, Position
 from rayflow.storage.logs import LogFile
@@ -54,6 +55,20 @@ class Root:
     def log(self, workflow_id: str, task_id: str, attempt: int) -> LogFile:
         """What an attempt has printed."""
         return LogFile(self._store, workflow_id, task_id, attempt)
+
+    def usage(self, workflow_id: str) -> tuple[int, int]:
+        """How many files a workflow has in the storage, and how many bytes are in them."""
+        files = size = 0
+        folders = [layout.workflow(workflow_id)]
+        while folders:
+            folder = folders.pop()
+            for name, kind in self._store.list(folder):
+                key = f"{folder}/{name}"
+                if kind == "folder":
+                    folders.append(key)
+                elif (length := self._store.size(key)) is not None:
+                    files, size = files + 1, size + length
+        return files, size
 
     def value(self, workflow_id: str, task_id: str) -> RawValue:
         """The stored bytes of a task's value, which are never decoded here.

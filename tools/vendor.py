@@ -41,6 +41,10 @@ class Asset:
 ASSETS = (
     Asset("htmx.org", "dist/htmx.min.js"),
     Asset("idiomorph", "dist/idiomorph.min.js"),
+    Asset("uplot", "dist/uPlot.iife.min.js"),
+    Asset("uplot", "dist/uPlot.min.css"),
+    Asset("graphology", "dist/graphology.umd.min.js", license_file="LICENSE.txt"),
+    Asset("sigma", "dist/sigma.min.js", license_file="LICENSE.txt"),
 )
 
 

@@ -23,12 +23,14 @@ from django.utils.module_loading import module_has_submodule
 from workflows_app import log_context, plans
 from workflows_app.gateway import (
     Changes,
+    ClusterReport,
     DefinitionInfo,
     EngineProblem,
     EngineRecord,
     Entry,
     LogPart,
     RecordPage,
+    Usage,
     ValuePart,
 )
 
@@ -266,6 +268,19 @@ class RayGateway:
             return ValuePart(found.format, found.size, found.parts())
 
         return self._ask(what, find, seconds=READ_SECONDS, connects=False)
+
+    def usage(self, workflow_id: str) -> Usage:
+        what = f"size of {workflow_id!r}"
+
+        def measure() -> Usage:
+            return Usage(*self._storage().usage(workflow_id))
+
+        return self._ask(what, measure, seconds=READ_SECONDS, connects=False)
+
+    def cluster(self) -> ClusterReport:
+        from workflows_app import ray_cluster
+
+        return self._ask("state of the cluster", ray_cluster.report, seconds=READ_SECONDS)
 
     # --- connections ------------------------------------------------------------------------
 

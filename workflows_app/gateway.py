@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from django.conf import settings
@@ -124,6 +124,38 @@ class ValuePart:
     parts: Iterator[bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """One machine of the cluster. Resources are totals; memory is in bytes."""
+
+    node_id: str
+    address: str
+    is_alive: bool
+    is_head: bool
+    resources: dict[str, float]
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as it is stored."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterReport:
+    """The nodes, and how much of each resource is in use: name → (used, total)."""
+
+    nodes: Sequence[NodeReport] = ()
+    resources: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a workflow takes up in the storage."""
+
+    files: int
+    bytes: int
+
+
 class Gateway(Protocol):
     """What the web application asks of the engine. All commands may be repeated."""
 
@@ -195,6 +227,12 @@ class Gateway(Protocol):
 
         A negative ``start`` counts from the end of the log, and ``end`` may lie behind it.
         """
+
+    def usage(self, workflow_id: str) -> Usage:
+        """What a workflow takes up in the storage; needs no engine."""
+
+    def cluster(self) -> ClusterReport:
+        """The machines that tasks can run on, and what of them is in use."""
 
     def value(self, workflow_id: str, task_id: str) -> ValuePart:
         """The stored bytes of a task's value; needs no engine."""

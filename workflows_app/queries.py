@@ -23,16 +23,19 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from workflows_app import rollups
+from workflows_app.keyset import Sort
 from workflows_app.models import FollowerState, Task, Workflow, WorkflowStatus
 from workflows_app.problems import Invalid
 from workflows_app.search import Search
 
 SORTS = {
-    "created": "created_at",
-    "started": "started_at",
-    "finished": "finished_at",
-    "duration": "duration_ms",
+    "created": Sort("created_at"),
+    "started": Sort("started_at", nullable=True),
+    "finished": Sort("finished_at", nullable=True),
+    "duration": Sort("duration_ms", nullable=True),
+    "changed": Sort("changed_at"),
 }
+SORTS |= {f"-{name}": Sort(s.column, True, s.nullable) for name, s in SORTS.items()}
 COUNT_CAP = 10_000
 # Tasks from which on it takes long to go through all of them for one page.
 LARGE = 5_000

@@ -14,12 +14,23 @@ function tidy(address) {
   return url.pathname + url.search;
 }
 
+/** Marks the view above the list that shows what the address asks for. @param {string} address */
+function markView(address) {
+  const given = new URL(address, location.href).searchParams;
+  const query = given.get("status") || given.get("definition") ? null : (given.get("q") ?? "");
+  for (const link of document.querySelectorAll("[data-views] [data-query]")) {
+    link.toggleAttribute("aria-current", link.dataset.query === query);
+    if (link.hasAttribute("aria-current")) link.setAttribute("aria-current", "true");
+  }
+}
+
 export function installFilters() {
   document.addEventListener("htmx:after:swap", (event) => {
     const context = /** @type {CustomEvent} */ (event).detail?.ctx;
     if (!isFilter(context)) return;
     const address = tidy(context.request.action);
     history.replaceState(history.state, "", address);
+    markView(address);
     // From now on the live client fetches what is shown, not what was shown first.
     const live = document.getElementById("live");
     if (live?.hasAttribute("hx-get")) live.setAttribute("hx-get", address);

@@ -1,6 +1,8 @@
 /** Keyboard: single keys only where nothing is typed; they never act, they only go and open. */
 
-const PAGES = { o: "overview", w: "workflows", f: "failures", a: "approvals", s: "schedules", l: "launch", d: "definitions", c: "cluster" };
+import { cookie } from "./times.js";
+
+const PAGES = { o: "overview", w: "workflows", f: "failures", a: "approvals", s: "schedules", l: "launch", d: "definitions", c: "cluster", t: "storage" };
 let awaiting = 0;
 
 /** @param {KeyboardEvent} event */
@@ -30,7 +32,7 @@ function goTo(name) {
 
 export function installKeys() {
   document.addEventListener("keydown", (event) => {
-    if (isTyping(event)) return;
+    if (isTyping(event) || cookie("keys") === "off") return;
     const key = event.key;
     if (awaiting && performance.now() - awaiting < 1200 && PAGES[key]) {
       awaiting = 0;

@@ -23,7 +23,8 @@ function beforeNodeMorphed(before, after) {
   if (before instanceof HTMLInputElement && before.type === "checkbox") {
     after.toggleAttribute("checked", before.checked);
   }
-  if (isEdited(before)) return false;
+  // A chart draws itself into its frame and follows its numbers.
+  if (before.matches("[data-plot]") || isEdited(before)) return false;
   if (before.matches("[data-status]") && before.dataset.status !== after.dataset?.status) {
     markFresh(before);
   }

@@ -1,4 +1,4 @@
-/** Theme and time format: applied at once, kept in a cookie that the server reads. */
+/** Theme and time format: applied at once, kept in a cookie that the server reads, and with the account. */
 import { refreshTimes } from "./times.js";
 
 const YEAR = 365 * 86400;
@@ -10,6 +10,8 @@ function apply(event) {
   const button = /** @type {HTMLButtonElement | null} */ (event.submitter);
   if (!button?.name) return;
   event.preventDefault();
+  const body = new FormData(form, button);
+  fetch(form.action, { method: "POST", body, redirect: "manual" }).catch(() => {});
   document.cookie = `${button.name}=${button.value}; path=/; max-age=${YEAR}; samesite=lax`;
   for (const other of form.querySelectorAll(`button[name="${button.name}"]`)) {
     other.setAttribute("aria-pressed", String(other === button));

@@ -35,7 +35,7 @@ export function duration(milliseconds) {
   return `${Math.floor(whole / size)} ${unit}${rest ? ` ${rest} ${smallerUnit}` : ""}`;
 }
 
-/** @param {Date} date @param {string | undefined} zone an IANA name; undefined for the reader's */
+/** @param {Date} date @param {string} zone an IANA name */
 function absolute(date, zone) {
   const parts = new Intl.DateTimeFormat("en-CA", {
     timeZone: zone,
@@ -51,18 +51,21 @@ function absolute(date, zone) {
   return `${at("year")}-${at("month")}-${at("day")} ${at("hour")}:${at("minute")}:${at("second")}`;
 }
 
-const localZone = Intl.DateTimeFormat().resolvedOptions().timeZone || "local time";
+/** The zone of local times: the one chosen in the settings, else the browser's. */
+function localZone() {
+  return cookie("zone") || Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+}
 
 /** @param {HTMLTimeElement} element */
-function render(element, mode, now) {
+function render(element, mode, zone, now) {
   const date = new Date(element.dateTime);
   if (Number.isNaN(date.getTime())) return;
   const utc = `${absolute(date, "UTC")} UTC`;
-  const local = `${absolute(date, undefined)} ${localZone}`;
+  const local = `${absolute(date, zone)} ${zone}`;
   const exact = "exact" in element.dataset;
   const text = mode === "utc" ? utc : mode === "local" || exact ? local : relative((now - date.getTime()) / 1000);
   if (element.textContent !== text) element.textContent = text;
-  const title = localZone === "UTC" ? utc : `${local}\n${utc}`;
+  const title = zone === "UTC" ? utc : `${local}\n${utc}`;
   if (element.title !== title) element.title = title;
 }
 
@@ -77,8 +80,9 @@ export function setServerTime(serverTime) {
 /** Bring every time below `root` up to date. */
 export function refreshTimes(root = document) {
   const mode = cookie("times");
+  const zone = localZone();
   const now = Date.now() + skew;
-  for (const element of root.querySelectorAll("time[datetime]")) render(element, mode, now);
+  for (const element of root.querySelectorAll("time[datetime]")) render(element, mode, zone, now);
   for (const element of root.querySelectorAll("[data-since]")) {
     element.textContent = duration(now - Date.parse(element.dataset.since));
   }

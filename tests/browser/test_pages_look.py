@@ -53,6 +53,13 @@ PAGES = {
     "schedule-edit": "/schedules/nightly-census/edit/",
     "audit": "/audit/",
     "cluster": "/cluster/",
+    "storage": "/storage/?days=0&status=SUCCESSFUL",
+    "settings": "/settings/",
+    "tokens": "/settings/tokens/",
+    "views": "/views/",
+    "view-form": "/views/new/?q=status:FAILED",
+    "columns": "/workflows/?columns=status.tags.created_by.started&sort=-duration",
+    "search": "/search/?q=census",
     "help": "/help/",
     "not-found": "/nowhere/",
 }
@@ -131,6 +138,7 @@ def test_every_page_is_accessible_and_fits(
     signed_in.set_viewport_size(SIZES[size])  # type: ignore[arg-type]
     faults = []
     for name, address in PAGES.items():
+        act(factories.freshen)
         signed_in.goto(address)
         where = f"{name} {theme} {size}"
         faults += overflow(signed_in, where) + unreachable(signed_in, where)
@@ -156,6 +164,23 @@ def test_dialogs_and_menus_are_accessible_too(signed_in: Page, act: Act) -> None
     signed_in.get_by_role("dialog").get_by_role("button", name="Delete 1 workflow").wait_for()
     faults = violations(signed_in, "bulk dialog")
     signed_in.keyboard.press("Escape")
+    signed_in.get_by_role("button", name="Clear the selection").click()
+    signed_in.keyboard.press("Control+k")
+    signed_in.get_by_role("combobox", name="Go to").fill("census")
+    signed_in.get_by_role("option", name="census-queued").wait_for()
+    faults += violations(signed_in, "palette")
+    picture(signed_in, "palette")
+    signed_in.keyboard.press("Escape")
+    signed_in.locator("#q").fill("status:")
+    signed_in.locator("#q-options").get_by_role("option", name="RESUMABLE").wait_for()
+    faults += violations(signed_in, "suggestions")
+    picture(signed_in, "suggestions")
+    signed_in.keyboard.press("Escape")
+    for name in ("Columns", "Export"):
+        signed_in.locator("summary", has_text=name).click()
+        faults += violations(signed_in, name)
+        picture(signed_in, f"menu-{name.lower()}")
+        signed_in.keyboard.press("Escape")
     signed_in.get_by_label("Account and display settings").click()
     faults += violations(signed_in, "menu")
     assert not faults, "\n".join(faults)

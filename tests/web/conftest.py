@@ -79,6 +79,7 @@ def _account(name: str, group: str) -> User:
         import_module("workflows_app.migrations.0007_bulk_control").grant(apps)
         import_module("workflows_app.migrations.0009_schedules").grant(apps)
         import_module("workflows_app.migrations.0010_failures_and_forks").grant(apps)
+        import_module("workflows_app.migrations.0014_preferences").grant(apps)
     user = User.objects.create_user(name, password=f"{name}-password", is_staff=group == "admin")
     user.groups.add(Group.objects.get(name=group))
     # Permissions are cached on the object, so hand out one that has not looked yet.

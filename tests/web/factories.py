@@ -5,6 +5,7 @@ They are written directly, not through a follower, so that a page's test needs n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from django.utils import timezone
 from workflows_app import failures, rollups
 from workflows_app.models import (
     AuditEntry,
+    ClusterSample,
     Definition,
     FailureGroup,
     FollowerState,
@@ -222,6 +224,14 @@ def healthy() -> FollowerState:
     return state
 
 
+def freshen() -> None:
+    """The follower and the watch have just been here."""
+    healthy()
+    newest = ClusterSample.objects.first()
+    if newest is not None:
+        ClusterSample.objects.filter(pk=newest.pk).update(time=timezone.now())
+
+
 def showcase() -> dict[str, Workflow]:
     """Something of everything, as an operator sees it on a busy day."""
     now = timezone.now()
@@ -256,6 +266,7 @@ def showcase() -> dict[str, Workflow]:
                  tasks_total=12, tasks_successful=9 if number % 11 == 5 else 12,
                  tasks_failed=3 if number % 11 == 5 else 0)  # fmt: skip
     _showcase_of_people(made, now)
+    _showcase_cluster(now)
     rollups.rebuild()
     return made
 
@@ -289,6 +300,36 @@ def _showcase_of_people(made: dict[str, Workflow], now: datetime) -> None:
         AuditEntry.objects.create(
             actor="omar", verb=verb, target=target, detail={"reason": "retry"}
         )
+
+
+def _showcase_cluster(now: datetime) -> None:
+    gib = 2.0**30
+    nodes = [
+        {"node_id": f"{number}f3a9c2e71d4" * 3, "address": f"10.0.4.{10 + number}", "is_alive": number != 3,
+         "is_head": number == 0, "labels": {"zone": "b" if number % 2 else "a"},
+         "resources": {"CPU": 16.0, "memory": 48 * gib, "object_store_memory": 12 * gib,
+                       **({"GPU": 2.0, "accelerator_type:L4": 1.0} if number else {})}}
+        for number in range(4)
+    ]  # fmt: skip
+    workers = [
+        {"name": f"celery@worker-{n}", "threads": 8, "busy": n, "done": 1_204 + 90 * n}
+        for n in range(2)
+    ]
+    ClusterSample.objects.bulk_create(
+        ClusterSample(
+            time=now - timedelta(minutes=2 * age),
+            resources={
+                "CPU": [round(24 + 20 * math.sin(age / 9), 1), 64.0],
+                "GPU": [float(age % 5), 6.0],
+                "memory": [(60 + age / 3) * gib, 192 * gib],
+                "object_store_memory": [(41 if age < 20 else 12) * gib, 48 * gib],
+            },
+            nodes=nodes,
+            workers=workers,
+            queued=2,
+        )
+        for age in range(150)
+    )
 
 
 def _showcase_tasks(made: dict[str, Workflow]) -> None:

@@ -9,12 +9,15 @@ from rayflow.testing.memory_store import MemoryStore
 from workflows_app import plans
 from workflows_app.gateway import (
     Changes,
+    ClusterReport,
     DefinitionInfo,
     EngineProblem,
     EngineRecord,
     Entry,
     LogPart,
+    NodeReport,
     RecordPage,
+    Usage,
     ValuePart,
 )
 
@@ -142,3 +145,11 @@ class FakeGateway:
         if bad:
             retryable = code.endswith("_unavailable")
             raise EngineProblem(code, title=code, detail=detail, status=503, retryable=retryable)
+
+    def usage(self, workflow_id: str) -> Usage:
+        return Usage(1, 100 * len(self.journals.get(workflow_id, [])))
+
+    def cluster(self) -> ClusterReport:
+        self._fail_if(self.is_down, "engine_unavailable", "The engine did not answer.")
+        node = NodeReport("n1", "10.0.0.1", True, True, {"CPU": 4.0, "memory": 8.0e9})
+        return ClusterReport([node], {"CPU": (1.0, 4.0), "memory": (2.0e9, 8.0e9)})

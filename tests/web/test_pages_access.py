@@ -16,7 +16,7 @@ RUN = "/workflows/trip-lisbon-0412/"
 PAGES = [
     "/",
     "/workflows/",
-    "/workflows/?q=census&status=FAILED&definition=code_census&sort=oldest&size=25",
+    "/workflows/?q=census&status=FAILED&definition=code_census&sort=created&size=25",
     "/workflows/?cursor=forged",
     "/workflow-rows/?rows=1,2,3",
     "/workflows/digits-baseline/",

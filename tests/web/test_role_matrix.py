@@ -72,7 +72,9 @@ PAGES: dict[str, Any] = {
     "approvals": LOOK, "answer": "signal_workflow",
     "actors": LOOK, "launch": "start_workflow", "definitions": LOOK, "definition": LOOK,
     "bulk-list": LOOK, "bulk-new": "bulk", "bulk": LOOK, "bulk-action": {"post": "bulk"},
-    "cluster": "view_cluster", "help": LOOK, "api-docs": None,
+    "cluster": "view_cluster", "storage": "view_cluster", "help": LOOK, "api-docs": None,
+    "views": LOOK, "view-new": LOOK, "search": LOOK, "suggestions": LOOK,
+    "settings": LOOK, "settings-tokens": LOOK, "settings-members": "manage_members",
     "send-event": {"post": "signal_workflow"}, "metrics": "view_cluster",
     "login": "", "logout": {"post": ""}, "preferences": {"post": None}, "healthz": "", "readyz": "",
 }  # fmt: skip

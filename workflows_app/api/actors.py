@@ -15,11 +15,11 @@ from workflows_app.api.pagination import (
     CountSerializer,
     PageQuery,
     PageSerializer,
-    Sort,
     capped_count,
     paginate,
 )
 from workflows_app.api.shapes import STATUSES, TaskCountsSerializer
+from workflows_app.keyset import Sort
 from workflows_app.models import Workflow
 
 SORTS = {"called": Sort("changed_at"), "-called": Sort("changed_at", True)}

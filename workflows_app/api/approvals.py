@@ -11,8 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from workflows_app.api.base import ApiView, read_query
-from workflows_app.api.pagination import PageQuery, PageSerializer, Sort, paginate
+from workflows_app.api.pagination import PageQuery, PageSerializer, paginate
 from workflows_app.approvals import assignees_of, open_approvals, wait_of
+from workflows_app.keyset import Sort
 from workflows_app.models import Task
 
 OLDEST_FIRST = Sort("waiting_since")

@@ -10,7 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from workflows_app.api.base import ApiView, read_query
-from workflows_app.api.pagination import PageQuery, PageSerializer, Sort, paginate
+from workflows_app.api.pagination import PageQuery, PageSerializer, paginate
+from workflows_app.keyset import Sort
 from workflows_app.models import Definition
 from workflows_app.problems import NotFound
 

@@ -16,12 +16,12 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from workflows_app import access, exporting, queries, services
+from workflows_app import access, exporting, keyset, queries, services
 from workflows_app.api import lookup
 from workflows_app.api.base import ApiView, read_query
-from workflows_app.api.pagination import Sort, after
-from workflows_app.api.workflows import SORTS, WorkflowFilters
+from workflows_app.api.workflows import WorkflowFilters
 from workflows_app.exporting import Column
+from workflows_app.keyset import Sort
 from workflows_app.models import AuditEntry, BulkItem, Task, WorkflowEvent
 from workflows_app.services.bulk_control import find_bulk
 
@@ -57,7 +57,7 @@ class ExportQuery(serializers.Serializer[Any]):
 class WorkflowExportQuery(WorkflowFilters):
     """Which workflows, and the kind of file."""
 
-    sort = serializers.ChoiceField(choices=list(SORTS), default="-created")
+    sort = serializers.ChoiceField(choices=list(queries.SORTS), default="-created")
     format = FORMAT
 
 
@@ -80,7 +80,7 @@ class WorkflowExport(Export):
     def get(self, request: Request) -> StreamingHttpResponse:
         """All workflows that match, as CSV, NDJSON or Parquet."""
         query = read_query(request, WorkflowExportQuery)
-        kind, sort = query.pop("format"), SORTS[query.pop("sort")]
+        kind, sort = query.pop("format"), queries.SORTS[query.pop("sort")]
         may_see = access.can(self.caller, "view_payload")
         rows = queries.search(
             access.workflows_for(self.caller), may_see_payload=may_see, **query
@@ -218,7 +218,7 @@ def _batches(table: Table) -> Iterator[Sequence[Mapping[str, Any]]]:
     """Each batch is a page of its own, so no transaction stays open however slow the reader is."""
     last: Any = None
     while True:
-        rows = list(after(table.rows, table.sort, last, BATCH))
+        rows = list(keyset.after(table.rows, table.sort, last, BATCH))
         if rows:
             yield [table.cells(row) for row in rows]
         if len(rows) < BATCH:

@@ -12,9 +12,10 @@ from rest_framework.response import Response
 from workflows_app import services
 from workflows_app.api import etags
 from workflows_app.api.base import ApiView, read_query
-from workflows_app.api.pagination import PageQuery, PageSerializer, Sort, paginate
+from workflows_app.api.pagination import PageQuery, PageSerializer, paginate
 from workflows_app.api.shapes import HIDDEN
 from workflows_app.failure_groups import State, find, groups, query_of, state_of
+from workflows_app.keyset import Sort
 from workflows_app.models import FailureGroup
 from workflows_app.problems import Invalid
 

@@ -1,9 +1,4 @@
-"""Keyset pages in both directions, for any list: no OFFSET, and no count without a bound.
-
-Rows are ordered by one column and then by id, which makes the order total. Empty values come last
-in an ascending list and first in a descending one, so that the two are exact mirrors and a page can
-be read backwards with the same index.
-"""
+"""Pages of the API's lists: their parameters, their envelope, their counts."""
 
 from __future__ import annotations
 
@@ -11,23 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F, Model, Q, QuerySet
+from django.db.models import QuerySet
 from rest_framework import serializers
 
-from workflows_app import queries
-from workflows_app.api.cursors import Cursor, Direction, decode, fingerprint
+from workflows_app import keyset, queries
+from workflows_app.keyset import Sort
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Sort:
-    """An order: a column, whether it may be empty, and which end comes first."""
-
-    column: str
-    descending: bool = False
-    nullable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,63 +67,15 @@ def paginate(queryset: QuerySet[Any], sort: Sort, *, scope: str, query: Mapping[
     Raises `BadCursor` for a cursor of another query.
     """
     limit = int(query["limit"])
-    bound = fingerprint(scope, {k: v for k, v in query.items() if k not in ("limit", "cursor")})
-    cursor = decode(query["cursor"], bound) if query.get("cursor") else None
-    backwards = cursor is not None and cursor.direction == "prev"
-    rows = list(_window(queryset, sort, cursor, limit + 1))
-    more = len(rows) > limit
-    rows = rows[:limit]
-    if backwards:
-        rows.reverse()
-    has_next, has_prev = (bool(rows), more) if backwards else (more, cursor is not None)
-
-    def mark(row: Model, direction: Direction) -> str:
-        key = row.pk if isinstance(row.pk, int) else str(row.pk)
-        return Cursor(direction, getattr(row, sort.column), key).encode(bound)
-
-    return Page(
-        rows=rows,
-        next=mark(rows[-1], "next") if rows and has_next else None,
-        prev=mark(rows[0], "prev") if rows and has_prev else None,
-        limit=limit,
+    bound = keyset.fingerprint(
+        scope, {k: v for k, v in query.items() if k not in ("limit", "cursor")}
     )
-
-
-def after(queryset: QuerySet[Any], sort: Sort, row: Model | None, size: int) -> QuerySet[Any]:
-    """The next ``size`` rows of a list behind ``row``, or its first ones."""
-    cursor = None if row is None else Cursor("next", getattr(row, sort.column), row.pk)
-    return _window(queryset, sort, cursor, size)
+    cursor = keyset.decode(query["cursor"], bound) if query.get("cursor") else None
+    page = keyset.paginate(queryset, sort, cursor=cursor, size=limit, bound=bound)
+    return Page(rows=page.rows, next=page.next, prev=page.previous, limit=limit)
 
 
 def capped_count(queryset: QuerySet[Any]) -> dict[str, Any]:
     """Count matching rows up to `queries.COUNT_CAP`; the database stops there."""
     value, exact = queries.capped_count(queryset)
     return {"value": value, "relation": "eq" if exact else "gte"}
-
-
-def _window(queryset: QuerySet[Any], sort: Sort, cursor: Cursor | None, size: int) -> QuerySet[Any]:
-    descending = sort.descending != (cursor is not None and cursor.direction == "prev")
-    if cursor is not None:
-        queryset = queryset.filter(_beyond(sort, cursor, descending=descending))
-    column = F(sort.column)
-    if descending:
-        order = column.desc(nulls_first=True) if sort.nullable else column.desc()
-        return queryset.order_by(order, "-pk")[:size]
-    order = column.asc(nulls_last=True) if sort.nullable else column.asc()
-    return queryset.order_by(order, "pk")[:size]
-
-
-def _beyond(sort: Sort, cursor: Cursor, *, descending: bool) -> Q:
-    """The rows after the cursor's row in reading order.
-
-    Written as `col >= v AND (col > v OR id > i)`: the first part is a range the index can seek to.
-    """
-    strict, loose = ("lt", "lte") if descending else ("gt", "gte")
-    past_id = Q(**{f"pk__{strict}": cursor.row_id})
-    empty = Q(**{f"{sort.column}__isnull": True})
-    if cursor.value is None:
-        return (~empty | past_id) if descending else (empty & past_id)
-    past = Q(**{f"{sort.column}__{loose}": cursor.value}) & (
-        Q(**{f"{sort.column}__{strict}": cursor.value}) | past_id
-    )
-    return past | empty if sort.nullable and not descending else past

@@ -10,17 +10,14 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from workflows_app import services
+from workflows_app import queries, services, workflow_columns
 from workflows_app.api import etags
 from workflows_app.api.base import ApiView, read_query
-from workflows_app.api.pagination import PageQuery, PageSerializer, Sort, paginate
-from workflows_app.api.workflows import SORTS
+from workflows_app.api.pagination import PageQuery, PageSerializer, paginate
+from workflows_app.keyset import Sort
 from workflows_app.models import SavedView
 
-COLUMNS = (
-    "status", "workflow_id", "definition", "progress", "created", "started", "finished",
-    "duration", "created_by", "tags", "error",
-)  # fmt: skip
+COLUMNS = ("workflow_id", *workflow_columns.COLUMNS)
 
 
 class ViewSettings(serializers.ModelSerializer[SavedView]):
@@ -28,7 +25,7 @@ class ViewSettings(serializers.ModelSerializer[SavedView]):
 
     name = serializers.CharField(max_length=100)
     query = serializers.CharField(max_length=1000, allow_blank=True, default="")
-    sort = serializers.ChoiceField(choices=list(SORTS), default="-created")
+    sort = serializers.ChoiceField(choices=list(queries.SORTS), default="-created")
     columns = serializers.ListField(
         child=serializers.ChoiceField(choices=COLUMNS), default=list, max_length=len(COLUMNS)
     )

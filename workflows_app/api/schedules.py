@@ -16,7 +16,8 @@ from rest_framework.response import Response
 from workflows_app import services
 from workflows_app.api import etags
 from workflows_app.api.base import ApiView, read_query
-from workflows_app.api.pagination import PageQuery, PageSerializer, Sort, paginate
+from workflows_app.api.pagination import PageQuery, PageSerializer, paginate
+from workflows_app.keyset import Sort
 from workflows_app.models import Overlap, RunState, Schedule, ScheduleRun
 from workflows_app.problems import NotFound
 from workflows_app.services.schedules import draft, rule_of

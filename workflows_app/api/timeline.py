@@ -12,8 +12,9 @@ from rest_framework.response import Response
 
 from workflows_app.api import lookup
 from workflows_app.api.base import ApiView, read_query
-from workflows_app.api.pagination import PageQuery, PageSerializer, Sort, paginate
+from workflows_app.api.pagination import PageQuery, PageSerializer, paginate
 from workflows_app.api.shapes import TASK_STATUSES
+from workflows_app.keyset import Sort
 from workflows_app.models import Task
 
 BY_START = Sort("started_at")

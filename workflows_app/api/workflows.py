@@ -20,7 +20,6 @@ from workflows_app.api.pagination import (
     CountSerializer,
     PageQuery,
     PageSerializer,
-    Sort,
     capped_count,
     paginate,
 )
@@ -34,14 +33,6 @@ from workflows_app.api.shapes import (
 from workflows_app.models import Command, Workflow
 from workflows_app.problems import Invalid
 
-SORTS = {
-    "created": Sort("created_at"),
-    "started": Sort("started_at", nullable=True),
-    "finished": Sort("finished_at", nullable=True),
-    "duration": Sort("duration_ms", nullable=True),
-    "changed": Sort("changed_at"),
-}
-SORTS |= {f"-{name}": Sort(s.column, True, s.nullable) for name, s in SORTS.items()}
 # What a row of the list does not show and the database therefore need not read.
 UNLISTED = ("params", "user_metadata", "output_preview", "position")
 ERROR_HEAD_CHARS = 500
@@ -69,7 +60,7 @@ class WorkflowFilters(serializers.Serializer[Any]):
 class WorkflowQuery(PageQuery, WorkflowFilters):
     """Filters and order of the list."""
 
-    sort = serializers.ChoiceField(choices=list(SORTS), default="-created")
+    sort = serializers.ChoiceField(choices=list(queries.SORTS), default="-created")
 
 
 class WorkflowItemSerializer(Guarded, serializers.ModelSerializer[Workflow]):
@@ -140,7 +131,7 @@ class WorkflowList(ApiView):
         filters["may_see_payload"] = access.can(self.caller, "view_payload")
         matching = queries.search(access.workflows_for(self.caller), **filters)
         rows = matching.defer(*UNLISTED)
-        page = paginate(rows, SORTS[query["sort"]], scope="workflows", query=query)
+        page = paginate(rows, queries.SORTS[query["sort"]], scope="workflows", query=query)
         items = WorkflowItemSerializer(page.rows, many=True, context=self.shown()).data
         return Response(page.envelope(items, capped_count(matching)))
 

@@ -8,6 +8,7 @@ by the services. Nothing here imports anything of ours.
 from __future__ import annotations
 
 from workflows_app.models.accounts import ApiToken, AuditEntry
+from workflows_app.models.cluster import ClusterSample
 from workflows_app.models.commands import (
     SHARED,
     STARTS,
@@ -31,7 +32,7 @@ from workflows_app.models.registry import (
     WorkflowStatus,
 )
 from workflows_app.models.schedules import Overlap, RunState, Schedule, ScheduleRun
-from workflows_app.models.views import SavedView
+from workflows_app.models.views import LaunchPreset, Preferences, SavedView
 
 __all__ = [
     "SHARED",
@@ -42,6 +43,7 @@ __all__ = [
     "BulkItemState",
     "BulkOperation",
     "BulkState",
+    "ClusterSample",
     "Command",
     "CommandKind",
     "CommandState",
@@ -49,7 +51,9 @@ __all__ = [
     "FailureGroup",
     "FailureTriage",
     "FollowerState",
+    "LaunchPreset",
     "Overlap",
+    "Preferences",
     "Resolution",
     "Rollup",
     "RunState",

@@ -113,6 +113,7 @@ class Workflow(models.Model):
             ("view_events", "Can see the event history"),
             ("view_cluster", "Can see the cluster"),
             ("view_audit", "Can see the audit log"),
+            ("manage_members", "Can add accounts and give them roles"),
         ]
 
     def __str__(self) -> str:

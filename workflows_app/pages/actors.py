@@ -5,12 +5,11 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.http import require_GET
 
-from workflows_app import access, queries
-from workflows_app.pages import keyset
+from workflows_app import access, keyset, queries
 from workflows_app.pages.rendering import page, show, topic
 
 SIZE = 50
-ORDER = keyset.Order("changed_at", descending=True)
+ORDER = keyset.Sort("changed_at", descending=True)
 SHOWN = (
     "workflow_id",
     "actor",
@@ -32,8 +31,12 @@ def actor_list(request: HttpRequest) -> HttpResponseBase:
     """The list, the one that was called last first."""
     q = request.GET.get("q", "").strip()[:500]
     matching = queries.actors(access.workflows_for(request.user), q=q)
-    found = keyset.paginate(
-        matching.only(*SHOWN), ORDER, cursor=request.GET.get("cursor", ""), size=SIZE
+    found = keyset.paged(
+        matching.only(*SHOWN),
+        ORDER,
+        cursor=request.GET.get("cursor", ""),
+        size=SIZE,
+        scope=request.path,
     )
     counted, is_exact = queries.capped_count(matching)
     context = {"q": q, "found": found, "counted": counted, "is_exact": is_exact}

@@ -10,9 +10,9 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
-from workflows_app import access, approvals, services
+from workflows_app import access, approvals, keyset, services
 from workflows_app.models import Command, CommandKind, CommandState, Task
-from workflows_app.pages import keyset, schema_values
+from workflows_app.pages import schema_values
 from workflows_app.pages.rendering import page, show, topic, user_of
 from workflows_app.pages.schema_fields import fields_of
 from workflows_app.pages.workflows import permissions
@@ -20,7 +20,7 @@ from workflows_app.problems import Conflict, Forbidden
 from workflows_app.services.launching import mistakes_in
 
 SIZE = 50
-OLDEST_FIRST = keyset.Order("waiting_since")
+OLDEST_FIRST = keyset.Sort("waiting_since")
 UNDER_WAY = (CommandState.QUEUED, CommandState.RUNNING)
 
 
@@ -28,11 +28,12 @@ UNDER_WAY = (CommandState.QUEUED, CommandState.RUNNING)
 @page
 def approval_list(request: HttpRequest) -> HttpResponseBase:
     """The inbox, the oldest first; what has an answer already says so until the engine has recorded it."""
-    found = keyset.paginate(
+    found = keyset.paged(
         approvals.open_approvals(request.user),
         OLDEST_FIRST,
         cursor=request.GET.get("cursor", ""),
         size=SIZE,
+        scope=request.path,
     )
     sent = _sent([task.workflow.workflow_id for task in found.rows])
     rows = [

@@ -11,9 +11,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from workflows_app import access, queries, rules, services
+from workflows_app import access, keyset, queries, rules, services
 from workflows_app.models import BulkItem, BulkItemState, BulkOperation, BulkState
-from workflows_app.pages import keyset
 from workflows_app.pages.rendering import is_fragment, page, show, topic, user_of
 from workflows_app.pages.workflows import Filters, selected
 from workflows_app.problems import Conflict, Invalid, NotFound
@@ -113,8 +112,12 @@ def bulk_detail(request: HttpRequest, bulk_id: UUID) -> HttpResponseBase:
     items = BulkItem.objects.filter(bulk=bulk)
     if state in BulkItemState.values:
         items = items.filter(state=state)
-    found = keyset.paginate(
-        items, keyset.Order("id"), cursor=request.GET.get("cursor", ""), size=SIZE
+    found = keyset.paged(
+        items,
+        keyset.Sort("id"),
+        cursor=request.GET.get("cursor", ""),
+        size=SIZE,
+        scope=request.path,
     )
     open_items = counted.get("waiting", 0) + counted.get("sent", 0)
     is_open = bulk.state in UNDER_WAY

@@ -5,9 +5,8 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.http import require_GET
 
-from workflows_app import access
+from workflows_app import access, keyset
 from workflows_app.models import WorkflowEvent
-from workflows_app.pages import keyset
 from workflows_app.pages.detail import shared, topics
 from workflows_app.pages.rendering import page, show
 
@@ -44,8 +43,10 @@ def event_list(request: HttpRequest, workflow_id: str) -> HttpResponseBase:
     events = WorkflowEvent.objects.filter(workflow=workflow)
     if kind:
         events = events.filter(kind=kind)
-    order = keyset.Order("seq", descending=not oldest_first)
-    found = keyset.paginate(events, order, cursor=request.GET.get("cursor", ""), size=SIZE)
+    order = keyset.Sort("seq", descending=not oldest_first)
+    found = keyset.paged(
+        events, order, cursor=request.GET.get("cursor", ""), size=SIZE, scope=request.path
+    )
     context = {
         **shared(request, workflow, tab="workflow-events"),
         "found": found,

@@ -9,17 +9,16 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
-from workflows_app import access, failure_groups, queries, services
+from workflows_app import access, failure_groups, keyset, queries, services
 from workflows_app.failure_groups import State
 from workflows_app.models import Workflow
-from workflows_app.pages import keyset
 from workflows_app.pages.rendering import page, show, topic, user_of
 from workflows_app.pages.workflows import permissions, slim
 from workflows_app.problems import Invalid, Stale
 
 SIZE = 50
 MEMBERS = 20
-LARGEST_FIRST = keyset.Order("workflows", descending=True)
+LARGEST_FIRST = keyset.Sort("workflows", descending=True)
 STATES = ("open", "ignored", "resolved")
 LONGEST = {"assignee": 150, "note": 2_000}
 
@@ -30,11 +29,12 @@ def failure_list(request: HttpRequest) -> HttpResponseBase:
     """The groups, the largest first."""
     state = request.GET.get("state", "")
     state = state if state in STATES else "open"
-    found = keyset.paginate(
+    found = keyset.paged(
         failure_groups.groups(state),
         LARGEST_FIRST,
         cursor=request.GET.get("cursor", ""),
         size=SIZE,
+        scope=request.path,
     )
     context = {
         "found": found,

@@ -17,6 +17,7 @@ STATUSES = (
     ("CANCELED", "Somebody canceled it; this is final.", "delete"),
 )
 KEYS = (
+    ("Ctrl K", "Go to anything by a few letters"),
     ("/", "Search on this page"),
     ("g o", "Go to Overview"),
     ("g w", "Go to Workflows"),
@@ -26,10 +27,11 @@ KEYS = (
     ("g l", "Go to Launch"),
     ("g d", "Go to Definitions"),
     ("g c", "Go to Cluster"),
+    ("g t", "Go to Storage"),
     ("j k", "Next and previous row of a list"),
     ("Enter", "Open the row"),
     ("x", "Tick the row; with Shift and click, a range"),
-    ("1 … 5", "Tabs of a workflow"),
+    ("1 … 7", "Tabs of a workflow"),
     ("?", "This page"),
     ("Esc", "Close a dialog or a menu"),
 )

@@ -15,9 +15,9 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET, require_http_methods
 
-from workflows_app import access, services
+from workflows_app import access, keyset, services
 from workflows_app.models import Definition, Schedule, ScheduleRun
-from workflows_app.pages import keyset, schedule_form, schema_values
+from workflows_app.pages import schedule_form, schema_values
 from workflows_app.pages.rendering import is_fragment, page, show, topic, user_of
 from workflows_app.pages.schema_fields import fields_of
 from workflows_app.problems import Forbidden, Invalid, NotFound, Problem
@@ -27,8 +27,8 @@ from workflows_app.services.schedules import draft, rule_of
 SIZE = 50
 NEXT = 10
 MOST_DEFINITIONS = 200
-BY_NAME = keyset.Order("name")
-LATEST_FIRST = keyset.Order("due_at", descending=True)
+BY_NAME = keyset.Sort("name")
+LATEST_FIRST = keyset.Sort("due_at", descending=True)
 SHOWN_TIMES = 50
 
 
@@ -36,8 +36,12 @@ SHOWN_TIMES = 50
 @page
 def schedule_list(request: HttpRequest) -> HttpResponseBase:
     """All schedules by name."""
-    found = keyset.paginate(
-        Schedule.objects.all(), BY_NAME, cursor=request.GET.get("cursor", ""), size=SIZE
+    found = keyset.paged(
+        Schedule.objects.all(),
+        BY_NAME,
+        cursor=request.GET.get("cursor", ""),
+        size=SIZE,
+        scope=request.path,
     )
     context = {"found": found, "may_manage": access.can(request.user, "manage_schedule")}
     return show(request, "pages/schedules.html", context, live=[topic("overview")])
@@ -48,8 +52,12 @@ def schedule_list(request: HttpRequest) -> HttpResponseBase:
 def schedule_detail(request: HttpRequest, name: str) -> HttpResponseBase:
     """Its next times in both zones, what became of the last ones, and what can be done."""
     schedule = _find(name)
-    found = keyset.paginate(
-        schedule.runs.all(), LATEST_FIRST, cursor=request.GET.get("cursor", ""), size=SIZE
+    found = keyset.paged(
+        schedule.runs.all(),
+        LATEST_FIRST,
+        cursor=request.GET.get("cursor", ""),
+        size=SIZE,
+        scope=request.path,
     )
     workflows = _workflows(request, found.rows)
     ended = [status for status in workflows.values() if status not in ("PENDING", "RUNNING")]

@@ -1,4 +1,4 @@
-"""``/login/``, ``/logout/`` and the display preferences kept in cookies."""
+"""``/login/``, ``/logout/`` and what changes a preference."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-YEAR = 365 * 86_400
-PREFERENCES = {
-    "theme": {"light", "dark", "system"},
-    "times": {"relative", "local", "utc"},
-}
+from workflows_app import preferences
+from workflows_app.pages.rendering import user_of
 
 
 class LoginForm(AuthenticationForm):
@@ -49,6 +47,11 @@ class Login(LoginView):
     authentication_form = LoginForm
     redirect_authenticated_user = True
 
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        response = super().form_valid(form)
+        preferences.into_cookies(self.request, response, preferences.of_account(form.get_user()))
+        return response
+
 
 def locked_out(request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
     """Answer somebody who has given too many wrong passwords."""
@@ -66,16 +69,14 @@ class Logout(LogoutView):
 
 
 @require_POST
-def preferences(request: HttpRequest) -> HttpResponse:
-    """Keep the theme or the time format, for browsers without scripts."""
+def change_preferences(request: HttpRequest) -> HttpResponse:
+    """Keep what was chosen, with the account and in this browser, and go back to where it was chosen."""
     target = request.POST.get("next", "")
     if not url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}):
-        target = "/"
+        target = reverse("overview")
+    given = {name: ".".join(values) for name, values in request.POST.lists()}
+    values = preferences.accepted(given)
+    preferences.keep(user_of(request), values)
     response = HttpResponseRedirect(target)
-    for name, values in PREFERENCES.items():
-        value = request.POST.get(name, "")
-        if value in values:
-            response.set_cookie(
-                name, value, max_age=YEAR, samesite="Lax", secure=request.is_secure()
-            )
+    preferences.into_cookies(request, response, values)
     return response

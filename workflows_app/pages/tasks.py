@@ -10,9 +10,8 @@ from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.http import require_GET
 
-from workflows_app import access, queries
+from workflows_app import access, keyset, queries
 from workflows_app.models import Task, Workflow, WorkflowStatus
-from workflows_app.pages import keyset
 from workflows_app.pages.detail import shared, topics
 from workflows_app.pages.rendering import page, show, topic
 from workflows_app.problems import NotFound
@@ -36,8 +35,12 @@ def task_list(request: HttpRequest, workflow_id: str) -> HttpResponseBase:
     if name:
         tasks = tasks.filter(name=name)
     tasks = tasks.defer("preview", "options", "metadata", "upstream")
-    found = keyset.paginate(
-        tasks, keyset.Order("id"), cursor=request.GET.get("cursor", ""), size=SIZE
+    found = keyset.paged(
+        tasks,
+        keyset.Sort("id"),
+        cursor=request.GET.get("cursor", ""),
+        size=SIZE,
+        scope=request.path,
     )
     context = {
         **shared(request, workflow, tab="workflow-tasks"),

@@ -10,9 +10,8 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from workflows_app import access
+from workflows_app import access, keyset
 from workflows_app.models import Task, Workflow
-from workflows_app.pages import keyset
 from workflows_app.pages.detail import shared, topics
 from workflows_app.pages.rendering import page, show
 
@@ -51,8 +50,10 @@ def timeline(request: HttpRequest, workflow_id: str) -> HttpResponseBase:
     started = Task.objects.filter(workflow=workflow, started_at__isnull=False).only(
         "task_id", "name", "status", "attempt", "started_at", "finished_at", "duration_ms"
     )
-    order = keyset.Order("started_at")
-    found = keyset.paginate(started, order, cursor=request.GET.get("cursor", ""), size=SIZE)
+    order = keyset.Sort("started_at")
+    found = keyset.paged(
+        started, order, cursor=request.GET.get("cursor", ""), size=SIZE, scope=request.path
+    )
     begin, end = _span(workflow, found.rows)
     context = {
         **shared(request, workflow, tab="workflow-timeline"),

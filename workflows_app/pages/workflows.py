@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,19 +12,28 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase, QueryDict
 from django.views.decorators.http import require_GET
 
-from workflows_app import access, queries
+from workflows_app import access, keyset, queries, workflow_columns
+from workflows_app.exporting import FORMATS
+from workflows_app.keyset import Sort
 from workflows_app.models import Definition, Workflow, WorkflowStatus
-from workflows_app.pages import keyset
-from workflows_app.pages.rendering import page, show, topic
+from workflows_app.pages import code_examples, views
+from workflows_app.pages.rendering import page, show, topic, user_of
 from workflows_app.search import BadQuery
+from workflows_app.workflow_columns import Column
 
 SIZES = (25, 50, 100, 200)
+NEWEST = "-created"
 ORDERS = {
-    "newest": keyset.Order("created_at", descending=True),
-    "oldest": keyset.Order("created_at"),
+    "-created": "Newest first",
+    "created": "Oldest first",
+    "-started": "Last started first",
+    "-finished": "Last finished first",
+    "-duration": "Longest first",
+    "duration": "Shortest first",
 }
 MOST_NEW = 100
 MOST_DEFINITIONS = 200
+SCOPE = "workflows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +43,26 @@ class Filters:
     q: str = ""
     status: str = ""
     definition: str = ""
-    sort: str = "newest"
+    sort: str = NEWEST
     size: int = 50
+    columns: str = ""
 
     @classmethod
     def of(cls, query: QueryDict) -> Filters:
         size = query.get("size", "")
+        given = workflow_columns.of(query.get("columns", "").split("."))
         return cls(
             q=query.get("q", "").strip()[:500],
             status=query.get("status", "") if query.get("status") in WorkflowStatus else "",
             definition=query.get("definition", "")[:500],
-            sort=query.get("sort", "") if query.get("sort") in ORDERS else "newest",
+            sort=query.get("sort", "") if query.get("sort") in queries.SORTS else NEWEST,
             size=int(size) if size.isdigit() and int(size) in SIZES else 50,
+            columns=".".join(column.name for column in given),
         )
 
     @property
-    def order(self) -> keyset.Order:
-        return ORDERS[self.sort]
+    def order(self) -> Sort:
+        return queries.SORTS[self.sort]
 
     @property
     def is_narrowed(self) -> bool:
@@ -72,12 +84,27 @@ class Filters:
 
     def as_query(self) -> str:
         """The filters as the query part of an address, without what is the default anyway."""
+        given = {"size": "" if self.size == 50 else str(self.size), "columns": self.columns}
+        return urlencode(self.as_api | {name: value for name, value in given.items() if value})
+
+    def sorted_by(self, sort: str) -> str:
+        """As :meth:`as_query`, with another order."""
+        return replace(self, sort=sort).as_query()
+
+    @property
+    def as_api(self) -> dict[str, str]:
+        """The same list, as parameters of the API."""
         given = {"q": self.q, "status": self.status, "definition": self.definition}
-        if self.sort != "newest":
-            given["sort"] = self.sort
-        if self.size != 50:
-            given["size"] = str(self.size)
-        return urlencode({name: value for name, value in given.items() if value})
+        given["sort"] = "" if self.sort == NEWEST else self.sort
+        return {name: value for name, value in given.items() if value}
+
+    @property
+    def order_words(self) -> str:
+        return ORDERS.get(self.sort, self.sort).lower()
+
+    def shown_columns(self, request: HttpRequest) -> list[Column]:
+        """What the address asks for, else what the account has chosen."""
+        return workflow_columns.chosen(self.columns or request.COOKIES.get("columns", ""))
 
 
 @require_GET
@@ -85,10 +112,17 @@ class Filters:
 def workflow_list(request: HttpRequest) -> HttpResponseBase:
     """The list, or its result part when a filter changes."""
     filters = Filters.of(request.GET)
+    columns = filters.shown_columns(request)
     choices = {
         "filters": filters,
         "sizes": SIZES,
+        "orders": ORDERS,
         "statuses": WorkflowStatus.values,
+        "columns": columns,
+        "all_columns": workflow_columns.COLUMNS.values(),
+        "views": views.bar(
+            user_of(request), q=filters.q, is_plain=not (filters.status or filters.definition)
+        ),
         "definitions": Definition.objects.values_list("name", flat=True)[:MOST_DEFINITIONS],
         "may": permissions(request),
     }
@@ -98,18 +132,22 @@ def workflow_list(request: HttpRequest) -> HttpResponseBase:
         return _mistaken(request, choices, problem)
     cursor = request.GET.get("cursor", "")
     # The journal-sized columns stay in the database: a row shows none of them.
-    found = keyset.paginate(slim(matching), filters.order, cursor=cursor, size=filters.size)
+    rows = slim(matching, columns)
+    found = keyset.paged(rows, filters.order, cursor=cursor, size=filters.size, scope=SCOPE)
     counted, is_exact = queries.capped_count(matching)
-    is_front = filters.sort == "newest" and found.previous is None
+    is_front = filters.sort == NEWEST and found.previous is None and bool(found.rows)
     context = {
         **choices,
         "found": found,
         "workflows": found.rows,
         "counted": counted,
         "is_exact": is_exact,
-        "front": keyset.cursor_at(found.rows[0], filters.order) if is_front and found.rows else "",
+        "front": _front(found.rows[0], filters) if is_front else "",
         "is_front": is_front,
         "row_keys": ",".join(str(row.pk) for row in found.rows),
+        "exports": [(f"{urlencode(filters.as_api | {'format': kind})}", kind) for kind in FORMATS],
+        "curl": code_examples.list_curl(request, filters.as_api),
+        "plain_query": replace(filters, columns="").as_query(),
         "rows_live": json.dumps(_row_topics(found.rows)),
     }
     return show(request, "pages/workflows.html", context)
@@ -134,10 +172,12 @@ def workflow_rows(request: HttpRequest) -> HttpResponseBase:
     filters = Filters.of(request.GET)
     keys = [int(key) for key in request.GET.get("rows", "").split(",") if key.isdigit()]
     visible = access.workflows_for(request.user)
-    by_key = slim(visible).in_bulk(keys[: max(SIZES)])
+    columns = filters.shown_columns(request)
+    by_key = slim(visible, columns).in_bulk(keys[: max(SIZES)])
     rows = [by_key[key] for key in keys if key in by_key]
     context = {
         "filters": filters,
+        "columns": columns,
         "workflows": rows,
         "front": request.GET.get("front", ""),
         "row_keys": ",".join(map(str, keys)),
@@ -155,16 +195,21 @@ def _row_topics(rows: Iterable[Workflow]) -> list[Any]:
 
 def _newer(filters: Filters, visible: QuerySet[Workflow], user: access.Actor, front: str) -> int:
     """How many matching workflows arrived after the first row of the page, counted up to a bound."""
-    place = keyset.read(front)
+    place = keyset.decode_or_none(front, SCOPE)
     if place is None:
         return 0
-    ahead = filters.order.beyond(place.value, place.pk, reverse=True)
+    ahead = filters.order.beyond(place, backwards=True)
     return queries.capped_count(filters.apply(visible, user).filter(ahead), MOST_NEW + 1)[0]
 
 
-def slim(workflows: QuerySet[Workflow]) -> QuerySet[Workflow]:
-    """Only the columns that a row of a list shows."""
+def _front(row: Workflow, filters: Filters) -> str:
+    return keyset.Cursor.at(row, filters.order, "prev").encode(SCOPE)
+
+
+def slim(workflows: QuerySet[Workflow], columns: Iterable[Column] = ()) -> QuerySet[Workflow]:
+    """Only the fields that a row of a list shows, and those of further columns."""
     return workflows.only(
+        *(field for column in columns for field in column.fields),
         "workflow_id",
         "status",
         "definition",

@@ -6,13 +6,18 @@ Everything returned as markup is built with `format_html`, so hostile ids and na
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from django import template
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+
+from workflows_app import workflow_columns
+from workflows_app.workflow_columns import Column
 
 register = template.Library()
 
@@ -274,3 +279,62 @@ def status_icon(status: str) -> SafeString:
 def slot(row: Any, index: int) -> Any:
     """``row[index]``, or nothing when the row is shorter."""
     return row[index] if isinstance(row, list) and index < len(row) else None
+
+
+@register.simple_tag
+def usual_columns(without: str = "") -> list[Column]:
+    """The columns of a list of workflows that nobody has chosen columns for."""
+    return workflow_columns.of(name for name in workflow_columns.USUAL if name != without)
+
+
+@register.filter
+def has_column(columns: Iterable[Column], name: str) -> bool:
+    """Whether a list shows the column of this name."""
+    return any(column.name == name for column in columns)
+
+
+@register.filter
+def tag_query(name: str, value: str) -> str:
+    """The query that finds workflows with the same tag."""
+    return f"tag.{name}:{json.dumps(value, ensure_ascii=False)}"
+
+
+@register.simple_tag
+def sort_head(column: Column, filters: Any) -> SafeString:
+    """A column's head; where a list can be sorted by it, a link that does so, or turns the order round."""
+    if not column.sort:
+        return format_html('<th scope="col">{}</th>', column.title)
+    is_up, is_down = filters.sort == column.sort, filters.sort == f"-{column.sort}"
+    order = "ascending" if is_up else "descending" if is_down else "none"
+    following = column.sort if is_down else f"-{column.sort}"
+    return format_html(
+        '<th scope="col" aria-sort="{}"><a class="sort" href="{}?{}">{}{}</a></th>',
+        order,
+        reverse("workflows"),
+        filters.sorted_by(following),
+        column.title,
+        icon("up", "" if is_up else "icon-down") if is_up or is_down else "",
+    )
+
+
+@register.filter
+def format_words(kind: str) -> str:
+    """A kind of file as people write it."""
+    return {"csv": "CSV", "ndjson": "NDJSON (JSON lines)", "parquet": "Parquet"}.get(kind, kind)
+
+
+@register.filter
+def amount(number: float) -> str:
+    """A quantity without the noise of its last digits: ``4``, ``0.5``."""
+    return f"{float(number):.2f}".rstrip("0").rstrip(".")
+
+
+@register.simple_tag
+def plot_assets() -> SafeString:
+    """What a page with charts loads beside the rest."""
+    return format_html(
+        '<link rel="stylesheet" href="{}"><script src="{}" defer></script><script src="{}" type="module"></script>',
+        static("vendor/uPlot.min.css"),
+        static("vendor/uPlot.iife.min.js"),
+        static("js/plot.js"),
+    )

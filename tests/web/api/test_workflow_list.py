@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from tests.web.api.checks import assert_problem
 from tests.web.api.conftest import START, ClientFor, MakeWorkflow
 from workflows_app import queries
-from workflows_app.api.workflows import SORTS
 from workflows_app.models import Definition
+from workflows_app.queries import SORTS
 
 URL = "/api/v1/workflows/"
 

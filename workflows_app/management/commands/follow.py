@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from workflows_app import cluster_watch
 from workflows_app.follower import Follower
 from workflows_app.gateway import gateway
 
@@ -22,5 +23,9 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         self.stdout.write("Following the journals.")
+        watcher = threading.Thread(
+            target=cluster_watch.watch, args=(gateway(), stop), name="cluster watch", daemon=True
+        )
+        watcher.start()
         Follower(gateway()).run(stop)
         self.stdout.write("Stopped following.")

@@ -1,0 +1,74 @@
+/** Charts over time: `data-plot` names the element that holds the numbers as JSON. */
+
+const INKS = ["--accent", "--ray", "--successful-solid", "--failed-solid"];
+const HEIGHT = 200;
+const plots = new WeakMap();
+
+/** @param {string} name of a colour token, as a colour that a canvas understands */
+function ink(name) {
+  const probe = document.createElement("span");
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const colour = getComputedStyle(probe).color;
+  probe.remove();
+  return colour;
+}
+
+/** @param {HTMLElement} frame */
+function options(frame, series) {
+  const lines = ink("--line");
+  const font = `12px ${getComputedStyle(document.body).fontFamily}`;
+  const axis = { stroke: ink("--text-2"), font, grid: { stroke: lines, width: 1 }, ticks: { stroke: lines, width: 1 } };
+  return {
+    width: Math.max(200, frame.clientWidth),
+    height: HEIGHT,
+    cursor: { drag: { x: true, y: false } },
+    scales: { y: { range: [0, 100] } },
+    axes: [axis, { ...axis, size: 48, values: (_, ticks) => ticks.map((tick) => `${tick} %`) }],
+    series: [
+      {},
+      ...series.map((each, at) => ({
+        label: each.name,
+        stroke: ink(INKS[at % INKS.length]),
+        width: 1.75,
+        spanGaps: false,
+        points: { show: false },
+        value: (_, value) => (value === null ? "–" : `${value} %`),
+      })),
+    ],
+  };
+}
+
+/** @param {HTMLElement} frame */
+function draw(frame) {
+  const source = document.getElementById(frame.dataset.plot ?? "");
+  if (!source || !window.uPlot) return;
+  const text = source.textContent ?? "";
+  const known = plots.get(frame);
+  const theme = document.documentElement.dataset.theme;
+  if (known?.text === text && known.theme === theme && frame.contains(known.plot.root)) return;
+  const { times, series } = JSON.parse(text);
+  const data = [times, ...series.map((each) => each.values)];
+  if (known && known.theme === theme && known.count === series.length && frame.contains(known.plot.root)) {
+    known.plot.setData(data);
+    known.text = text;
+    return;
+  }
+  known?.plot.destroy();
+  frame.replaceChildren();
+  const plot = new window.uPlot(options(frame, series), data, frame);
+  plots.set(frame, { plot, text, theme, count: series.length });
+}
+
+function drawAll() {
+  for (const frame of document.querySelectorAll("[data-plot]")) draw(/** @type {HTMLElement} */ (frame));
+}
+
+document.addEventListener("htmx:after:swap", drawAll);
+window.addEventListener("resize", () => {
+  for (const frame of document.querySelectorAll("[data-plot]")) {
+    plots.get(frame)?.plot.setSize({ width: Math.max(200, frame.clientWidth), height: HEIGHT });
+  }
+});
+new MutationObserver(drawAll).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+drawAll();
