@@ -43,7 +43,14 @@ def read(task: Task, number: int, query: Mapping[str, Any]) -> dict[str, Any]:
     attempt = task.attempts.filter(number=number).first()
     if attempt is None:
         raise NotFound(_no_attempt(task, number))
-    names = (task.workflow.workflow_id, task.task_id, number)
+    attempt.task = task
+    return read_attempt(attempt, query)
+
+
+def read_attempt(attempt: TaskAttempt, query: Mapping[str, Any]) -> dict[str, Any]:
+    """As :func:`read`, for an attempt that is at hand with its task and workflow."""
+    task = attempt.task
+    names = (task.workflow.workflow_id, task.task_id, attempt.number)
     size = query["limit_bytes"]
 
     def part(start: int, end: int) -> LogPart:

@@ -22,6 +22,8 @@ from workflows_app.pages import (
     logs,
     overview,
     plan,
+    presets,
+    resolving,
     schedules,
     search,
     session,
@@ -30,6 +32,7 @@ from workflows_app.pages import (
     tasks,
     timeline,
     views,
+    workflow_logs,
     workflows,
 )
 
@@ -53,6 +56,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{WORKFLOW}graph/", graph.graph, name="workflow-graph"),
     path(f"{WORKFLOW}timeline/", timeline.timeline, name="workflow-timeline"),
     path(f"{WORKFLOW}events/", events.event_list, name="workflow-events"),
+    path(f"{WORKFLOW}logs/", workflow_logs.workflow_log, name="workflow-logs"),
+    path(f"{WORKFLOW}resolution/", resolving.resolution, name="workflow-resolution"),
     path(f"{WORKFLOW}plan/", plan.plan, name="workflow-plan"),
     path(f"{WORKFLOW}actions/<str:verb>/", actions.action, name="workflow-action"),
     path("actors/", actors.actor_list, name="actors"),
@@ -72,6 +77,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("audit/", audit.audit_log, name="audit"),
     path("compare/", compare.compare, name="compare"),
     path("launch/", launch.launch, name="launch"),
+    path("launch/presets/", presets.preset, name="launch-preset"),
     path("definitions/", definitions.definition_list, name="definitions"),
     path("definitions/<segment:name>/", definitions.definition_detail, name="definition"),
     path("bulk/", bulk.bulk_list, name="bulk-list"),

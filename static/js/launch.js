@@ -97,5 +97,5 @@ export function installLaunchForm() {
   window.addEventListener("pageshow", () => {
     for (const button of form.querySelectorAll("[data-once]")) button.removeAttribute("aria-busy");
   });
-  document.querySelector(".error-summary")?.focus();
+  /** @type {HTMLElement | null} */ (document.querySelector(".error-summary, [data-jump]"))?.focus();
 }

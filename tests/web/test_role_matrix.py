@@ -73,6 +73,8 @@ PAGES: dict[str, Any] = {
     "actors": LOOK, "launch": "start_workflow", "definitions": LOOK, "definition": LOOK,
     "bulk-list": LOOK, "bulk-new": "bulk", "bulk": LOOK, "bulk-action": {"post": "bulk"},
     "cluster": "view_cluster", "storage": "view_cluster", "help": LOOK, "api-docs": None,
+    "workflow-logs": "view_logs", "workflow-resolution": {"post": "resume_workflow"},
+    "launch-preset": {"post": "start_workflow"},
     "views": LOOK, "view-new": LOOK, "search": LOOK, "suggestions": LOOK,
     "settings": LOOK, "settings-tokens": LOOK, "settings-members": "manage_members",
     "send-event": {"post": "signal_workflow"}, "metrics": "view_cluster",

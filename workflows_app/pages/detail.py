@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from workflows_app import access, queries, rules
-from workflows_app.models import STARTS, Command, CommandKind, CommandState, Workflow
+from workflows_app import access, progress, queries, rules
+from workflows_app.models import (
+    STARTS,
+    Command,
+    CommandKind,
+    CommandState,
+    Workflow,
+    WorkflowStatus,
+)
 from workflows_app.pages.rendering import page, show, topic
 from workflows_app.pages.workflows import permissions
 from workflows_app.problems import NotFound
@@ -19,6 +27,7 @@ TABS = (
     ("workflow-graph", "Graph"),
     ("workflow-timeline", "Timeline"),
     ("workflow-events", "Events"),
+    ("workflow-logs", "Logs"),
     ("workflow-plan", "Plan"),
 )
 MOST_GROUPS = 200
@@ -40,6 +49,7 @@ def summary(request: HttpRequest, workflow_id: str) -> HttpResponseBase:
         **shared(request, workflow, tab="workflow"),
         "groups": groups[:MOST_GROUPS],
         "hidden_groups": max(0, len(groups) - MOST_GROUPS),
+        "estimate": progress.estimate(workflow, groups, now=timezone.now()),
         "last_failure": _last_failure(workflow),
     }
     return show(request, "pages/workflow.html", context, live=topics(workflow, tasks=True))
@@ -55,6 +65,7 @@ def shared(request: HttpRequest, workflow: Workflow, *, tab: str) -> dict[str, A
         "tab": tab,
         "may": may,
         "actions": {kind: True for kind in possible if may[kind]},
+        "has_failed": workflow.status in (WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE),
         "shares": {
             name: getattr(workflow, f"tasks_{name}")
             for name in ("total", "pending", "running", "successful", "failed", "canceled")

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -15,11 +16,11 @@ from django.views.decorators.http import require_http_methods
 
 from workflows_app import access, services
 from workflows_app.models import Definition
-from workflows_app.pages import schema_values
+from workflows_app.pages import code_examples, schema_values
 from workflows_app.pages.rendering import page, show, user_of
 from workflows_app.pages.schema_fields import Field, fields_of
 from workflows_app.problems import Forbidden, Invalid, NotFound, Problem
-from workflows_app.services import launching
+from workflows_app.services import launching, presets
 
 MOST_DEFINITIONS = 200
 MOST_JSON = 1_000_000
@@ -56,6 +57,10 @@ def launch(request: HttpRequest) -> HttpResponseBase:
     if request.method == "GET":
         return _show_form(request, definition, fields, _fresh(request, fields))
     draft = _submitted(request, fields)
+    if request.POST.get("act") == "preset":
+        return _keep(request, definition, fields, draft)
+    if request.POST.get("act") == "code" and not draft.problem:
+        return _show_form(request, definition, fields, draft, as_code=True)
     _check(definition, draft)
     if not draft.errors:
         started = _start(request, definition, draft)
@@ -63,6 +68,28 @@ def launch(request: HttpRequest) -> HttpResponseBase:
             return started
     status = draft.problem.status if draft.problem else 400
     return _show_form(request, definition, fields, draft, status=status)
+
+
+def _keep(
+    request: HttpRequest, definition: Definition, fields: tuple[Field, ...], draft: Draft
+) -> HttpResponseBase:
+    """Keep the parameters under a name. They need not fit yet: a preset may leave things open."""
+    if not draft.problem:
+        try:
+            made = presets.save_preset(
+                user_of(request),
+                definition.name,
+                request.POST.get("preset_name", ""),
+                draft.params,
+                shared=request.POST.get("preset_shared") == "1",
+            )
+        except Invalid as problem:
+            draft.problem = problem
+        else:
+            messages.success(request, f"The preset “{made.name}” is kept.")
+            query = urlencode({"definition": definition.name, "preset": made.pk})
+            return HttpResponseRedirect(f"{reverse('launch')}?{query}")
+    return _show_form(request, definition, fields, draft, status=400)
 
 
 def _check(definition: Definition, draft: Draft) -> None:
@@ -105,8 +132,10 @@ def _start(request: HttpRequest, definition: Definition, draft: Draft) -> HttpRe
 
 
 def _fresh(request: HttpRequest, fields: tuple[Field, ...]) -> Draft:
-    """The defaults, or the parameters of the workflow named by ``?like=``."""
+    """The defaults, or the parameters of the preset or of the workflow that the address names."""
     params = schema_values.defaults(fields)
+    if (key := request.GET.get("preset", "")).isdigit():
+        params = presets.find_preset(user_of(request), int(key)).params
     like = request.GET.get("like", "")
     if like and access.can(request.user, "view_payload"):
         earlier = access.workflow_for(request.user, like)
@@ -162,6 +191,7 @@ def _show_form(
     draft: Draft,
     *,
     status: int = 200,
+    as_code: bool = False,
 ) -> HttpResponse:
     # The id is not a parameter: a mistake in it is shown at its own control.
     id_errors = [e["detail"] for e in draft.errors if e.get("pointer") == "/workflow_id"]
@@ -178,6 +208,9 @@ def _show_form(
         "has_errors": bool(draft.errors or draft.problem),
         "field_errors": [e for e in rest if e.get("pointer") != "/json"],
         "key": uuid.uuid4().hex,
+        "presets": presets.presets_for(user_of(request), definition.name),
+        "examples": as_code
+        and code_examples.launch(request, definition.name, draft.params, draft.workflow_id),
     }
     return show(request, "pages/launch.html", context, status=status)
 

@@ -51,7 +51,7 @@ def task_log(request: HttpRequest, workflow_id: str, task_id: str) -> HttpRespon
         "number": number,
         "numbers": numbers,
         "found": found,
-        "lines": [_line(item) for item in found.get("items", ())],
+        "lines": [line_of(item) for item in found.get("items", ())],
         "problem": problem,
         "levels": log_reading.LEVELS,
         "streams": (("out", "Output"), ("err", "Errors"), ("log", "Logging")),
@@ -92,7 +92,8 @@ def _here(request: HttpRequest) -> str:
     return urlencode(kept)
 
 
-def _line(item: dict[str, Any]) -> dict[str, Any]:
+def line_of(item: dict[str, Any]) -> dict[str, Any]:
+    """A line of a log, ready to be shown."""
     return {
         **item,
         "clock": item["time"][11:23],

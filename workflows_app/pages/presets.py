@@ -1,0 +1,26 @@
+"""``/launch/presets/``: keep what the launch form holds under a name, or forget such a preset."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from workflows_app import access
+from workflows_app.pages.rendering import page, user_of
+from workflows_app.services import presets
+
+
+@require_POST
+@page
+def preset(request: HttpRequest) -> HttpResponseBase:
+    """Forget the preset named by ``forget``. (Keeping one is a button of the launch form.)"""
+    access.require(request.user, "start_workflow")
+    key = request.POST.get("forget", "")
+    gone = presets.delete_preset(user_of(request), int(key) if key.isdigit() else 0)
+    messages.success(request, f"The preset “{gone.name}” is forgotten.")
+    query = urlencode({"definition": gone.definition})
+    return HttpResponseRedirect(f"{reverse('launch')}?{query}")
