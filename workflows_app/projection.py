@@ -134,7 +134,9 @@ def overlay_status(workflow_id: str, *, entry: Entry, seen: str) -> None:
             counts = Changes()
             counts.left(Counted.of(workflow))
             workflow.status = entry.status
-            workflow.save(update_fields=["status"])
+            if entry.status == WorkflowStatus.RUNNING and workflow.pending_command == "resume":
+                workflow.pending_command = None
+            workflow.save(update_fields=["status", "pending_command"])
             counts.came(Counted.of(workflow))
             counts.save()
             after_commit.ring({"list": 0, "overview": 0, f"workflow:{workflow_id}": 0})

@@ -24,7 +24,7 @@ function beforeNodeMorphed(before, after) {
     after.toggleAttribute("checked", before.checked);
   }
   // A chart draws itself into its frame and follows its numbers.
-  if (before.matches("[data-plot]") || isEdited(before)) return false;
+  if (before.matches("[data-plot], [data-whole-graph], [data-bars]") || isEdited(before)) return false;
   if (before.matches("[data-status]") && before.dataset.status !== after.dataset?.status) {
     markFresh(before);
   }

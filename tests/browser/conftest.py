@@ -25,7 +25,7 @@ from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.db import connection, connections
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from pytest_django import Settings
 
 from tests.browser.watching import Watch
@@ -36,6 +36,9 @@ STARTUP_SECONDS = 30.0
 SYSTEM_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 Act = Callable[..., Any]
+
+# What a page is to show may need a process that is still starting, on a machine that is busy.
+expect.set_options(timeout=30_000)
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], what: str) -> None:

@@ -52,7 +52,7 @@ def operator(page: Page) -> Page:
     page.get_by_label("Username").fill("operator")
     page.get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible(timeout=PATIENCE)
     return page
 
 

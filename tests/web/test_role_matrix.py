@@ -73,6 +73,7 @@ PAGES: dict[str, Any] = {
     "actors": LOOK, "launch": "start_workflow", "definitions": LOOK, "definition": LOOK,
     "bulk-list": LOOK, "bulk-new": "bulk", "bulk": LOOK, "bulk-action": {"post": "bulk"},
     "cluster": "view_cluster", "storage": "view_cluster", "help": LOOK, "api-docs": None,
+    "workflow-graph-data": LOOK, "workflow-timeline-data": LOOK,
     "workflow-logs": "view_logs", "workflow-resolution": {"post": "resume_workflow"},
     "launch-preset": {"post": "start_workflow"},
     "views": LOOK, "view-new": LOOK, "search": LOOK, "suggestions": LOOK,

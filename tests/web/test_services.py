@@ -177,6 +177,37 @@ def test_a_deleted_workflow_disappears_with_its_journal(
     assert AuditEntry.objects.get(verb="delete").detail["reason"] == "old"
 
 
+def test_a_resume_is_pending_until_the_journal_says_that_it_runs(
+    operator: User, make_workflow: Callable[..., Workflow], engine: FakeGateway
+) -> None:
+    row = make_workflow("w1", "FAILED")
+    services.request(operator, "resume", row)
+    deliver()
+    row.refresh_from_db()
+    # Who waits for the end must not take the old failure for the outcome of the resume.
+    assert (row.status, row.pending_command) == ("FAILED", "resume")
+    Workflow.objects.filter(pk=row.pk).update(status="RUNNING")
+    services.sweep()
+    row.refresh_from_db()
+    assert row.pending_command == "resume"
+
+
+def test_a_resume_after_which_nothing_happened_does_not_stay_pending_for_ever(
+    operator: User, make_workflow: Callable[..., Workflow], engine: FakeGateway
+) -> None:
+    row = make_workflow("w1", "FAILED")
+    command = services.request(operator, "resume", row)
+    deliver()
+    services.sweep()
+    row.refresh_from_db()
+    assert row.pending_command == "resume"
+    long_ago = timezone.now() - timedelta(minutes=5)
+    Command.objects.filter(pk=command.pk).update(finished_at=long_ago)
+    services.sweep()
+    row.refresh_from_db()
+    assert row.pending_command is None
+
+
 # --- the state machine --------------------------------------------------------------------------
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from django.core.cache import cache
 from django.db.models import Count
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from workflows_app import dag
 from workflows_app.api import lookup
 from workflows_app.api.base import ApiView
 from workflows_app.api.shapes import TASK_STATUSES
@@ -21,9 +21,6 @@ MAX_TASKS = 500
 # A summary of more names than this would be as unreadable as the tasks themselves.
 MAX_GROUPS = 500
 MAX_EDGES = 5_000
-# Edges of a summary are read from every task once and then kept while no task is added.
-SUMMARY_SECONDS = 3_600
-READ_CHUNK = 2_000
 
 Edge = tuple[str, str]
 
@@ -101,21 +98,4 @@ def names_and_edges(workflow: Workflow) -> tuple[list[dict[str, Any]], Counter[E
         counts.setdefault(name, {})[status.lower()] = number
     largest_first = sorted(counts, key=lambda name: (-sum(counts[name].values()), name))
     nodes = [{"id": name, "name": name, "counts": counts[name]} for name in largest_first]
-    return nodes, _edges_between_names(workflow)
-
-
-def _edges_between_names(workflow: Workflow) -> Counter[Edge]:
-    key = f"rayflow:graph:{workflow.pk}:{workflow.tasks_total}"
-    kept: Counter[Edge] | None = cache.get(key)
-    if kept is not None:
-        return kept
-    name_of = dict(workflow.tasks.values_list("task_id", "name").iterator(READ_CHUNK))
-    edges: Counter[Edge] = Counter()
-    rows = workflow.tasks.order_by("id").values_list("name", "upstream")
-    for name, upstream in rows.iterator(READ_CHUNK):
-        sources = Counter(name_of[source] for source in upstream if source in name_of)
-        for source, number in sources.items():
-            edges[source, name] += number
-    if len(edges) <= MAX_EDGES:
-        cache.set(key, edges, SUMMARY_SECONDS)
-    return edges
+    return nodes, dag.read(workflow).between_names(with_calls=False)

@@ -131,5 +131,13 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.AddIndex(
+            model_name="workflow",
+            index=models.Index(
+                fields=["pending_command", "created_at", "id"],
+                name="wf_pending",
+                condition=models.Q(("pending_command__isnull", False)),
+            ),
+        ),
         migrations.RunPython(grant_permissions, migrations.RunPython.noop),
     ]

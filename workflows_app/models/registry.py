@@ -76,6 +76,11 @@ class Workflow(models.Model):
             models.Index(fields=["duration_ms", "id"], name="wf_duration"),
             models.Index(fields=["changed_at", "id"], name="wf_changed"),
             models.Index(
+                fields=["pending_command", "created_at", "id"],
+                name="wf_pending",
+                condition=models.Q(pending_command__isnull=False),
+            ),
+            models.Index(
                 fields=["changed_at", "id"],
                 name="wf_actor_changed",
                 condition=models.Q(actor__isnull=False),

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET
 from workflows_app import access, keyset
 from workflows_app.models import Task, Workflow
 from workflows_app.pages.detail import shared, topics
+from workflows_app.pages.graph_data import LARGEST
 from workflows_app.pages.rendering import page, show
 
 SIZE = 200
@@ -60,6 +61,7 @@ def timeline(request: HttpRequest, workflow_id: str) -> HttpResponseBase:
         "found": found,
         "bars": [_bar(task, begin, end) for task in found.rows],
         "ticks": _ticks(begin, end),
+        "can_draw_all": workflow.tasks_total <= LARGEST,
         "begin": begin,
         "end": end,
     }

@@ -142,7 +142,7 @@ def _clear_pending(command: Command, state: CommandState) -> None:
     """Take the pending mark away where no later record of the journal will do it.
 
     A cancel or a suspend stays pending until the journal says that it has stopped (or ended first), a
-    delete until the row is gone.
+    resume until it says that the workflow runs again, a delete until the row is gone.
     """
     marked = Workflow.objects.filter(workflow_id=command.workflow_id, pending_command=command.kind)
     if state == CommandState.SUCCEEDED and command.kind == CommandKind.DELETE:
@@ -152,6 +152,8 @@ def _clear_pending(command: Command, state: CommandState) -> None:
         CommandKind.SUSPEND,
     ):
         marked = marked.filter(status__in=rules.TERMINAL)
+    if state == CommandState.SUCCEEDED and command.kind == CommandKind.RESUME:
+        marked = marked.exclude(status__in=rules.allowed_statuses(CommandKind.RESUME))
     marked.update(pending_command=None)
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from workflows_app import access, after_commit
+from workflows_app import access, after_commit, rules
 from workflows_app.models import (
     BulkItem,
     BulkItemState,
     BulkOperation,
     Command,
+    CommandKind,
     CommandState,
     FollowerState,
+    Workflow,
 )
 from workflows_app.services import audit, bulk_progress
 
@@ -25,6 +27,8 @@ STALE_AFTER = timedelta(seconds=30)
 RESEND_AFTER = timedelta(seconds=15)
 # A command that was created a moment ago is on its way already.
 GRACE = timedelta(seconds=3)
+# A resume that has been carried out shows in the journal long before.
+UNANSWERED_AFTER = timedelta(minutes=2)
 LIMIT = 500
 
 
@@ -35,6 +39,7 @@ def sweep() -> int:
     Command.objects.filter(state=CommandState.RUNNING, started_at__lt=now - STALE_AFTER).update(
         state=CommandState.QUEUED, not_before=now - GRACE
     )
+    _forget_unanswered(now)
     due = Command.objects.filter(state=CommandState.QUEUED, not_before__lte=now - GRACE)
     found = list(due.order_by("not_before").values_list("id", flat=True)[:LIMIT])
     # The date is moved by a conditional update, so two sweeps do not both send a command.
@@ -45,6 +50,20 @@ def sweep() -> int:
     ]
     after_commit.enqueue(after_commit.RUN_COMMAND, *ours)
     return len(ours) + _send_idle_bulks()
+
+
+def _forget_unanswered(now: datetime) -> None:
+    """Take away the mark of a resume after which the journal said nothing: it changed nothing."""
+    asked = Command.objects.filter(workflow_id=OuterRef("workflow_id"), kind=CommandKind.RESUME)
+    recent = asked.filter(
+        Q(state__in=(CommandState.QUEUED, CommandState.RUNNING))
+        | Q(finished_at__gte=now - UNANSWERED_AFTER)
+    )
+    Workflow.objects.filter(
+        ~Exists(recent),
+        pending_command=CommandKind.RESUME,
+        status__in=rules.allowed_statuses(CommandKind.RESUME),
+    ).update(pending_command=None)
 
 
 def send_again(user: User, commands: QuerySet[Command]) -> int:
