@@ -140,6 +140,7 @@ class WholeGraph {
   /** @param {string} text */
   find(text) {
     this.wanted = text.trim().toLowerCase();
+    if (!this.wanted) this.sigma.getCamera().animatedReset({ duration: 250 });
     const hits = this.wanted ? this.data.ids.flatMap((id, at) => (id.toLowerCase().includes(this.wanted) ? [at] : [])) : [];
     this.sigma.refresh({ skipIndexation: true });
     if (hits.length) {
@@ -198,6 +199,18 @@ class WholeGraph {
   }
 }
 
+/** @param {string} address of a script */
+function load(address) {
+  if (document.querySelector(`script[src="${address}"]`)) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = address;
+    script.addEventListener("load", resolve);
+    script.addEventListener("error", reject);
+    document.head.append(script);
+  });
+}
+
 async function start(frame) {
   const told = frame.querySelector("[data-told]");
   const probe = document.createElement("canvas");
@@ -205,7 +218,11 @@ async function start(frame) {
     told.textContent = "This browser has no WebGL; the table of tasks says the same.";
     return null;
   }
-  const response = await fetch(frame.dataset.wholeGraph).catch(() => null);
+  const [response] = await Promise.all([
+    fetch(frame.dataset.wholeGraph).catch(() => null),
+    // Only now: without WebGL they would fail as they load.
+    ...frame.dataset.libraries.split(" ").map(load),
+  ]);
   if (!response?.ok) {
     told.textContent = "The tasks could not be read; reload the page, or use the table of tasks.";
     return null;

@@ -180,7 +180,11 @@ class Timeline {
       context.fillStyle = this.inks.line;
       context.fillRect(x, AXIS - 5, 1, height);
       context.fillStyle = this.inks["text-2"];
-      context.fillText(time === 0 ? "0" : duration(time), x + 4, 16);
+      const words = time === 0 ? "0" : duration(time);
+      const isCut = x + 8 + context.measureText(words).width > width;
+      context.textAlign = isCut ? "right" : "left";
+      context.fillText(words, x + (isCut ? -4 : 4), 16);
+      context.textAlign = "left";
     }
   }
 

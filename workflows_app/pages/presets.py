@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST
 
 from workflows_app import access
 from workflows_app.pages.rendering import page, user_of
+from workflows_app.problems import Invalid
 from workflows_app.services import presets
 
 
@@ -20,7 +21,9 @@ def preset(request: HttpRequest) -> HttpResponseBase:
     """Forget the preset named by ``forget``. (Keeping one is a button of the launch form.)"""
     access.require(request.user, "start_workflow")
     key = request.POST.get("forget", "")
-    gone = presets.delete_preset(user_of(request), int(key) if key.isdigit() else 0)
+    if not key.isdigit():
+        raise Invalid("Choose the preset to forget on the page of the launch form.")
+    gone = presets.delete_preset(user_of(request), int(key))
     messages.success(request, f"The preset “{gone.name}” is forgotten.")
     query = urlencode({"definition": gone.definition})
     return HttpResponseRedirect(f"{reverse('launch')}?{query}")
