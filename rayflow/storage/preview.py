@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rayflow.storage import frames
+from rayflow.storage import frames, images
 
 _TEXT = 2_000
 _ROWS = 50
@@ -52,6 +52,7 @@ def _frame(value: Any, size: int) -> dict[str, Any]:
         "text": None,
         "json": None,
         "table": None,
+        "image": None,
         "parts": [],
         "truncated": False,
     }
@@ -67,6 +68,8 @@ def _describe(value: Any, size: int) -> dict[str, Any]:
         return {**preview, "shape": list(value.shape), **_text(f"{value.dtype} {value!r}")}
     if hasattr(value, "shape") and hasattr(value, "head") and hasattr(value, "columns"):
         return {**preview, "shape": [int(n) for n in value.shape], **_text(repr(value.head(_ROWS)))}
+    if (image := images.picture(value)) is not None:
+        return {**preview, "shape": image.pop("shape"), "image": image}
     plain, cut = _plain(value, _DEPTH)
     if len(json.dumps(plain, allow_nan=True)) > 8 * _TEXT:
         return {**preview, **_text(_bounded.repr(value))}
@@ -87,7 +90,8 @@ def _parts(value: Any) -> list[dict[str, Any]]:
 
 
 def _worthy(part: Any) -> bool:
-    return isinstance(part, pa.Table | pa.RecordBatch | np.ndarray) or frames.kind(part) in _FRAMES
+    is_large = isinstance(part, pa.Table | pa.RecordBatch | np.ndarray)
+    return is_large or frames.kind(part) in _FRAMES or images.is_image(part)
 
 
 def _bytes(part: Any) -> int:
@@ -96,6 +100,8 @@ def _bytes(part: Any) -> int:
             return int(part.memory_usage().sum())
         case "polars":
             return int(part.estimated_size())
+    if images.is_image(part):
+        return images.size(part)
     return int(part.nbytes)
 
 

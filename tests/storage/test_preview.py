@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import math
 from typing import Any
@@ -13,11 +15,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from rayflow.storage import images
 from rayflow.storage.preview import describe
 
 MOST = 128 * 1024  # bytes of JSON
-KEYS = {"type", "size", "shape", "text", "json", "table", "parts", "truncated"}
+KEYS = {"type", "size", "shape", "text", "json", "table", "image", "parts", "truncated"}
 
 
 def checked(value: Any) -> dict[str, Any]:
@@ -172,3 +176,35 @@ def test_an_array_has_its_shape_and_type() -> None:
 @settings(max_examples=80, deadline=None)
 def test_any_value_has_a_preview(value: Any) -> None:
     checked(value)
+
+
+def opened(preview: dict[str, Any]) -> Image.Image:
+    """The picture of a preview, as a browser would see it."""
+    data = base64.b64decode(preview["image"]["data"])
+    assert len(data) <= images.MOST_BYTES
+    return Image.open(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1", "CMYK", "I;16", "F"])
+def test_an_image_has_a_small_picture(mode: str) -> None:
+    preview = checked(Image.new(mode, (900, 300)))
+    assert preview["shape"] == [300, 900]
+    assert opened(preview).size == (320, 107)
+
+
+def test_a_noisy_image_is_made_small_enough_or_left_out() -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (400, 400, 3), dtype=np.uint8)
+    preview = checked(Image.fromarray(noise))
+    if preview["image"] is None:
+        assert preview["text"]
+    else:
+        assert opened(preview).format == "JPEG"
+
+
+def test_the_bytes_of_an_image_file_are_shown_and_other_bytes_are_not() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (20, 10), "red").save(file, format="PNG")
+    preview = checked({"plot": file.getvalue(), "other": b"\x00\x01"})
+    assert [part["name"] for part in preview["parts"]] == ["plot"]
+    assert opened(preview["parts"][0]["preview"]).size == (20, 10)
+    assert checked(b"\x89PNG\r\n\x1a\n" + bytes(50_000))["image"] is None

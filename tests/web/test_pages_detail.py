@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -224,7 +225,9 @@ def test_the_graph_links_each_name_to_its_tasks_and_stands_as_a_table_too(operat
     text = text_of(signed_in(operator).get("/workflows/wf/graph/"))
     page = check_markup(text)
     links = [link for link in page.attributes("href") if link.endswith("/tasks/?name=fit")]
-    assert len(links) == 2
+    assert len(links) == 1
+    opening = [link for link in page.attributes("href") if link.endswith("/graph/?open=fit#members")]
+    assert len(opening) == 1
     assert text.count('class="edge"') == 2
     assert "fit: 4 of 4 done" in text
 
@@ -252,3 +255,24 @@ def test_events_are_listed_from_either_end(operator: User) -> None:
     assert 'id="e1"' not in newest
     assert 'id="e1"' in oldest
     assert "100 of 120 events" in newest
+
+
+@pytest.mark.parametrize(
+    ("image", "is_shown"),
+    [
+        ({"type": "image/png", "data": "iVBORw0KGgo="}, True),
+        ({"type": "image/svg+xml", "data": "PHN2Zz4="}, False),
+        ({"type": "image/png", "data": '"><script>alert(1)</script>'}, False),
+        ({"type": "text/html", "data": "aaaa"}, False),
+        ("image", False),
+        (None, False),
+    ],
+)
+def test_only_real_pictures_are_shown(image: Any, is_shown: bool, operator: User) -> None:
+    preview = {"type": "Image", "size": 9, "shape": [3, 4], "text": "a text", "json": None, "table": None,
+               "image": image, "truncated": False}  # fmt: skip
+    factories.workflow("one", output_preview=preview)
+    text = text_of(signed_in(operator).get("/workflows/one/"))
+    assert check_markup(text).faults == []
+    assert ('class="picture"' in text) == is_shown
+    assert ("a text" in text) != is_shown

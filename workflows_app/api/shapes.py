@@ -156,4 +156,7 @@ class PreviewSerializer(serializers.Serializer[Any]):
     text = serializers.CharField(allow_null=True)
     json = serializers.JSONField(allow_null=True)
     table = serializers.DictField(allow_null=True)
+    image = serializers.DictField(
+        allow_null=True, default=None, help_text="A picture: `type`, and `data` in base64."
+    )
     truncated = serializers.BooleanField(default=False)

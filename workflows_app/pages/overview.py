@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from workflows_app import access, queries
-from workflows_app.models import Definition, WorkflowStatus
+from workflows_app import access, approvals, cluster_samples, failure_groups, queries
+from workflows_app.models import ClusterSample, Definition, Workflow, WorkflowStatus
 from workflows_app.pages.rendering import page, show, topic
 from workflows_app.pages.workflows import permissions, slim
 
 RECENT = 8
+FEW = 4
 HOURS = 24
 # Bottom to top, as the bars are stacked.
 STACK = ("SUCCESSFUL", "RUNNING", "PENDING", "CANCELED", "RESUMABLE", "FAILED")
@@ -50,23 +52,39 @@ class Hour:
 def overview(request: HttpRequest) -> HttpResponseBase:
     """The first page. Without any workflow it explains how to get one."""
     numbers = queries.overview()
-    visible = slim(access.workflows_for(request.user))
-    failing = visible.filter(status__in=NEEDS_HELP).order_by("-created_at", "-id")
+    recent, failing = _newest(access.workflows_for(request.user))
     hours = chart(numbers["last_day"], now=timezone.now())
     context = {
         "counts": numbers["counts"],
         "total": numbers["total"],
         "follower": numbers["follower"],
         "busiest": numbers["definitions"],
-        "recent": list(visible.order_by("-created_at", "-id")[:RECENT]),
-        "failing": list(failing[:RECENT]),
+        "recent": recent,
+        "failing": failing,
+        "approvals": list(approvals.open_approvals(request.user).order_by("waiting_since")[:FEW]),
+        "alike": list(failure_groups.groups("open").order_by("-workflows", "pk")[:FEW]),
+        "resources": cluster_samples.resources(_sample(request))[:4],
         "hours": hours,
         "launched": sum(hour.total for hour in hours),
         "tallest": max((hour.total for hour in hours), default=0),
-        "examples": list(Definition.objects.filter(available=True)[:3]),
+        # Read by the page of an empty installation only.
+        "examples": Definition.objects.filter(available=True)[:3],
         "may": permissions(request),
     }
     return show(request, "pages/overview.html", context, live=[topic("overview")])
+
+
+def _newest(visible: QuerySet[Workflow]) -> tuple[list[Workflow], list[Workflow]]:
+    """The newest workflows and the newest of those that need help, in one statement."""
+    newest = visible.order_by("-created_at", "-id")
+    failing = newest.filter(status__in=NEEDS_HELP)
+    either = Q(pk__in=newest.values("pk")[:RECENT]) | Q(pk__in=failing.values("pk")[:RECENT])
+    rows = list(slim(visible).filter(either).order_by("-created_at", "-id"))
+    return rows[:RECENT], [row for row in rows if row.status in NEEDS_HELP][:RECENT]
+
+
+def _sample(request: HttpRequest) -> ClusterSample | None:
+    return cluster_samples.latest() if access.can(request.user, "view_cluster") else None
 
 
 def chart(rows: Iterable[Mapping[str, Any]], *, now: datetime) -> list[Hour]:

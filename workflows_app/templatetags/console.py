@@ -6,6 +6,7 @@ Everything returned as markup is built with `format_html`, so hostile ids and na
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -23,6 +24,8 @@ register = template.Library()
 
 NOTHING = "\N{EN DASH}"
 LONGEST_LINE = 60
+PICTURES = ("image/png", "image/jpeg", "image/gif")
+BASE64 = re.compile(r"[A-Za-z0-9+/]{1,40000}={0,2}")
 
 # One row per status: CSS class, icon, words.
 STATUSES = {
@@ -338,3 +341,14 @@ def plot_assets() -> SafeString:
         static("vendor/uPlot.iife.min.js"),
         static("js/plot.js"),
     )
+
+
+@register.filter
+def picture_source(image: Any) -> str:
+    """The address of a preview's picture; empty for what is none, whoever wrote it."""
+    if not isinstance(image, dict) or image.get("type") not in PICTURES:
+        return ""
+    data = image.get("data")
+    if not isinstance(data, str) or not BASE64.fullmatch(data):
+        return ""
+    return f"data:{image['type']};base64,{data}"
