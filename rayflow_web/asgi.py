@@ -11,10 +11,15 @@ django_application = get_asgi_application()
 
 # Models may be imported only after Django has been set up by the line above.
 from channels.routing import ProtocolTypeRouter  # noqa: E402
+from django.conf import settings  # noqa: E402
 
+from rayflow_web.base_path import BasePath  # noqa: E402
 from workflows_app.converters import EscapedSegments  # noqa: E402
 from workflows_app.routing import websocket_application  # noqa: E402
 
-application = ProtocolTypeRouter(
-    {"http": EscapedSegments(django_application), "websocket": websocket_application}
+application = BasePath(
+    settings.FORCE_SCRIPT_NAME or "",
+    ProtocolTypeRouter(
+        {"http": EscapedSegments(django_application), "websocket": websocket_application}
+    ),
 )

@@ -23,6 +23,8 @@ REDIS_SCHEMES = frozenset({"redis", "rediss", "unix", "redis+socket"})
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 HOST_PATTERN = re.compile(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9a-fA-F:]+\]")
 
+BASE_PATH_PATTERN = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+
 
 class ConfigurationError(ValueError):
     """An environment variable holds a value RayFlow cannot work with."""
@@ -43,6 +45,7 @@ class Environment:
     storage: str
     flows: tuple[str, ...]
     log_format: Form
+    base_path: str
 
 
 def read(environ: Mapping[str, str] | None = None) -> Environment:
@@ -68,6 +71,7 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
             part.strip() for part in env.get("RAYFLOW_FLOWS", "").split(",") if part.strip()
         ),
         log_format=_log_format(env.get("RAYFLOW_LOG_FORMAT") or "line"),
+        base_path=_base_path(env.get("RAYFLOW_BASE_PATH", "")),
     )
 
 
@@ -94,6 +98,16 @@ def _log_format(value: str) -> Form:
     if value == "line":
         return "line"
     raise ConfigurationError(f"RAYFLOW_LOG_FORMAT is {value!r}, but it must be line or json.")
+
+
+def _base_path(value: str) -> str:
+    path = value.strip().rstrip("/")
+    if path and not BASE_PATH_PATTERN.fullmatch(path):
+        raise ConfigurationError(
+            f"RAYFLOW_BASE_PATH is {value!r}, but it must be a path such as /rayflow, of letters,"
+            " digits and . _ ~ - between its slashes."
+        )
+    return path
 
 
 def _flag(env: Mapping[str, str], name: str) -> bool:

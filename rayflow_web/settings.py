@@ -169,6 +169,8 @@ LANGUAGE_CODE = "en-us"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
+# Where the site lies below its host, such as /rayflow; empty: at its root.
+FORCE_SCRIPT_NAME = ENVIRONMENT.base_path or None
 STATIC_URL = "static/"
 STATICFILES_DIRS = [PAGES_DIR / "static"]
 # Files are served from where they lie: no collectstatic step in the default set-up.
@@ -176,9 +178,9 @@ WHITENOISE_USE_FINDERS = True
 
 # --- Security -------------------------------------------------------------------------------
 
-LOGIN_URL = "/login/"
-LOGIN_REDIRECT_URL = "/"
-LOGOUT_REDIRECT_URL = "/login/"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "overview"
+LOGOUT_REDIRECT_URL = "login"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -203,6 +205,7 @@ AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{ENVIRONMENT.base_path}/"
 CSRF_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True

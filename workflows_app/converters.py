@@ -51,7 +51,8 @@ class EscapedSegments:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw: bytes = scope.get("raw_path") or b""
-        if raw.startswith(ID_PREFIXES) and b"%" in raw:
+        inner = raw.removeprefix(scope.get("root_path", "").encode())
+        if inner.startswith(ID_PREFIXES) and b"%" in raw:
             scope = {**scope, "path": decode_path(raw)}
         await self.application(scope, receive, send)
 

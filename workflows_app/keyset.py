@@ -49,7 +49,7 @@ class Sort:
         return queryset.order_by(first, "pk")
 
     def beyond(self, cursor: Cursor, *, backwards: bool = False) -> Q:
-        """The rows after the cursor's row in reading order.
+        """The rows after the cursor's row in reading order; those of :meth:`ends_empty` come after them.
 
         Written as `col >= v AND (col > v OR id > i)`: the first part is a range the index can seek to.
         """
@@ -59,10 +59,14 @@ class Sort:
         empty = Q(**{f"{self.column}__isnull": True})
         if cursor.value is None:
             return (~empty | past_id) if descending else (empty & past_id)
-        past = Q(**{f"{self.column}__{loose}": cursor.value}) & (
+        return Q(**{f"{self.column}__{loose}": cursor.value}) & (
             Q(**{f"{self.column}__{strict}": cursor.value}) | past_id
         )
-        return past | empty if self.nullable and not descending else past
+
+    def ends_empty(self, cursor: Cursor, *, backwards: bool = False) -> bool:
+        """Whether rows with an empty value follow behind those of :meth:`beyond`."""
+        is_ascending = self.descending == backwards
+        return self.nullable and is_ascending and cursor.value is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +132,13 @@ class Page(Generic[M]):
 def paginate(
     queryset: QuerySet[M], sort: Sort, *, cursor: Cursor | None, size: int, bound: str
 ) -> Page[M]:
-    """One page of ``queryset`` in ``sort`` order, in one statement.
+    """One page of ``queryset`` in ``sort`` order, in one statement (two where its rows with empty values begin).
 
     Args:
         bound: what its cursors are signed for; see :func:`decode`.
     """
     backwards = cursor is not None and cursor.direction == "prev"
-    rows = list(_window(queryset, sort, cursor, size + 1))
+    rows = _window(queryset, sort, cursor, size + 1)
     more = len(rows) > size
     rows = rows[:size]
     if backwards:
@@ -158,13 +162,20 @@ def paged(queryset: QuerySet[M], sort: Sort, *, cursor: str, size: int, scope: s
     return paginate(queryset, sort, cursor=place, size=size, bound=bound)
 
 
-def after(queryset: QuerySet[M], sort: Sort, row: Model | None, size: int) -> QuerySet[M]:
+def after(queryset: QuerySet[M], sort: Sort, row: Model | None, size: int) -> list[M]:
     """The next ``size`` rows of a list behind ``row``, or its first ones."""
     return _window(queryset, sort, None if row is None else Cursor.at(row, sort), size)
 
 
-def _window(queryset: QuerySet[M], sort: Sort, cursor: Cursor | None, size: int) -> QuerySet[M]:
+def _window(queryset: QuerySet[M], sort: Sort, cursor: Cursor | None, size: int) -> list[M]:
     backwards = cursor is not None and cursor.direction == "prev"
-    if cursor is not None:
-        queryset = queryset.filter(sort.beyond(cursor, backwards=backwards))
-    return sort.apply(queryset, backwards=backwards)[:size]
+    ordered = sort.apply(queryset, backwards=backwards)
+    if cursor is None:
+        return list(ordered[:size])
+    rows = list(ordered.filter(sort.beyond(cursor, backwards=backwards))[:size])
+    # Rows with an empty value come last in an ascending list; asked for apart, both parts are ranges of
+    # the index, while "beyond it or empty" would be read from the beginning.
+    if len(rows) < size and sort.ends_empty(cursor, backwards=backwards):
+        empty = ordered.filter(**{f"{sort.column}__isnull": True})
+        rows += empty[: size - len(rows)]
+    return rows

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -89,6 +90,31 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         _stop(process)
 
 
+@contextmanager
+def served(redis_server: str, log_folder: Path, **environment: str) -> Iterator[str]:
+    """The application on the test database; yields the address of its host."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    whole = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "rayflow_web.settings",
+        "RAYFLOW_DATA_DIR": str(django_settings.RAYFLOW_DATA_DIR),
+        "DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}",
+        "REDIS_URL": redis_server,
+        **environment,
+    }
+    command = [sys.executable, "-m", "uvicorn", "rayflow_web.asgi:application",
+               "--port", str(port), "--log-level", "warning"]  # fmt: skip
+    with (log_folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=whole, stdout=log, stderr=log)
+        try:
+            _wait_for(port, process, "the web server")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            _stop(process)
+
+
 @pytest.fixture(scope="session")
 def server(
     django_db_setup: None,
@@ -96,26 +122,9 @@ def server(
     browser_files: None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
-    """The application on the test database; yields its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "rayflow_web.settings",
-        "RAYFLOW_DATA_DIR": str(django_settings.RAYFLOW_DATA_DIR),
-        "DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}",
-        "REDIS_URL": redis_server,
-    }
-    command = [sys.executable, "-m", "uvicorn", "rayflow_web.asgi:application",
-               "--port", str(port), "--log-level", "warning"]  # fmt: skip
-    with (tmp_path_factory.mktemp("server") / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        try:
-            _wait_for(port, process, "the web server")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            _stop(process)
+    """The application at the root of its host; yields its address."""
+    with served(redis_server, tmp_path_factory.mktemp("server")) as address:
+        yield address
 
 
 @pytest.fixture

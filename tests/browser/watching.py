@@ -6,6 +6,8 @@ import re
 
 from playwright.sync_api import ConsoleMessage, Error, Page, Request, Response
 
+# What Chromium says where WebGL is drawn without a GPU.
+NO_GPU = re.compile(r"GL Driver Message")
 # Chromium logs every answer of 400 and above as an error; answers are looked at one by one.
 ANSWERED = re.compile(r"Failed to load resource: the server responded with a status of")
 
@@ -16,7 +18,7 @@ class Watch:
     def __init__(self, home: str) -> None:
         self.home = home
         self.faults: list[str] = []
-        self._allowed: list[re.Pattern[str]] = [ANSWERED]
+        self._allowed: list[re.Pattern[str]] = [ANSWERED, NO_GPU]
         self._statuses: set[int] = set()
 
     def over(self, page: Page) -> None:

@@ -226,7 +226,9 @@ def test_the_graph_links_each_name_to_its_tasks_and_stands_as_a_table_too(operat
     page = check_markup(text)
     links = [link for link in page.attributes("href") if link.endswith("/tasks/?name=fit")]
     assert len(links) == 1
-    opening = [link for link in page.attributes("href") if link.endswith("/graph/?open=fit#members")]
+    opening = [
+        link for link in page.attributes("href") if link.endswith("/graph/?open=fit#members")
+    ]
     assert len(opening) == 1
     assert text.count('class="edge"') == 2
     assert "fit: 4 of 4 done" in text

@@ -218,7 +218,7 @@ def _batches(table: Table) -> Iterator[Sequence[Mapping[str, Any]]]:
     """Each batch is a page of its own, so no transaction stays open however slow the reader is."""
     last: Any = None
     while True:
-        rows = list(keyset.after(table.rows, table.sort, last, BATCH))
+        rows = keyset.after(table.rows, table.sort, last, BATCH)
         if rows:
             yield [table.cells(row) for row in rows]
         if len(rows) < BATCH:
