@@ -3,6 +3,8 @@
 import { cookie } from "./times.js";
 
 const PAGES = { o: "overview", w: "workflows", f: "failures", a: "approvals", s: "schedules", l: "launch", d: "definitions", c: "cluster", t: "storage" };
+/** Keys of the page itself: each opens what has it as `data-key`. */
+const ACTIONS = ["r", "c", "f", "l"];
 let awaiting = 0;
 
 /** @param {KeyboardEvent} event */
@@ -30,6 +32,17 @@ function goTo(name) {
   if (link instanceof HTMLAnchorElement) link.click();
 }
 
+function nextTimeFormat() {
+  const buttons = [...document.querySelectorAll('[data-preferences] button[name="times"]')];
+  const at = buttons.findIndex((button) => button.getAttribute("aria-pressed") === "true");
+  buttons[(at + 1) % buttons.length]?.click();
+}
+
+function openInNewTab() {
+  const link = document.activeElement?.closest("tr")?.querySelector("[data-row-link]");
+  if (link instanceof HTMLAnchorElement) window.open(link.href, "_blank", "noopener");
+}
+
 export function installKeys() {
   document.addEventListener("keydown", (event) => {
     if (isTyping(event) || cookie("keys") === "off") return;
@@ -53,6 +66,10 @@ export function installKeys() {
     } else if (key === "j") moveRow(1);
     else if (key === "k") moveRow(-1);
     else if (key === "x") document.activeElement?.closest("tr")?.querySelector("[data-pick]")?.click();
+    else if (key === "X") document.activeElement?.closest("tr")?.querySelector("[data-pick]")?.dispatchEvent(new MouseEvent("click", { shiftKey: true, bubbles: true, cancelable: true }));
+    else if (key === "o") openInNewTab();
+    else if (key === "t") nextTimeFormat();
+    else if (ACTIONS.includes(key)) document.querySelector(`[data-key="${key}"]`)?.click();
     else if (/^[1-9]$/.test(key)) document.querySelectorAll("[data-tabs] a")[Number(key) - 1]?.click();
   });
 }
