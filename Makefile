@@ -13,7 +13,7 @@ INSTALLED_TEST := $(VENV)/.installed-test
 
 TYPED := rayflow rayflow_web workflows_app examples tools
 
-.PHONY: help up install test simulate scale live chaos check format clean
+.PHONY: help up install test simulate scale live chaos screenshots check format clean
 
 help: ## List the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1	\2/p' Makefile
@@ -44,6 +44,11 @@ live: $(INSTALLED_TEST) ## Measure how long a change takes to 200 open pages (AR
 
 chaos: $(INSTALLED_TEST) ## Kill parts of running clusters at random for half an hour (ARGS="--minutes 5 --seed 7")
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+screenshots: $(INSTALLED_TEST) ## Take a picture of every page in both themes; those of the docs go to docs/images
+	@tools/browser.sh
+	@$(BIN)/python -m pytest -q tests/browser/test_pages_look.py tests/browser/test_drawings.py $(ARGS)
+	@$(BIN)/python tools/screenshots.py
 
 # Loading the settings makes a data folder; it must not be the one of `make up`.
 check: export RAYFLOW_DATA_DIR := $(VENV)/check-data

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from workflows_app.admin import accounts, commands, registry, workflows
+from workflows_app.admin import accounts, commands, failures, registry, workflows
 
-__all__ = ["accounts", "commands", "registry", "workflows"]
+__all__ = ["accounts", "commands", "failures", "registry", "workflows"]

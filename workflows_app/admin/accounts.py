@@ -1,4 +1,4 @@
-"""API tokens and the audit log in the admin."""
+"""API tokens, the audit log and saved searches in the admin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.http import HttpRequest
 
 from workflows_app import tokens
 from workflows_app.admin.base import AnyModelAdmin, ReadOnlyAdmin, as_json
-from workflows_app.models import ApiToken, AuditEntry
+from workflows_app.models import ApiToken, AuditEntry, SavedView
 from workflows_app.problems import Invalid
 
 
@@ -101,3 +101,13 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     @admin.display(description="Detail")
     def shown_detail(self, entry: AuditEntry) -> Any:
         return as_json(entry.detail)
+
+
+@admin.register(SavedView)
+class SavedViewAdmin(ReadOnlyAdmin):
+    """Searches that people keep. They are made and changed on their own page."""
+
+    list_display = ("name", "owner", "query", "sort", "shared", "created_at")
+    list_filter = ("shared",)
+    list_select_related = ("owner",)
+    search_fields = ("^name", "^owner__username")
