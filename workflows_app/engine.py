@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.apps import apps
@@ -29,6 +30,7 @@ from workflows_app.gateway import (
     EngineRecord,
     Entry,
     LogPart,
+    NodeReport,
     RecordPage,
     Usage,
     ValuePart,
@@ -278,9 +280,13 @@ class RayGateway:
         return self._ask(what, measure, seconds=READ_SECONDS, connects=False)
 
     def cluster(self) -> ClusterReport:
-        from workflows_app import ray_cluster
+        from rayflow.runtime import machines
 
-        return self._ask("state of the cluster", ray_cluster.report, seconds=READ_SECONDS)
+        def look() -> ClusterReport:
+            nodes = [NodeReport(**asdict(node)) for node in machines.nodes()]
+            return ClusterReport(nodes, machines.usage())
+
+        return self._ask("state of the cluster", look, seconds=READ_SECONDS)
 
     # --- connections ------------------------------------------------------------------------
 

@@ -1,8 +1,13 @@
 /** Filter forms: the address says what is shown, so that reload and sharing show the same. */
 
 /** @param {any} context of an htmx request */
-function isFilter(context) {
+export function isFilter(context) {
   return context?.sourceElement instanceof HTMLFormElement && context.sourceElement.matches("form.filters");
+}
+
+/** Tell at the search field whether it can be read. @param {HTMLFormElement} form @param {boolean} is */
+export function markMistake(form, is) {
+  form.querySelector("[data-search]")?.setAttribute("aria-invalid", String(is));
 }
 
 /** @param {string} address @returns {string} without the parameters that ask for nothing */

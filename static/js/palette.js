@@ -48,6 +48,12 @@ export function installPalette() {
     }
     if (target === box) box.close();
   });
+  // The browser's first Escape would only empty the field.
+  input.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    box.close();
+  });
   input.addEventListener("input", () => {
     clearTimeout(timer);
     timer = window.setTimeout(ask, PAUSE);

@@ -1,6 +1,8 @@
 /** Charts over time: `data-plot` names the element that holds the numbers as JSON. */
 
-const INKS = ["--accent", "--ray", "--successful-solid", "--failed-solid"];
+import { cookie } from "./times.js";
+
+const INKS = ["--accent", "--ray", "--running-solid", "--canceled-solid"];
 const HEIGHT = 200;
 const plots = new WeakMap();
 
@@ -14,6 +16,14 @@ function ink(name) {
   return colour;
 }
 
+/** In the zone that local times are shown in, or UTC. @param {boolean} whole with the day */
+function clock(whole) {
+  const zone = cookie("times") === "utc" ? "UTC" : cookie("zone") || undefined;
+  const day = whole ? { month: "2-digit", day: "2-digit", timeZoneName: "short" } : {};
+  const format = new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit", ...day });
+  return (seconds) => format.format(new Date(seconds * 1000));
+}
+
 /** @param {HTMLElement} frame */
 function options(frame, series) {
   const lines = ink("--line");
@@ -24,9 +34,9 @@ function options(frame, series) {
     height: HEIGHT,
     cursor: { drag: { x: true, y: false } },
     scales: { y: { range: [0, 100] } },
-    axes: [axis, { ...axis, size: 48, values: (_, ticks) => ticks.map((tick) => `${tick} %`) }],
+    axes: [{ ...axis, values: (_, ticks) => ticks.map(clock(false)) }, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => `${tick} %`) }],
     series: [
-      {},
+      { label: "Time", value: (_, time) => (time === null ? "–" : clock(true)(time)) },
       ...series.map((each, at) => ({
         label: each.name,
         stroke: ink(INKS[at % INKS.length]),

@@ -1,4 +1,5 @@
 /** Parts of the page that the server renders again when their topics move, at most 4 times a second. */
+import { isFilter, markMistake } from "./filters.js";
 
 const LEAST_PAUSE = 250;
 const SELECTOR = "[data-live]";
@@ -71,6 +72,9 @@ export function installRegions() {
   document.addEventListener("htmx:before:swap", (event) => {
     const context = /** @type {CustomEvent} */ (event).detail?.ctx;
     const status = context?.response?.status ?? 200;
-    if (context?.response?.raw?.redirected || status >= 400) event.preventDefault();
+    // What is wrong with a search is part of its answer, once the search is finished and not half written.
+    const isMistake = status === 400 && isFilter(context) && context.sourceEvent?.type !== "input";
+    if (isFilter(context)) markMistake(context.sourceElement, status === 400);
+    if (context?.response?.raw?.redirected || (status >= 400 && !isMistake)) event.preventDefault();
   });
 }

@@ -177,3 +177,21 @@ def test_the_page_reconnects_and_shows_what_it_missed(
     closed["now"] = False
     expect(signed_in.locator(BADGE)).to_have_text("Live", timeout=20_000)
     expect(signed_in.locator("#status")).to_contain_text("Successful")
+
+
+def test_a_search_that_cannot_be_read_says_so_once_it_is_finished(
+    signed_in: Page, act: Act, watch: Watch
+) -> None:
+    act(factories.showcase)
+    watch.allow_status(400)
+    signed_in.goto("/workflows/")
+    field = signed_in.locator("#q")
+    field.fill("nothing:like")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    # While it is written, the rows stay.
+    expect(signed_in.get_by_role("link", name="trip-lisbon-0412")).to_be_visible()
+    field.press("Enter")
+    expect(signed_in.get_by_role("heading", name="This query cannot be answered")).to_be_visible()
+    field.fill("trip")
+    expect(signed_in.get_by_role("link", name="trip-lisbon-0412")).to_be_visible()
+    expect(field).to_have_attribute("aria-invalid", "false")
