@@ -47,6 +47,8 @@ T = TypeVar("T")
 CALL_SECONDS = 25.0
 # A page that shows a log waits no longer for the storage.
 READ_SECONDS = 10.0
+# The page that measures many workflows gives each of them this long.
+MEASURE_SECONDS = 2.0
 # How much longer than asked for the wait for news may take before the engine counts as gone; the
 # first call also connects, and starts the engine if there is none.
 NEWS_GRACE_SECONDS = 20.0
@@ -277,7 +279,7 @@ class RayGateway:
         def measure() -> Usage:
             return Usage(*self._storage().usage(workflow_id))
 
-        return self._ask(what, measure, seconds=READ_SECONDS, connects=False)
+        return self._ask(what, measure, seconds=MEASURE_SECONDS, connects=False)
 
     def cluster(self) -> ClusterReport:
         from rayflow.runtime import machines

@@ -1,6 +1,6 @@
 /** Charts over time: `data-plot` names the element that holds the numbers as JSON. */
 
-import { cookie } from "./times.js";
+import { cookie, localZone } from "./times.js";
 
 const INKS = ["--accent", "--ray", "--running-solid", "--canceled-solid"];
 const HEIGHT = 200;
@@ -18,7 +18,7 @@ function ink(name) {
 
 /** In the zone that local times are shown in, or UTC. @param {boolean} whole with the day */
 function clock(whole) {
-  const zone = cookie("times") === "utc" ? "UTC" : cookie("zone") || undefined;
+  const zone = cookie("times") === "utc" ? "UTC" : localZone();
   const day = whole ? { month: "2-digit", day: "2-digit", timeZoneName: "short" } : {};
   const format = new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit", ...day });
   return (seconds) => format.format(new Date(seconds * 1000));

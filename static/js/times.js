@@ -7,7 +7,8 @@ const DAY = 86400;
 /** @returns {string} the value of a cookie, or "" */
 export function cookie(name) {
   const found = document.cookie.split("; ").find((part) => part.startsWith(`${name}=`));
-  return found ? decodeURIComponent(found.slice(name.length + 1)) : "";
+  // The server puts quotes around a value with a slash.
+  return found ? decodeURIComponent(found.slice(name.length + 1)).replace(/^"(.*)"$/, "$1") : "";
 }
 
 /** @param {number} seconds since the moment; negative when it lies ahead */
@@ -52,8 +53,14 @@ function absolute(date, zone) {
 }
 
 /** The zone of local times: the one chosen in the settings, else the browser's. */
-function localZone() {
-  return cookie("zone") || Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+export function localZone() {
+  const chosen = cookie("zone");
+  try {
+    if (chosen && Intl.DateTimeFormat("en", { timeZone: chosen })) return chosen;
+  } catch {
+    // a zone that this browser does not know
+  }
+  return Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 }
 
 /** @param {HTMLTimeElement} element */

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from zoneinfo import ZoneInfo
 
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Act
 from tests.browser.watching import Watch
 from tests.web import factories
-from workflows_app.models import BulkOperation, Command
+from workflows_app.models import BulkOperation, Command, Workflow
 
 
 def test_somebody_signs_in_with_the_keyboard_and_comes_where_they_wanted(
@@ -186,3 +187,18 @@ def test_everything_needed_works_without_scripts(
     page.get_by_role("button", name="Resume…").click()
     expect(page.get_by_text("Resume 1 workflow?")).to_be_visible()
     context.close()
+
+
+def test_times_are_shown_in_the_zone_that_was_chosen(signed_in: Page, act: Act) -> None:
+    act(factories.showcase)
+    signed_in.goto("/settings/")
+    signed_in.get_by_label("Your time zone").select_option("Asia/Kathmandu")
+    signed_in.get_by_label("In your zone").check()
+    with signed_in.expect_navigation():
+        signed_in.get_by_role("button", name="Save").click()
+    signed_in.goto("/workflows/trip-lisbon-0412/")
+    shown = signed_in.locator(".head-meta time")
+    row = act(Workflow.objects.get, workflow_id="trip-lisbon-0412")
+    there = row.created_at.astimezone(ZoneInfo("Asia/Kathmandu"))
+    expect(shown).to_have_text(f"{there:%Y-%m-%d %H:%M:%S} Asia/Kathmandu")
+    expect(shown).to_have_attribute("title", re.compile(f"{row.created_at:%H:%M:%S} UTC"))

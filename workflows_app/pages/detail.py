@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from workflows_app import access, progress, queries, rules
+from workflows_app import access, dead_ends, progress, queries, rules
 from workflows_app.models import (
     STARTS,
     Command,
@@ -50,6 +50,7 @@ def summary(request: HttpRequest, workflow_id: str) -> HttpResponseBase:
         "groups": groups[:MOST_GROUPS],
         "hidden_groups": max(0, len(groups) - MOST_GROUPS),
         "estimate": progress.estimate(workflow, groups, now=timezone.now()),
+        "unmet": dead_ends.unmet(workflow, groups),
         "last_failure": _last_failure(workflow),
     }
     return show(request, "pages/workflow.html", context, live=topics(workflow, tasks=True))
