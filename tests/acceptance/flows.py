@@ -68,3 +68,36 @@ def talk(flag: str) -> None:
 def talkative(flag: str) -> Any:
     """Prints a line, waits until a file exists, and prints another one."""
     return talk.options(**workflow.options(task_id="talk")).bind(flag)
+
+
+@ray.remote(num_cpus=0)
+def published(decision: dict[str, Any]) -> str:
+    return f"published: {decision['answer']}"
+
+
+@workflow.definition(name="asking")
+def asking() -> Any:
+    """Waits for the answer of a person and gives it on."""
+    question = workflow.approval(
+        "Publish the model?", schema={"enum": ["stable", "beta"]}, task_id="ask"
+    )
+    return published.options(**workflow.options(task_id="publish")).bind(question)
+
+
+@ray.remote(num_cpus=0)
+def first_part(ledger: str) -> str:
+    note(ledger, "first")
+    return "one"
+
+
+@ray.remote(num_cpus=0)
+def second_part(ledger: str, before: str) -> str:
+    note(ledger, "second")
+    return f"{before}, two"
+
+
+@workflow.definition(name="parts")
+def parts(ledger: str) -> Any:
+    """Two tasks, each of which writes a line when it runs."""
+    first = first_part.options(**workflow.options(task_id="first")).bind(ledger)
+    return second_part.options(**workflow.options(task_id="second")).bind(ledger, first)

@@ -234,3 +234,92 @@ def test_workflows_are_canceled_resumed_and_deleted_from_the_admin(
         lambda: not api.get("workflows/", params={"q": "admin-"}).json()["items"],
         what="six deletions",
     )
+
+
+def test_a_question_is_answered_and_the_workflow_goes_on(operator: Page, api: httpx.Client) -> None:
+    start(api, "asking", "page-asking")
+    operator.goto("/")
+    expect(operator.get_by_role("link", name="Publish the model?")).to_be_visible(timeout=PATIENCE)
+    operator.get_by_role("link", name="Publish the model?").click()
+    operator.get_by_label("Answer").select_option(label="beta")
+    operator.get_by_role("button", name="Approve").click()
+    operator.goto("/workflows/page-asking/")
+    expect_status(operator, "SUCCESSFUL")
+    expect(operator.get_by_text("published: beta").first).to_be_visible()
+
+
+def test_a_workflow_is_suspended_resumed_and_its_log_read(
+    operator: Page, api: httpx.Client, tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+    start(api, "talkative", "page-talk", flag=str(flag))
+    operator.goto("/workflows/page-talk/logs/")
+    expect(operator.locator("#log")).to_contain_text("begun", timeout=PATIENCE)
+    confirm(operator, "Suspend")
+    expect_status(operator, "RESUMABLE")
+    flag.touch()
+    confirm(operator, "Resume")
+    expect_status(operator, "SUCCESSFUL")
+    operator.goto("/workflows/page-talk/tasks/talk/logs/")
+    expect(operator.locator("#log")).to_contain_text("ended", timeout=PATIENCE)
+
+
+def test_a_fork_runs_what_its_plan_said_and_nothing_else(
+    operator: Page, api: httpx.Client, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger"
+    start(api, "parts", "page-parts", ledger=str(ledger))
+    wait_for_status(api, "page-parts", "SUCCESSFUL")
+    operator.goto("/workflows/page-parts/tasks/second/")
+    operator.get_by_role("link", name="Fork from here").click()
+    operator.get_by_role("button", name="Plan a fork").click()
+    reused = operator.get_by_role("region", name=re.compile("Reused"))
+    expect(operator.get_by_role("button", name="Fork as planned")).to_be_visible(timeout=PATIENCE)
+    expect(reused).to_contain_text("first")
+    operator.get_by_role("button", name="Fork as planned").click()
+    expect(operator.get_by_role("heading", name=re.compile("page-parts"))).to_be_visible()
+    expect_status(operator, "SUCCESSFUL")
+    assert ledger.read_text().split() == ["first", "second", "second"]
+
+
+def test_a_schedule_is_made_run_at_once_paused_and_deleted(
+    operator: Page, api: httpx.Client, tmp_path: Path
+) -> None:
+    operator.goto("/new-schedule/?definition=parts")
+    operator.get_by_label("Name", exact=True).fill("story")
+    operator.get_by_label("Cron", exact=False).first.fill("0 3 1 1 *")
+    operator.get_by_label("Ledger").fill(str(tmp_path / "ledger"))
+    operator.get_by_role("button", name="Save").click()
+    expect(operator.get_by_role("heading", name="story")).to_be_visible()
+    operator.get_by_role("button", name="Run now").click()
+    row = operator.get_by_role("row").filter(has_text="run now")
+    expect(row).to_contain_text("Successful", timeout=PATIENCE)
+
+
+def test_many_workflows_are_canceled_from_the_list(
+    operator: Page, api: httpx.Client, tmp_path: Path
+) -> None:
+    for number in range(3):
+        start(api, "held", f"many-{number}", flag=str(tmp_path / "never"))
+    for number in range(3):
+        wait_for_status(api, f"many-{number}", "RUNNING")
+    operator.goto("/workflows/?q=many-")
+    operator.get_by_label("Select all rows of this page").check()
+    operator.get_by_role("button", name="Cancel…").click()
+    operator.get_by_role("dialog").get_by_role("button", name="Cancel 3 workflows").click()
+    expect(operator.get_by_text(re.compile("3 (of 3|done)|Succeeded")).first).to_be_visible(
+        timeout=PATIENCE
+    )
+    for number in range(3):
+        wait_for_status(api, f"many-{number}", "CANCELED")
+
+
+def test_the_cluster_page_shows_the_machine_and_the_worker(operator: Page) -> None:
+    operator.goto("/cluster/")
+    expect(operator.get_by_role("table", name="Nodes of the Ray cluster")).to_contain_text(
+        "head", timeout=PATIENCE
+    )
+    expect(operator.get_by_role("table", name="Celery workers")).to_contain_text("celery@")
+    expect(operator.get_by_text("CPU cores").first).to_be_visible()
+    operator.goto("/storage/?days=0&status=SUCCESSFUL")
+    expect(operator.get_by_text(re.compile(r"would be removed")).first).to_be_visible()

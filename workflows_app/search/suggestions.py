@@ -62,7 +62,7 @@ def _values(key: str, begun: str) -> list[tuple[str, str]]:
     known: Iterable[tuple[str, str]] = ()
     if key == "status":
         begun = begun.upper()
-        known = ((value, label.lower()) for value, label in WorkflowStatus.choices)
+        known = ((value, "") for value in WorkflowStatus.values)
     elif key in ("definition", "name"):
         return [(name, "") for name in _definitions(begun)]
     elif key in ("created", "started", "finished"):
