@@ -35,6 +35,7 @@ LOOK = "view_workflow"
 API: dict[str, Any] = {
     "definitions": LOOK, "definition": LOOK,
     "workflows": {"get": LOOK, "post": "start_workflow"},
+    "workflow-batch": {"post": "start_workflow"},
     "workflow": {"get": LOOK, "delete": "delete_workflow"},
     "status": LOOK, "metadata": LOOK, "graph": LOOK, "timeline": LOOK, "tasks": LOOK, "task": LOOK,
     "task-groups": LOOK, "task-metadata": LOOK, "events": "view_events",

@@ -8,6 +8,7 @@ from workflows_app.api.actions import Cancel, Fork, Rerun, Resolve, Resume, Susp
 from workflows_app.api.actors import ActorList
 from workflows_app.api.approvals import ApprovalList
 from workflows_app.api.audit import AuditList
+from workflows_app.api.batch import WorkflowBatch
 from workflows_app.api.bulk_operations import BulkAction, BulkDetail, BulkItems, BulkList
 from workflows_app.api.cluster import Cluster
 from workflows_app.api.compare import Compare
@@ -56,6 +57,7 @@ TASK = WORKFLOW + "tasks/<task_id:task_id>/"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("definitions/", DefinitionList.as_view(), name="definitions"),
     path("definitions/<segment:name>/", DefinitionDetail.as_view(), name="definition"),
+    path("workflows/batch/", WorkflowBatch.as_view(), name="workflow-batch"),
     path("workflows/", WorkflowList.as_view(), name="workflows"),
     path(WORKFLOW, WorkflowDetail.as_view(), name="workflow"),
     path(WORKFLOW + "status/", long_poll(WorkflowStatusView), name="status"),

@@ -22,6 +22,7 @@ from workflows_app.services.execution import run_command
 from workflows_app.services.failures import resolve, triage, unresolve
 from workflows_app.services.forking import fork, plan
 from workflows_app.services.launching import launch, rerun
+from workflows_app.services.launching_many import launch_many
 from workflows_app.services.messages import tell
 from workflows_app.services.schedules import (
     backfill,
@@ -47,6 +48,7 @@ __all__ = [
     "find_view",
     "fork",
     "launch",
+    "launch_many",
     "note_export",
     "pause_bulk",
     "pause_schedule",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -18,6 +19,17 @@ def record(user: User | None, verb: str, *, target: str, **detail: Any) -> None:
         target=target,
         detail={key: value for key, value in detail.items() if value not in (None, "", {}, [])},
         request_id=current_request_id(),
+    )
+
+
+def record_many(
+    user: User | None, verb: str, targets: Sequence[tuple[str, dict[str, Any]]]
+) -> None:
+    """As :func:`record` for many targets, each with its detail."""
+    actor, request_id = user.get_username() if user else "system", current_request_id()
+    AuditEntry.objects.bulk_create(
+        AuditEntry(actor=actor, verb=verb, target=target, detail=detail, request_id=request_id)
+        for target, detail in targets
     )
 
 

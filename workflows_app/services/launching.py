@@ -54,14 +54,14 @@ def launch(
     if earlier is not None:
         return earlier
     check_params(_available(definition), payload["params"])
-    new_id = check_id(workflow_id) if workflow_id is not None else _new_id(definition)
+    chosen = check_id(workflow_id) if workflow_id is not None else new_id(definition)
     try:
         with transaction.atomic():
             return create_start(
-                user, CommandKind.LAUNCH, new_id, payload, key=idempotency_key, mark=mark
+                user, CommandKind.LAUNCH, chosen, payload, key=idempotency_key, mark=mark
             )
     except IntegrityError:
-        return after_collision(user, idempotency_key, mark, new_id)
+        return after_collision(user, idempotency_key, mark, chosen)
 
 
 def rerun(
@@ -159,7 +159,8 @@ def _available(name: str) -> Definition:
     )
 
 
-def _new_id(definition: str) -> str:
+def new_id(definition: str) -> str:
+    """An id that tells the definition and the time, and that nobody else has."""
     stem = re.sub(r"[^A-Za-z0-9._~-]+", "-", definition).strip("-.") or "workflow"
     return f"{stem[:150]}-{timezone.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
