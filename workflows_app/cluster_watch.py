@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import close_old_connections
-from django.utils import timezone
 
+from workflows_app import services
 from workflows_app.gateway import ClusterReport, EngineProblem, Gateway
 from workflows_app.models import ClusterSample
 
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 10.0
-KEEP = timedelta(hours=24)
 # How long Celery's processes have to answer; the slowest of them decides.
 CELERY_SECONDS = 1.5
 
@@ -51,10 +49,7 @@ def take(engine: Gateway) -> ClusterSample:
         workers = celery_workers()
     except Exception as error:  # noqa: BLE001 - kombu raises what its transport raises
         problems.append(f"The broker of Celery did not answer ({type(error).__name__}).")
-    now = timezone.now()
-    ClusterSample.objects.filter(time__lt=now - KEEP).delete()
-    return ClusterSample.objects.create(
-        time=now,
+    return services.keep_sample(
         resources={name: list(pair) for name, pair in report.resources.items()},
         nodes=[node.as_dict() for node in report.nodes],
         workers=workers,

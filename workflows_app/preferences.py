@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from zoneinfo import available_timezones
 
-from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponseBase
 
 from workflows_app import workflow_columns
@@ -43,13 +42,6 @@ def accepted(given: Mapping[str, str]) -> dict[str, str]:
         for name, is_valid in KNOWN.items()
         if name in given and (given[name] == "" or is_valid(given[name]))
     }
-
-
-def keep(user: User, values: Mapping[str, str]) -> None:
-    """Keep ``values`` with the account, beside those it has."""
-    kept, _ = Preferences.objects.get_or_create(user=user)
-    kept.values = {k: v for k, v in {**kept.values, **values}.items() if v}
-    kept.save(update_fields=["values"])
 
 
 def of_account(user: Any) -> dict[str, str]:

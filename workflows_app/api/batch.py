@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -36,6 +36,7 @@ class LaunchedBatchSerializer(serializers.Serializer[Any]):
     items = BatchItemSerializer(many=True)
 
 
+@extend_schema_view(get=extend_schema(exclude=True), delete=extend_schema(exclude=True))
 class WorkflowBatch(WorkflowDetail):
     """Launch many workflows at once. A workflow that is called ``batch`` stays within reach."""
 
@@ -44,21 +45,13 @@ class WorkflowBatch(WorkflowDetail):
         "POST": "start_workflow",
     }
 
-    @extend_schema(exclude=True)
-    def get(self, request: Request, workflow_id: str = "batch") -> Response:
-        return super().get(request, workflow_id)
-
-    @extend_schema(exclude=True)
-    def delete(self, request: Request, workflow_id: str = "batch") -> Response:
-        return super().delete(request, workflow_id)
-
     @extend_schema(
         tags=["workflows"],
         parameters=[IDEMPOTENCY_HEADER],
         request=BatchSerializer,
         responses={202: LaunchedBatchSerializer},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request, workflow_id: str) -> Response:
         """Launch up to 1,000 workflows: all of them, or none if one cannot be."""
         form = BatchSerializer(data=request.data)
         form.is_valid(raise_exception=True)

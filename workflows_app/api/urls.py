@@ -57,7 +57,12 @@ TASK = WORKFLOW + "tasks/<task_id:task_id>/"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("definitions/", DefinitionList.as_view(), name="definitions"),
     path("definitions/<segment:name>/", DefinitionDetail.as_view(), name="definition"),
-    path("workflows/batch/", WorkflowBatch.as_view(), name="workflow-batch"),
+    path(
+        "workflows/batch/",
+        WorkflowBatch.as_view(),
+        {"workflow_id": "batch"},
+        name="workflow-batch",
+    ),
     path("workflows/", WorkflowList.as_view(), name="workflows"),
     path(WORKFLOW, WorkflowDetail.as_view(), name="workflow"),
     path(WORKFLOW + "status/", long_poll(WorkflowStatusView), name="status"),

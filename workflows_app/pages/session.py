@@ -16,7 +16,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from workflows_app import preferences
+from workflows_app import preferences, services
 from workflows_app.pages.rendering import user_of
 
 
@@ -76,7 +76,7 @@ def change_preferences(request: HttpRequest) -> HttpResponse:
         target = reverse("overview")
     given = {name: ".".join(values) for name, values in request.POST.lists()}
     values = preferences.accepted(given)
-    preferences.keep(user_of(request), values)
+    services.keep_preferences(user_of(request), values)
     response = HttpResponseRedirect(target)
     preferences.into_cookies(request, response, values)
     return response

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from workflows_app import access, tokens
+from workflows_app import access, services, tokens
 from workflows_app.models import ApiToken
 from workflows_app.pages.rendering import page, show, user_of
 from workflows_app.problems import NotFound, Problem
@@ -30,9 +30,8 @@ def settings(request: HttpRequest) -> HttpResponseBase:
     user = user_of(request)
     form = PasswordChangeForm(user, request.POST or None)
     if request.method == "POST" and form.is_valid():
-        form.save()
+        services.change_password(user, form)
         update_session_auth_hash(request, user)
-        audit.record(user, "change password", target=user.get_username())
         messages.success(request, "The password is changed. Other browsers have to sign in again.")
         return HttpResponseRedirect(reverse("settings"))
     context = {"tab": "settings", "form": form, "zones": sorted(available_timezones())}

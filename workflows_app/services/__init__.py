@@ -24,6 +24,8 @@ from workflows_app.services.forking import fork, plan
 from workflows_app.services.launching import launch, rerun
 from workflows_app.services.launching_many import launch_many
 from workflows_app.services.messages import tell
+from workflows_app.services.profiles import change_password, keep_preferences
+from workflows_app.services.samples import keep_sample
 from workflows_app.services.schedules import (
     backfill,
     create_schedule,
@@ -40,6 +42,7 @@ __all__ = [
     "abort_bulk",
     "advance_bulk",
     "backfill",
+    "change_password",
     "change_view",
     "create_schedule",
     "delete_schedule",
@@ -47,6 +50,8 @@ __all__ = [
     "ensure_operator",
     "find_view",
     "fork",
+    "keep_preferences",
+    "keep_sample",
     "launch",
     "launch_many",
     "note_export",
