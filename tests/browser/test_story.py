@@ -253,6 +253,7 @@ def test_a_workflow_is_suspended_resumed_and_its_log_read(
 ) -> None:
     flag = tmp_path / "flag"
     start(api, "talkative", "page-talk", flag=str(flag))
+    wait_for_status(api, "page-talk", "RUNNING")
     operator.goto("/workflows/page-talk/logs/")
     expect(operator.locator("#log")).to_contain_text("begun", timeout=PATIENCE)
     confirm(operator, "Suspend")
@@ -279,7 +280,11 @@ def test_a_fork_runs_what_its_plan_said_and_nothing_else(
     operator.get_by_role("button", name="Fork as planned").click()
     expect(operator.get_by_role("heading", name=re.compile("page-parts"))).to_be_visible()
     expect_status(operator, "SUCCESSFUL")
-    assert ledger.read_text().split() == ["first", "second", "second"]
+    assert [line.split()[0] for line in ledger.read_text().splitlines()] == [
+        "first",
+        "second",
+        "second",
+    ]
 
 
 def test_a_schedule_is_made_run_at_once_paused_and_deleted(
