@@ -1,25 +1,15 @@
 /** Every task of a workflow as a point, drawn with WebGL; the server has placed them. */
+import { colour, onTheme, unpacked } from "./drawing.js";
 import { announce } from "./toasts.js";
 
 const STATUSES = { p: "--pending-solid", r: "--running-solid", s: "--successful-solid", f: "--failed-solid", c: "--canceled-solid" };
-const WORDS = { p: "pending", r: "running", s: "successful", f: "failed", c: "canceled" };
 const HUES = 12;
 const EVERY = 1500;
 
-/** @param {string} text base64 @param {Float32ArrayConstructor | Int32ArrayConstructor} Kind */
-function unpack(text, Kind) {
-  const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
-  return new Kind(bytes.buffer);
-}
-
-/** @param {string} css any colour @returns {string} as the drawing understands it */
+/** @param {string} css any colour @returns {string} as WebGL's colours are read */
 function rgb(css) {
   const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const probe = document.createElement("span");
-  probe.style.color = css;
-  document.body.append(probe);
-  context.fillStyle = getComputedStyle(probe).color;
-  probe.remove();
+  context.fillStyle = colour(css);
   context.fillRect(0, 0, 1, 1);
   const [red, green, blue] = context.getImageData(0, 0, 1, 1).data;
   return `rgb(${red}, ${green}, ${blue})`;
@@ -33,7 +23,7 @@ class WholeGraph {
     this.statuses = [...data.statuses];
     this.seq = data.seq;
     this.index = new Map(data.ids.map((id, at) => [id, at]));
-    this.names = unpack(data.names, Int32Array);
+    this.names = unpacked(data.names);
     this.wanted = "";
     this.shown = new Set(Object.keys(STATUSES));
     this.paint = "status";
@@ -53,12 +43,12 @@ class WholeGraph {
 
   build() {
     const { ids, edges } = this.data;
-    const xs = unpack(this.data.xs, Float32Array);
-    const ys = unpack(this.data.ys, Float32Array);
+    const xs = unpacked(this.data.xs, Float32Array);
+    const ys = unpacked(this.data.ys, Float32Array);
     const graph = new window.graphology.DirectedGraph();
     const size = ids.length > 5000 ? 2 : ids.length > 500 ? 3.5 : 7;
     ids.forEach((id, at) => graph.addNode(at, { x: xs[at], y: ys[at], size, label: id }));
-    const pairs = unpack(edges, Int32Array);
+    const pairs = unpacked(edges);
     for (let at = 0; at < pairs.length; at += 2) {
       if (pairs[at] !== pairs[at + 1]) graph.mergeEdge(pairs[at], pairs[at + 1]);
     }
@@ -129,12 +119,12 @@ class WholeGraph {
       this.shown = new Set([...frame.querySelectorAll("[data-show-status]:checked")].map((box) => box.value));
       sigma.refresh({ skipIndexation: true });
     });
-    new MutationObserver(() => {
+    onTheme(() => {
       this.readColours();
       sigma.setSetting("defaultEdgeColor", this.line);
       sigma.setSetting("labelColor", { color: this.ink });
       sigma.refresh({ skipIndexation: true });
-    }).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    });
   }
 
   /** @param {string} text */

@@ -1,20 +1,11 @@
 /** Charts over time: `data-plot` names the element that holds the numbers as JSON. */
 
+import { ink, onTheme } from "./drawing.js";
 import { cookie, localZone } from "./times.js";
 
 const INKS = ["--accent", "--ray", "--running-solid", "--canceled-solid"];
 const HEIGHT = 200;
 const plots = new WeakMap();
-
-/** @param {string} name of a colour token, as a colour that a canvas understands */
-function ink(name) {
-  const probe = document.createElement("span");
-  probe.style.color = `var(${name})`;
-  document.body.append(probe);
-  const colour = getComputedStyle(probe).color;
-  probe.remove();
-  return colour;
-}
 
 /** In the zone that local times are shown in, or UTC. @param {boolean} whole with the day */
 function clock(whole) {
@@ -80,5 +71,5 @@ window.addEventListener("resize", () => {
     plots.get(frame)?.plot.setSize({ width: Math.max(200, frame.clientWidth), height: HEIGHT });
   }
 });
-new MutationObserver(drawAll).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+onTheme(drawAll);
 drawAll();

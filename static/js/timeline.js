@@ -1,4 +1,5 @@
 /** When every task ran: bars on a canvas, of which only those in view are drawn. */
+import { ink, onTheme, unpacked } from "./drawing.js";
 import { duration } from "./times.js";
 
 const ROW = 20;
@@ -8,22 +9,6 @@ const NAMES = 220;
 const EVERY = 2000;
 const INKS = { p: "--pending-solid", r: "--running-solid", s: "--successful-solid", f: "--failed-solid", c: "--canceled-solid" };
 const WORDS = { p: "pending", r: "running", s: "successful", f: "failed", c: "canceled" };
-
-/** @param {string} text base64 */
-function numbers(text) {
-  const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
-  return new Int32Array(bytes.buffer);
-}
-
-/** @param {string} token */
-function ink(token) {
-  const probe = document.createElement("span");
-  probe.style.color = `var(${token})`;
-  document.body.append(probe);
-  const colour = getComputedStyle(probe).color;
-  probe.remove();
-  return colour;
-}
 
 /** Steps of the axis that people read easily, in milliseconds. */
 function step(span, most) {
@@ -52,7 +37,7 @@ class Timeline {
   take(data) {
     const isWhole = !this.data || (this.from === 0 && this.to === this.span);
     this.data = data;
-    for (const name of ["names", "ready", "begin", "end", "saved", "tries"]) this[name] = numbers(data[name]);
+    for (const name of ["names", "ready", "begin", "end", "saved", "tries"]) this[name] = unpacked(data[name]);
     this.retried = new Map();
     for (let at = 0; at < this.tries.length; at += 3) {
       const list = this.retried.get(this.tries[at]) ?? [];
@@ -215,10 +200,10 @@ class Timeline {
       if (button.dataset.zoom === "fit") this.show(0, this.span);
       else this.zoom(button.dataset.zoom === "in" ? 0.5 : 2, (this.from + this.to) / 2);
     });
-    new MutationObserver(() => {
+    onTheme(() => {
       this.readColours();
       this.draw();
-    }).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    });
   }
 
   /** @param {PointerEvent | MouseEvent} event */

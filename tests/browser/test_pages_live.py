@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 
+from django.conf import settings
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
+from rayflow.storage.logs import LogFile
+from rayflow.storage.root import open_store
 from tests.browser.conftest import Act
 from tests.browser.watching import Watch
 from tests.web import factories
@@ -195,3 +199,35 @@ def test_a_search_that_cannot_be_read_says_so_once_it_is_finished(
     field.fill("trip")
     expect(signed_in.get_by_role("link", name="trip-lisbon-0412")).to_be_visible()
     expect(field).to_have_attribute("aria-invalid", "false")
+
+
+def test_a_long_log_is_selected_copied_and_scrolled_as_text(signed_in: Page, act: Act) -> None:
+    act(factories.showcase)
+    rows = [
+        json.dumps({"t": 1.8e9 + n, "s": "out", "l": None, "m": f"line {n:04d}"})
+        for n in range(900)
+    ]
+    log = LogFile(open_store(settings.RAYFLOW_STORAGE), "trip-lisbon-0412", "book_flight", 3)
+    log.append("".join(f"{row}\n" for row in rows).encode())
+    signed_in.goto("/workflows/trip-lisbon-0412/tasks/book_flight/logs/?attempt=3")
+    lines = signed_in.locator("#log li")
+    expect(lines.last).to_contain_text("line 0899")
+    copied = signed_in.evaluate(
+        """() => {
+          const all = document.querySelectorAll('#log li');
+          getSelection().setBaseAndExtent(all[all.length - 320], 0, all[all.length - 1], 1);
+          return getSelection().toString();
+        }"""
+    )
+    assert copied.count("line 0") >= 319
+    signed_in.locator("#log").focus()
+    end = signed_in.evaluate("document.querySelector('#log').scrollTop")
+    assert end > 0
+    signed_in.keyboard.press("PageUp")
+    signed_in.wait_for_function(
+        "before => document.querySelector('#log').scrollTop < before", arg=end
+    )
+    # An address of a line opens the same place for somebody else.
+    address = lines.nth(10).locator("a").get_attribute("href")
+    signed_in.goto(f"/workflows/trip-lisbon-0412/tasks/book_flight/logs/{address}")
+    expect(signed_in.locator("#log li:target")).to_be_visible()

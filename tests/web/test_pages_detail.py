@@ -278,3 +278,15 @@ def test_only_real_pictures_are_shown(image: Any, is_shown: bool, operator: User
     assert check_markup(text).faults == []
     assert ('class="picture"' in text) == is_shown
     assert ("a text" in text) != is_shown
+
+
+def test_a_task_shows_the_values_that_it_was_given(operator: User, viewer: User) -> None:
+    row = factories.workflow("one")
+    given = {"type": "int", "size": 5, "shape": None, "text": "the answer is 42", "json": None,
+             "table": None, "truncated": False}  # fmt: skip
+    Task.objects.create(workflow=row, task_id="load", name="load", preview=given)
+    Task.objects.create(workflow=row, task_id="fit", name="fit", upstream=["load"])
+    text = text_of(signed_in(operator).get("/workflows/one/tasks/fit/"))
+    assert check_markup(text).faults == []
+    assert "the answer is 42" in text
+    assert "the answer is 42" not in text_of(signed_in(viewer).get("/workflows/one/tasks/fit/"))

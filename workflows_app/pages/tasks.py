@@ -17,6 +17,7 @@ from workflows_app.pages.rendering import page, show, topic
 from workflows_app.problems import NotFound
 
 SIZE = 100
+MOST_INPUTS = 5  # whose values are shown
 MOST_NEIGHBOURS = 50
 MOST_NAMES = 200
 TASK_STATUSES = [value for value in WorkflowStatus.values if value != "RESUMABLE"]
@@ -83,6 +84,11 @@ def _neighbours(workflow: Workflow, task: Task) -> dict[str, Any]:
     downstream = _downstream(workflow, task.task_id)
     return {
         "upstream": upstream,
+        "inputs": list(
+            Task.objects.filter(workflow=workflow, task_id__in=wanted[:MOST_INPUTS])
+            .only("task_id", "preview")
+            .order_by("id")
+        ),
         "upstream_hidden": max(0, len(wanted) - MOST_NEIGHBOURS),
         "downstream": downstream[:MOST_NEIGHBOURS],
         "downstream_more": len(downstream) > MOST_NEIGHBOURS,

@@ -28,6 +28,8 @@ ORDERS = {
     "created": "Oldest first",
     "-started": "Last started first",
     "-finished": "Last finished first",
+    "started": "First started first",
+    "finished": "First finished first",
     "-duration": "Longest first",
     "duration": "Shortest first",
 }
