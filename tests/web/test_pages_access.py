@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -215,3 +217,25 @@ def test_hostile_text_is_shown_and_never_run(operator: User) -> None:
         assert "<script>alert" not in text, address
         assert "<img src=x" not in text, address
         check_markup(text)
+
+
+ODD_NUMBERS = ["²", "٣", "-1", "1e3", "9" * 5_000, "9" * 20, "0x10", " 7", ""]
+
+
+@pytest.mark.parametrize("number", ODD_NUMBERS)
+def test_no_page_stumbles_over_an_odd_number(number: str, operator: User) -> None:
+    factories.showcase()
+    client = signed_in(operator)
+    for address, name in (
+        ("/workflows/", "size"), ("/workflow-rows/", "rows"), ("/suggestions/", "at"),
+        ("/launch/?definition=digits_training", "preset"), (f"{RUN}graph/data/", "after"),
+        (f"{RUN}graph/?task=book_flight", "steps"), (f"{RUN}tasks/book_flight/logs/", "offset"),
+        ("/storage/", "days"), ("/bulk/new/?kind=resume", "w"),
+    ):  # fmt: skip
+        joined = f"{address}{'&' if '?' in address else '?'}{urlencode({name: number})}"
+        assert client.get(joined).status_code < 500, joined
+    for address, name in (
+        ("/views/", "view"), ("/settings/tokens/", "revoke"), ("/launch/presets/", "forget"),
+        (f"/failures/{'f' * 16}/", "revision"),
+    ):  # fmt: skip
+        assert client.post(address, {name: number}).status_code < 500, address

@@ -60,7 +60,7 @@ def _admit(request: HttpRequest) -> HttpResponseBase | None:
     if not length and "Transfer-Encoding" in request.headers:
         # Django REST framework would take such a body for an empty one.
         return BY_STATUS[411].response(request)
-    if length.isdigit() and int(length) > settings.API_MAX_BODY_BYTES:
+    if length.isascii() and length.isdigit() and int(length[:20]) > settings.API_MAX_BODY_BYTES:
         return BY_STATUS[413].response(request)
     return None
 

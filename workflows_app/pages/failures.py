@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from workflows_app import access, failure_groups, keyset, queries, services
 from workflows_app.failure_groups import State
 from workflows_app.models import Workflow
-from workflows_app.pages.rendering import page, show, topic, user_of
+from workflows_app.pages.rendering import number_of, page, show, topic, user_of
 from workflows_app.pages.workflows import permissions, slim
 from workflows_app.problems import Invalid, Stale
 
@@ -92,7 +92,7 @@ def _triage(request: HttpRequest, fingerprint: str) -> HttpResponseBase:
             user_of(request),
             fingerprint,
             changes,
-            revision=int(revision) if revision.isdigit() and int(revision) else None,
+            revision=number_of(revision) or None,
         )
     except Stale as problem:
         messages.error(request, problem.detail)

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET
 
 from workflows_app import access, dag, dag_layout
 from workflows_app.models import Task, Workflow
-from workflows_app.pages.rendering import page
+from workflows_app.pages.rendering import number_of, page
 from workflows_app.problems import Invalid
 
 # One letter per status, as the browser reads them.
@@ -28,9 +28,9 @@ READ_CHUNK = 10_000
 def graph_data(request: HttpRequest, workflow_id: str) -> HttpResponseBase:
     """Places, edges and statuses of all tasks; with ``?after=SEQ`` only statuses that changed since."""
     workflow = access.workflow_for(request.user, workflow_id)
-    after = request.GET.get("after", "")
-    if after.isdigit():
-        return JsonResponse(_changed(workflow, int(after[:18])))
+    after = number_of(request.GET.get("after", ""))
+    if after is not None:
+        return JsonResponse(_changed(workflow, after))
     if workflow.tasks_total > LARGEST:
         raise Invalid(
             f"The workflow {workflow_id!r} has {workflow.tasks_total} tasks; at most {LARGEST} are drawn"

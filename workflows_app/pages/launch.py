@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods
 from workflows_app import access, services
 from workflows_app.models import Definition
 from workflows_app.pages import code_examples, schema_values
-from workflows_app.pages.rendering import page, show, user_of
+from workflows_app.pages.rendering import number_of, page, show, user_of
 from workflows_app.pages.schema_fields import Field, fields_of
 from workflows_app.problems import Forbidden, Invalid, NotFound, Problem
 from workflows_app.services import launching, presets
@@ -134,8 +134,8 @@ def _start(request: HttpRequest, definition: Definition, draft: Draft) -> HttpRe
 def _fresh(request: HttpRequest, fields: tuple[Field, ...]) -> Draft:
     """The defaults, or the parameters of the preset or of the workflow that the address names."""
     params = schema_values.defaults(fields)
-    if (key := request.GET.get("preset", "")).isdigit():
-        params = presets.find_preset(user_of(request), int(key)).params
+    if (key := number_of(request.GET.get("preset", ""))) is not None:
+        params = presets.find_preset(user_of(request), key).params
     like = request.GET.get("like", "")
     if like and access.can(request.user, "view_payload"):
         earlier = access.workflow_for(request.user, like)

@@ -13,7 +13,7 @@ from workflows_app import access, log_reading
 from workflows_app.gateway import EngineProblem
 from workflows_app.models import Task
 from workflows_app.pages.detail import shared, topics
-from workflows_app.pages.rendering import page, show
+from workflows_app.pages.rendering import number_of, page, show
 from workflows_app.problems import NotFound
 
 PART_BYTES = 128 * 1024
@@ -34,7 +34,7 @@ def task_log(request: HttpRequest, workflow_id: str, task_id: str) -> HttpRespon
     if task is None:
         raise NotFound(f"The workflow {workflow_id!r} has no task {task_id!r}.")
     numbers = list(task.attempts.order_by("-number").values_list("number", flat=True)[:ATTEMPTS])
-    number = _number(request, "attempt")
+    number = number_of(request.GET.get("attempt", ""))
     number = number if number is not None else next(iter(numbers), None)
     query = _query(request)
     found: dict[str, Any] = {}
@@ -68,7 +68,7 @@ def _query(request: HttpRequest) -> dict[str, Any]:
     """What of the address says which part; what makes no sense is left out."""
     query: dict[str, Any] = {"limit_bytes": PART_BYTES}
     for name in ("offset", "before"):
-        place = _number(request, name)
+        place = number_of(request.GET.get(name, ""))
         if place is not None and "offset" not in query:
             query[name] = place
     if text := request.GET.get("grep", "")[:200]:
@@ -79,11 +79,6 @@ def _query(request: HttpRequest) -> dict[str, Any]:
     if "before" in query and query.keys() & {"grep", "level", "stream"}:
         del query["before"]
     return query
-
-
-def _number(request: HttpRequest, name: str) -> int | None:
-    text = request.GET.get(name, "")
-    return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else None
 
 
 def _here(request: HttpRequest) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
@@ -16,6 +17,7 @@ from workflows_app import access
 from workflows_app.problems import Invalid, NotFound, Problem
 
 P = ParamSpec("P")
+NUMBER = re.compile(r"[0-9]{1,15}")
 
 
 def is_fragment(request: HttpRequest) -> bool:
@@ -85,6 +87,16 @@ def _refuse_nul(request: HttpRequest) -> None:
     sent = [*request.GET.lists(), *request.POST.lists()]
     if any("\x00" in text for name, values in sent for text in (name, *values)):
         raise Invalid("The request holds the character NUL, which cannot be stored; remove it.")
+
+
+def number_of(text: str) -> int | None:
+    """The number that a text from an address or a form is; None if it is none, or too long for a column."""
+    return int(text) if NUMBER.fullmatch(text) else None
+
+
+def numbers_of(texts: Iterable[str]) -> list[int]:
+    """Those of the texts that are numbers."""
+    return [number for text in texts if (number := number_of(text)) is not None]
 
 
 def show_problem(request: HttpRequest, problem: Problem) -> HttpResponse:

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET
 
 from workflows_app import access
 from workflows_app.models import Definition, FailureGroup, Schedule
-from workflows_app.pages.rendering import page, show, user_of
+from workflows_app.pages.rendering import number_of, page, show, user_of
 from workflows_app.search import BadQuery, Search
 from workflows_app.search.suggestions import suggest
 
@@ -80,8 +80,8 @@ def search(request: HttpRequest) -> HttpResponseBase:
 def suggestions(request: HttpRequest) -> HttpResponseBase:
     """How the query being written may go on, as JSON for the search field."""
     text = request.GET.get("q", "")[:1_000]
-    at = request.GET.get("at", "")
-    found = suggest(text, int(at) if at.isdigit() else len(text))
+    at = number_of(request.GET.get("at", ""))
+    found = suggest(text, len(text) if at is None else at)
     items = [{"text": s.text, "help": s.help, "start": s.start, "end": s.end} for s in found]
     return JsonResponse({"items": items})
 

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods
 
 from workflows_app import access, services, tokens
 from workflows_app.models import ApiToken
-from workflows_app.pages.rendering import page, show, user_of
+from workflows_app.pages.rendering import number_of, page, show, user_of
 from workflows_app.problems import NotFound, Problem
 from workflows_app.services import audit, members
 
@@ -83,8 +83,8 @@ def token_list(request: HttpRequest) -> HttpResponseBase:
 
 
 def _revoke(request: HttpRequest) -> HttpResponseBase:
-    key = request.POST["revoke"]
-    found = ApiToken.objects.filter(user=user_of(request), pk=int(key) if key.isdigit() else 0)
+    key = number_of(request.POST["revoke"]) or 0
+    found = ApiToken.objects.filter(user=user_of(request), pk=key)
     token = found.first()
     if token is None:
         raise NotFound("There is no such token among yours.")
@@ -127,8 +127,7 @@ def member_list(request: HttpRequest) -> HttpResponseBase:
 
 
 def _change(request: HttpRequest) -> None:
-    user, key = user_of(request), request.POST["member"]
-    member_id = int(key) if key.isdigit() else 0
+    user, member_id = user_of(request), number_of(request.POST["member"]) or 0
     if "active" in request.POST:
         active = request.POST["active"] == "on"
         member = members.set_active(user, member_id, active)

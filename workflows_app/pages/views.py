@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from workflows_app import queries, services, workflow_columns
 from workflows_app.models import SavedView
-from workflows_app.pages.rendering import page, show, user_of
+from workflows_app.pages.rendering import number_of, page, show, user_of
 from workflows_app.problems import Conflict, Invalid
 
 SHOWN = 12
@@ -94,8 +94,7 @@ def view_list(request: HttpRequest) -> HttpResponseBase:
     """The views an account may see, and a button to forget one's own."""
     user = user_of(request)
     if request.method == "POST":
-        key = request.POST.get("view", "")
-        view = services.find_view(user, int(key) if key.isdigit() else 0)
+        view = services.find_view(user, number_of(request.POST.get("view", "")) or 0)
         services.delete_view(user, view)
         messages.success(request, f"The view “{view.name}” is forgotten.")
         return HttpResponseRedirect(reverse("views"))

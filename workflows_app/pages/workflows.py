@@ -17,7 +17,7 @@ from workflows_app.exporting import FORMATS
 from workflows_app.keyset import Sort
 from workflows_app.models import Definition, Workflow, WorkflowStatus
 from workflows_app.pages import code_examples, views
-from workflows_app.pages.rendering import page, show, topic, user_of
+from workflows_app.pages.rendering import number_of, numbers_of, page, show, topic, user_of
 from workflows_app.search import BadQuery
 from workflows_app.workflow_columns import Column
 
@@ -51,14 +51,14 @@ class Filters:
 
     @classmethod
     def of(cls, query: QueryDict) -> Filters:
-        size = query.get("size", "")
+        size = number_of(query.get("size", ""))
         given = workflow_columns.of(query.get("columns", "").split("."))
         return cls(
             q=query.get("q", "").strip()[:500],
             status=query.get("status", "") if query.get("status") in WorkflowStatus else "",
             definition=query.get("definition", "")[:500],
             sort=query.get("sort", "") if query.get("sort") in queries.SORTS else NEWEST,
-            size=int(size) if size.isdigit() and int(size) in SIZES else 50,
+            size=size if size in SIZES else 50,
             columns=".".join(column.name for column in given),
         )
 
@@ -172,7 +172,7 @@ def workflow_rows(request: HttpRequest) -> HttpResponseBase:
     again, so nothing moves under the pointer.
     """
     filters = Filters.of(request.GET)
-    keys = [int(key) for key in request.GET.get("rows", "").split(",") if key.isdigit()]
+    keys = numbers_of(request.GET.get("rows", "").split(","))
     visible = access.workflows_for(request.user)
     columns = filters.shown_columns(request)
     by_key = slim(visible, columns).in_bulk(keys[: max(SIZES)])
@@ -248,5 +248,5 @@ def selected(filters: Filters, request: HttpRequest, query: QueryDict) -> QueryS
     visible = access.workflows_for(request.user)
     if query.get("everything"):
         return filters.apply(visible, request.user)
-    keys = [int(key) for key in query.getlist("w") if key.isdigit()]
+    keys = numbers_of(query.getlist("w"))
     return visible.filter(pk__in=keys[: max(SIZES)])
