@@ -69,7 +69,7 @@ class Dag:
 
 def read(workflow: Workflow) -> Dag:
     """The DAG as it is now. Edges come together with tasks, so it is kept until a task is added."""
-    key = f"rayflow:dag:{workflow.pk}:{workflow.tasks_total}"
+    key = f"rayflow:dag:{workflow.mark}:{workflow.tasks_total}"
     kept: Dag | None = cache.get(key)
     if kept is None:
         cache.set(key, kept := _read(workflow), KEEP_SECONDS)

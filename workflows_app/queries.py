@@ -139,7 +139,7 @@ def task_groups(workflow: Workflow) -> list[dict[str, Any]]:
     """
     if workflow.tasks_total < LARGE:
         return _task_groups(workflow)
-    key = f"rayflow:groups:{workflow.pk}:{workflow.event_seq}"
+    key = f"rayflow:groups:{workflow.mark}:{workflow.event_seq}"
     kept: list[dict[str, Any]] | None = cache.get(key)
     if kept is None:
         cache.set(key, kept := _task_groups(workflow), KEEP_SECONDS)

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def no_celery(monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker where nobody listens."""
-    nobody = Celery("nobody", broker="redis://127.0.0.1:1/0")
+    # Not the current application: other tests reach theirs by that.
+    nobody = Celery("nobody", broker="redis://127.0.0.1:1/0", set_as_current=False)
     nobody.conf.broker_transport_options = {"socket_connect_timeout": 0.2}
     nobody.conf.broker_connection_retry = False
     monkeypatch.setattr("rayflow_web.celery.app", nobody)

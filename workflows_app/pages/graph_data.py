@@ -43,7 +43,7 @@ def graph_data(request: HttpRequest, workflow_id: str) -> HttpResponseBase:
 
 def _shape(workflow: Workflow) -> dict[str, Any]:
     """What does not change while no task is added."""
-    key = f"rayflow:shape:{workflow.pk}:{workflow.tasks_total}"
+    key = f"rayflow:shape:{workflow.mark}:{workflow.tasks_total}"
     kept: dict[str, Any] | None = cache.get(key)
     if kept is None:
         whole = dag.read(workflow)
