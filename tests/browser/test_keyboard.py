@@ -7,6 +7,7 @@ import re
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Act
+from tests.browser.watching import Watch
 from tests.web import factories
 from workflows_app.models import BulkOperation, Command, Schedule
 
@@ -59,9 +60,10 @@ def test_a_workflow_is_launched(signed_in: Page, act: Act) -> None:
 
 
 def test_a_failed_run_is_found_its_error_read_and_it_is_forked_from_a_task(
-    signed_in: Page, act: Act
+    signed_in: Page, act: Act, watch: Watch
 ) -> None:
     act(factories.showcase)
+    watch.allow_status(400)  # the query that is being written
     signed_in.keyboard.press("g")
     signed_in.keyboard.press("w")
     signed_in.wait_for_url("**/workflows/")

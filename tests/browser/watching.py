@@ -8,6 +8,8 @@ from playwright.sync_api import ConsoleMessage, Error, Page, Request, Response
 
 # What Chromium says where WebGL is drawn without a GPU.
 NO_GPU = re.compile(r"GL Driver Message")
+# The browser leaves out the fade between two pages when one of them is slow, and says so.
+NO_FADE = re.compile(r"Transition was (aborted|skipped)")
 # Chromium logs every answer of 400 and above as an error; answers are looked at one by one.
 ANSWERED = re.compile(r"Failed to load resource: the server responded with a status of")
 
@@ -41,7 +43,8 @@ class Watch:
             self.faults.append(f"console {message.type}: {message.text}")
 
     def _error(self, error: Error) -> None:
-        self.faults.append(f"uncaught: {error}")
+        if not NO_FADE.search(str(error)):
+            self.faults.append(f"uncaught: {error}")
 
     def _request(self, request: Request) -> None:
         if not request.url.startswith((self.home, "data:", self.home.replace("http", "ws"))):
