@@ -44,6 +44,20 @@ PAGES = [
     "/actors/",
     "/cluster/",
     "/help/",
+    f"{RUN}graph/?open=book_flight",
+    f"{RUN}graph/?task=book_flight",
+    f"{RUN}graph/?view=all",
+    f"{RUN}plan/",
+    "/failures/",
+    "/approvals/",
+    "/schedules/",
+    "/schedules/nightly-census/",
+    "/storage/",
+    "/settings/",
+    "/settings/tokens/",
+    "/views/",
+    "/views/new/?q=status:FAILED",
+    "/search/?q=census",
 ]
 # What a viewer lacks the permission for, and is told so.
 NOT_FOR_VIEWERS = [
