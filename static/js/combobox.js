@@ -50,9 +50,6 @@ export function combine(input, list, choose) {
     } else if (event.key === "Enter" && current() >= 0) {
       event.preventDefault();
       choose(options()[current()]);
-    } else if (event.key === "Tab" && current() >= 0 && input.dataset.tabChooses !== undefined) {
-      event.preventDefault();
-      choose(options()[current()]);
     }
   });
   list.addEventListener("pointerdown", (event) => event.preventDefault());

@@ -65,7 +65,6 @@ class WholeGraph {
       maxCameraRatio: 3,
       defaultDrawNodeHover: (context, node, settings) => this.drawHover(context, node, settings),
       nodeReducer: (node, attributes) => this.dress(Number(node), attributes),
-      edgeReducer: (edge, attributes) => attributes,
     });
   }
 
@@ -232,7 +231,7 @@ async function main() {
     if (same) return;
     drawn.sigma.kill();
     drawn = await start(frame);
-    }, EVERY);
+  }, EVERY);
 }
 
 void main();

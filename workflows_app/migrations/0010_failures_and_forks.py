@@ -5,7 +5,7 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
-from workflows_app.migrations._permissions import make_permissions
+from workflows_app.migrations._permissions import grant_to_roles, make_permissions
 
 LOOK = ["view_failuregroup", "view_failuretriage", "view_resolution", "view_savedview"]
 GRANTED = ((LOOK, ["viewer", "operator", "admin"]), (["download_payload"], ["admin"]))
@@ -18,12 +18,7 @@ def create_permissions(apps, schema_editor):
 
 def grant(apps):
     """Let everybody see failures and views, and admins download values."""
-    for codenames, roles in GRANTED:
-        permissions = apps.get_model("auth", "Permission").objects.filter(
-            content_type__app_label="workflows_app", codename__in=codenames
-        )
-        for group in apps.get_model("auth", "Group").objects.filter(name__in=roles):
-            group.permissions.add(*permissions)
+    grant_to_roles(apps, GRANTED)
 
 
 class Migration(migrations.Migration):

@@ -4,7 +4,7 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-from workflows_app.migrations._permissions import make_permissions
+from workflows_app.migrations._permissions import grant_to_roles, make_permissions
 
 GRANTED = ((("manage_members",), ("admin",)),)
 
@@ -16,12 +16,7 @@ def grant_permissions(apps, schema_editor):
 
 def grant(apps):
     """Let admins manage members."""
-    for codenames, roles in GRANTED:
-        permissions = apps.get_model("auth", "Permission").objects.filter(
-            content_type__app_label="workflows_app", codename__in=codenames
-        )
-        for group in apps.get_model("auth", "Group").objects.filter(name__in=roles):
-            group.permissions.add(*permissions)
+    grant_to_roles(apps, GRANTED)
 
 
 class Migration(migrations.Migration):

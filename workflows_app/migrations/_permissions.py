@@ -9,3 +9,13 @@ def make_permissions(apps):
     config.models_module = True
     create_permissions(config, apps=apps, verbosity=0)
     config.models_module = None
+
+
+def grant_to_roles(apps, granted):
+    """Give permissions to roles: pairs of the permissions' codenames and the roles' names."""
+    for codenames, roles in granted:
+        permissions = apps.get_model("auth", "Permission").objects.filter(
+            content_type__app_label="workflows_app", codename__in=codenames
+        )
+        for group in apps.get_model("auth", "Group").objects.filter(name__in=roles):
+            group.permissions.add(*permissions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jsonschema
@@ -43,12 +43,7 @@ def launch(
         Mismatch: the idempotency key belongs to a different request.
     """
     access.require(user, "start_workflow")
-    payload: dict[str, Any] = {
-        "definition": definition,
-        "params": dict(params),
-        "metadata": dict(metadata or {}),
-        "tags": dict(tags or {}),
-    }
+    payload = payload_of(definition, params, metadata, tags)
     mark = fingerprint(CommandKind.LAUNCH, workflow_id or "", payload)
     earlier = replayed(user, idempotency_key, mark)
     if earlier is not None:
@@ -159,6 +154,35 @@ def _available(name: str) -> Definition:
     )
 
 
+def payload_of(
+    definition: str,
+    params: Mapping[str, Any] | None,
+    metadata: Mapping[str, Any] | None,
+    tags: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What the command of a launch carries."""
+    return {
+        "definition": definition,
+        "params": dict(params or {}),
+        "metadata": dict(metadata or {}),
+        "tags": dict(tags or {}),
+    }
+
+
+def taken(workflow_ids: Collection[str]) -> list[str]:
+    """Those of the ids that a workflow has, or one that is about to start."""
+    starting = Command.objects.filter(
+        workflow_id__in=workflow_ids,
+        kind__in=STARTS,
+        state__in=[CommandState.QUEUED, CommandState.RUNNING],
+    )
+    there = Workflow.objects.filter(workflow_id__in=workflow_ids)
+    return [
+        *there.values_list("workflow_id", flat=True),
+        *starting.values_list("workflow_id", flat=True),
+    ]
+
+
 def new_id(definition: str) -> str:
     """An id that tells the definition and the time, and that nobody else has."""
     stem = re.sub(r"[^A-Za-z0-9._~-]+", "-", definition).strip("-.") or "workflow"
@@ -179,12 +203,7 @@ def create_start(
     Raises:
         Conflict: the id is taken.
     """
-    starting = Command.objects.filter(
-        workflow_id=workflow_id,
-        kind__in=STARTS,
-        state__in=[CommandState.QUEUED, CommandState.RUNNING],
-    )
-    if Workflow.objects.filter(workflow_id=workflow_id).exists() or starting.exists():
+    if taken([workflow_id]):
         raise Conflict(
             f"There is already a workflow {workflow_id!r}; choose another id, or leave it out and"
             " one is made.",

@@ -10,17 +10,17 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from workflows_app import access, after_commit
-from workflows_app.models import STARTS, Command, CommandKind, CommandState, Definition, Workflow
+from workflows_app.models import Command, CommandKind, Definition
 from workflows_app.problems import Conflict, Invalid, Mismatch
+from workflows_app.projection import IN_LIMIT, in_chunks
 from workflows_app.services import audit
 from workflows_app.services.commands import fingerprint
-from workflows_app.services.launching import check_id, check_params, new_id
+from workflows_app.services.launching import check_id, check_params, new_id, payload_of, taken
 
 MOST = 1_000
 # The number of an item is put behind the key of the whole request.
 LONGEST_KEY = 120
 MOST_ERRORS = 50
-IN_LIMIT = 500
 
 
 def launch_many(
@@ -70,12 +70,9 @@ def launch_many(
 
 
 def _command(user: User, item: Mapping[str, Any], at: int, key: str | None) -> Command:
-    payload = {
-        "definition": item["definition"],
-        "params": dict(item.get("params") or {}),
-        "metadata": dict(item.get("metadata") or {}),
-        "tags": dict(item.get("tags") or {}),
-    }
+    payload = payload_of(
+        item["definition"], item.get("params"), item.get("metadata"), item.get("tags")
+    )
     return Command(
         kind=CommandKind.LAUNCH,
         payload=payload,
@@ -94,8 +91,7 @@ def _replayed(user: User, wanted: Sequence[Command], key: str | None) -> list[Co
     made: dict[str | None, Command] = {}
     keys = [command.idempotency_key for command in wanted]
     # One more than there are now: a longer batch with this key is another request.
-    for start in range(0, len(keys) + 1, IN_LIMIT):
-        chunk = [*keys, f"{key}/{len(keys)}"][start : start + IN_LIMIT]
+    for chunk in in_chunks([*keys, f"{key}/{len(keys)}"], IN_LIMIT):
         rows = Command.objects.filter(created_by=user, idempotency_key__in=chunk)
         made |= {row.idempotency_key: row for row in rows}
     if not made:
@@ -128,7 +124,7 @@ def _check(items: Sequence[Mapping[str, Any]]) -> None:
                 errors.append(
                     {"pointer": f"/items/{at}/definition", "detail": "There is no such definition."}
                 )
-                continue  # fmt: skip
+                continue
             if item.get("workflow_id"):
                 check_id(str(item["workflow_id"]))
             check_params(definition, item.get("params") or {})
@@ -150,21 +146,12 @@ def _check(items: Sequence[Mapping[str, Any]]) -> None:
 
 def _refuse_taken(workflow_ids: Sequence[str]) -> None:
     """Raises `Conflict` for the first id that is taken, or given twice."""
-    taken = [each for each, n in Counter(workflow_ids).items() if n > 1]
-    for start in range(0, len(workflow_ids), IN_LIMIT):
-        chunk = workflow_ids[start : start + IN_LIMIT]
-        starting = Command.objects.filter(
-            workflow_id__in=chunk,
-            kind__in=STARTS,
-            state__in=[CommandState.QUEUED, CommandState.RUNNING],
-        )
-        taken += Workflow.objects.filter(workflow_id__in=chunk).values_list(
-            "workflow_id", flat=True
-        )
-        taken += starting.values_list("workflow_id", flat=True)
-    if taken:
+    refused = [each for each, n in Counter(workflow_ids).items() if n > 1]
+    for chunk in in_chunks(workflow_ids, IN_LIMIT):
+        refused += taken(chunk)
+    if refused:
         raise Conflict(
-            f"Nothing was launched: the id {taken[0]!r} is taken or given twice; choose another one.",
+            f"Nothing was launched: the id {refused[0]!r} is taken or given twice; choose another one.",
             code="workflow_exists",
-            extra={"workflow": taken[0]},
+            extra={"workflow": refused[0]},
         )
