@@ -173,7 +173,7 @@ def browser() -> Iterator[Browser]:
 def context(browser: Browser, server: str) -> Iterator[BrowserContext]:
     """A fresh profile at desktop size."""
     context = browser.new_context(base_url=server, viewport={"width": 1360, "height": 860})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     yield context
     context.close()
 

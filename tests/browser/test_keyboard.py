@@ -78,6 +78,8 @@ def test_a_failed_run_is_found_its_error_read_and_it_is_forked_from_a_task(
     signed_in.keyboard.press("Escape")
     tab_to(signed_in, signed_in.get_by_role("link", name="trip-lisbon-0412", exact=True))
     signed_in.keyboard.press("Enter")
+    # The list shows the error too, and a page that is not loaded yet knows no keys.
+    signed_in.wait_for_url("**/workflows/trip-lisbon-0412/")
     expect(signed_in.get_by_text("flights.example answered 503").first).to_be_visible()
     signed_in.keyboard.press("2")
     signed_in.wait_for_url("**/tasks/")
