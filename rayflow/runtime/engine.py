@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import queue
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -38,7 +39,9 @@ from rayflow.runtime import engine_logs, foresight, forks, intake
 from rayflow.runtime.actor_calls import ActorCalls, ActorView
 from rayflow.runtime.answers import Answers
 from rayflow.runtime.attempt_calls import AttemptCalls
+from rayflow.runtime.bundles import Bundles
 from rayflow.runtime.environment import Packages
+from rayflow.runtime.exchange import listen
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.family import Family
 from rayflow.runtime.feed import Changes, Feed
@@ -47,6 +50,7 @@ from rayflow.runtime.forks import Fork
 from rayflow.runtime.hosts import HostSubmitter
 from rayflow.runtime.intake import Opened, Submission
 from rayflow.runtime.lines import Heard
+from rayflow.runtime.processes import node_address
 from rayflow.runtime.references import Output
 from rayflow.runtime.registry import Registry
 from rayflow.runtime.shared import Nodes
@@ -82,11 +86,12 @@ class Engine(AttemptCalls, ActorCalls):
         self._registry = Registry(self._store, instance, self._io)
         self._feed = Feed()
         self._family = Family(self, self._registry, self._load)
+        self._bundles = Bundles(RaySubmitter(self._handle))
         self._floor = Floor(
             storage,
             limits,
             instance,
-            RaySubmitter(self._handle),
+            self._bundles,
             HostSubmitter(),
             self._registry,
             self._feed,
@@ -391,12 +396,22 @@ class Engine(AttemptCalls, ActorCalls):
         if not carry_on:  # a restart must not wait for nodes: they were seen the first time
             for refusal in await self._nodes.refusals():
                 raise StorageError(refusal)
+        await self._open_line()
         self._floor.spawn(self._hold_root())
         self._floor.spawn(self._watch_cluster())
         self._floor.spawn(self._sweep())
         for workflow_id in self._registry.interrupted() if carry_on else []:
             # Taken in the order in which they came, so the limits give the same split as before.
             await self._recover(workflow_id)
+
+    async def _open_line(self) -> None:
+        """Let workers connect. Where Ray encrypts what it sends they are not to: a line does not."""
+        if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
+            return
+        try:
+            self._bundles.open(await listen(node_address(), self._bundles))
+        except OSError as error:
+            logger.warning("attempts are not bundled, which is slower: %s", error)
 
     async def _sweep(self) -> None:
         try:

@@ -27,7 +27,7 @@ from rayflow.runtime.inbox import Inbox
 from rayflow.runtime.live_values import LiveValues
 from rayflow.runtime.requests import Requests
 from rayflow.runtime.stopping import ended
-from rayflow.runtime.submitter import Handle, Submitter
+from rayflow.runtime.submitter import Handle, Submitter, refused
 from rayflow.runtime.surroundings import Surroundings, Writer, write
 from rayflow.runtime.task_calls import call_of
 from rayflow.runtime.worker import TaskCall
@@ -255,12 +255,7 @@ class WorkflowRunner:
             options = environment.around(self.state.runtime_env, task.options["ray"])
             handle = self._place(task_id).submit(call, options, refs)
         except (ValueError, TypeError) as error:
-            described = {
-                "type": type(error).__name__,
-                "traceback": None,
-                "message": f"Ray refused the options of the task: {error}",
-            }
-            outcome = Outcome("error", error=described, retryable=False)
+            outcome = refused(error)
             self._inbox.put(lambda: self._settle(task_id, attempt, outcome, None), about=task_id)
             return
         self._handles[task_id] = handle

@@ -17,6 +17,7 @@ from rayflow.core.waits import WaitKind
 from rayflow.errors import FencedError, StorageError, WorkflowEndedError
 from rayflow.runtime import engine_logs, family
 from rayflow.runtime.admission import Admission
+from rayflow.runtime.bundles import Bundles
 from rayflow.runtime.clock import RealClock
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.family import Family
@@ -33,8 +34,10 @@ from rayflow.storage.index import SUSPENDED
 
 logger = logging.getLogger("rayflow.engine")
 
-MIN_WINDOW = 32
-WINDOW_PER_CPU = 4
+MIN_WINDOW = 256
+WINDOW_PER_CPU = 16
+MIN_BUNDLES = 32
+BUNDLES_PER_CPU = 4
 MOST_RECENT = 256
 
 _AT_REST = WorkflowStatus.SUCCESSFUL
@@ -50,7 +53,7 @@ class Floor:
         storage: str,
         limits: Limits,
         instance: str,
-        submitter: Submitter,
+        submitter: Bundles,
         host: Submitter,
         registry: Registry,
         feed: Feed,
@@ -199,6 +202,7 @@ class Floor:
     def widen(self, cpus: float) -> None:
         """Keep the in-flight window in proportion to the cluster."""
         self._window = max(MIN_WINDOW, int(WINDOW_PER_CPU * cpus))
+        self._submitter.most = max(MIN_BUNDLES, int(BUNDLES_PER_CPU * cpus))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Let it run beside everything else."""

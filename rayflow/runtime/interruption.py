@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from types import FrameType
@@ -25,9 +25,14 @@ class Interruption:
         is_deaf: the body is over: its outcome is not to be lost by an interruption any more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_deaf: bool = False) -> None:
         self.asked = threading.Event()
-        self.is_deaf = False
+        self.is_deaf = is_deaf
+
+    def interrupt(self) -> None:
+        """Ask the attempt to stop, from another thread of its process."""
+        self.asked.set()
+        signal.pthread_kill(_main_thread(), signal.SIGINT)
 
     @contextmanager
     def audible(self) -> Iterator[None]:
@@ -66,6 +71,25 @@ def interruptible(interruption: Interruption) -> Iterator[None]:
         ear.listener = None
         signal.set_wakeup_fd(woken)
         signal.signal(signal.SIGURG, urged)
+        signal.signal(signal.SIGINT, heard)
+
+
+@contextmanager
+def interruptible_by(current: Callable[[], Interruption | None]) -> Iterator[None]:
+    """Have :meth:`Interruption.interrupt` raise KeyboardInterrupt in the block, for whichever is ``current``.
+
+    One that is current no more, or not yet, hears nothing. Only in the main thread.
+    """
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        interruption = current()
+        if interruption is not None and interruption.asked.is_set() and not interruption.is_deaf:
+            raise KeyboardInterrupt
+
+    heard = signal.signal(signal.SIGINT, hear)
+    try:
+        yield
+    finally:
         signal.signal(signal.SIGINT, heard)
 
 

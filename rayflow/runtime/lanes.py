@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rayflow.core.outcomes import Outcome
-from rayflow.runtime.submitter import Handle, Submitter
+from rayflow.runtime.submitter import Handle, Submitter, refused
 from rayflow.runtime.worker import Next, TaskCall
 
 LINGER_SECONDS = 0.02  # how long a worker waits for the next calls
@@ -143,9 +143,7 @@ class Lane:
                 replace(first.call, more=tuple(more)), options, first.refs
             )
         except (ValueError, TypeError) as error:
-            message = f"Ray refused the options of the task: {error}"
-            described = {"type": type(error).__name__, "traceback": None, "message": message}
-            first.outcome.set_result(Outcome("error", error=described, retryable=False))
+            first.outcome.set_result(refused(error))
             for call in others:
                 call.outcome.set_result(RETURNED)
             return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import ray
 
 from rayflow import context
 from rayflow.core.graph import StoredValue
+from rayflow.runtime.alarms import alarms
 from rayflow.runtime.heartbeats import Pulse
 from rayflow.runtime.interruption import Interruption
 from rayflow.runtime.processes import this_process
@@ -50,9 +50,11 @@ def answered(ref: Any) -> Any:
 class Lifeline:
     """The connection of one attempt. Its calls of the engine wait for no answer."""
 
-    def __init__(self, call: TaskCall, engine: Any) -> None:
+    def __init__(
+        self, call: TaskCall, engine: Any, interruption: Interruption | None = None
+    ) -> None:
         self.last_heartbeat = call.heartbeat
-        self.interruption = Interruption()
+        self.interruption = interruption or Interruption()
         self.pulse = Pulse(self._say_beat, call.heartbeat_timeout)
         self.keeper: Keeper | None = None
         self.attempt = (call.workflow_id, call.task_id, call.attempt, call.token)
@@ -73,10 +75,9 @@ class Lifeline:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Have the code that runs in the block find this attempt, and the engine hear of it."""
-        announcement = threading.Timer(ANNOUNCE_AFTER_SECONDS, self._announce)
-        announcement.daemon = True
+        announcement = None
         if not self._is_watched:
-            announcement.start()
+            announcement = alarms().after(ANNOUNCE_AFTER_SECONDS, self._announce)
         context.hold(self)
         token = context.current.set(self._context)
         try:
@@ -85,7 +86,8 @@ class Lifeline:
             context.current.reset(token)
             context.hold(None)
             self.pulse.stop()
-            announcement.cancel()
+            if announcement is not None:
+                alarms().cancel(announcement)
 
     def begin(self) -> None:
         """The body starts now, which is when its limits of time begin to count."""

@@ -11,6 +11,8 @@ from ray import exceptions
 
 from rayflow.core.outcomes import Outcome
 from rayflow.runtime import placement, processes
+from rayflow.runtime.bundle_worker import run_bundle
+from rayflow.runtime.exchange import Address
 from rayflow.runtime.lane_worker import run_calls
 from rayflow.runtime.ray_options import restored
 from rayflow.runtime.worker import TaskCall, run_task, store_value
@@ -20,7 +22,7 @@ from rayflow.runtime.worker import TaskCall, run_task, store_value
 _OURS: dict[str, Any] = {"num_returns": 2, "max_retries": 0}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Handle:
     """An attempt under way: references to its outcome and to its (large) value.
 
@@ -71,6 +73,13 @@ class RaySubmitter:
         outcome, value = task.options(**chosen | _OURS).remote(call, self._engine, refs)
         return Handle(outcome, value, chosen.get("runtime_env"))
 
+    def bundle(self, address: Address, number: int, name: str, options: dict[str, Any]) -> Handle:
+        """Start a worker for attempts that are sent to it. Raises ValueError or TypeError as :meth:`submit`."""
+        chosen = {"name": name, **restored(options)}
+        task = self._task(run_bundle, 0)
+        outcome, value = task.options(**chosen | _OURS).remote(address, number, self._engine)
+        return Handle(outcome, value, chosen.get("runtime_env"))
+
     def store(self, call: TaskCall, outcome: Outcome, handle: Handle) -> Handle:
         """Start storing the value that an attempt has left in memory; its outcome says where it is."""
         named = {"name": f"{call.task_id}: checkpoint", "runtime_env": handle.runtime_env}
@@ -105,6 +114,13 @@ class RaySubmitter:
     async def destroy(self, place: Any) -> None:
         """Make sure that a process that has announced an attempt is gone; return when it is."""
         await processes.destroy(place)
+
+
+def refused(error: Exception) -> Outcome:
+    """What becomes of an attempt with options that make no sense to Ray."""
+    message = f"Ray refused the options of the task: {error}"
+    described = {"type": type(error).__name__, "traceback": None, "message": message}
+    return Outcome("error", error=described, retryable=False)
 
 
 def _describe(error: Exception) -> dict[str, Any]:

@@ -45,7 +45,20 @@ def call_of(
         state=calls.state if calls is not None and is_method else None,
         callers=_callers(state, task),
         submission=str(state.accepted.get("submission", "")),
+        may_share=_may_share(task),
     )
+
+
+def _may_share(task: TaskState) -> bool:
+    """Whether an attempt may have its worker together with others (:mod:`rayflow.runtime.bundles`).
+
+    Not if it must not run twice whatever happens to the worker, nor if it may have to be stopped.
+    """
+    options, rule = task.options, task.options.get("retry")
+    again = options["max_retries"] if rule is None else rule["system_attempts"] - 1
+    is_limited = options.get("timeout") is not None or options.get("heartbeat_timeout") is not None
+    is_plain = task.method is None and not options.get("effect") and not is_limited
+    return bool(is_plain and again and options.get("bundle") is not False)
 
 
 def _callers(state: WorkflowState, task: TaskState) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from rayflow.errors import (
 )
 from rayflow.runtime import code, environment, in_place, task_logs
 from rayflow.runtime.in_place import Hops
-from rayflow.runtime.interruption import interruptible
+from rayflow.runtime.interruption import Interruption, interruptible
 from rayflow.runtime.lifeline import Lifeline
 from rayflow.runtime.methods import Method
 from rayflow.runtime.prints import printing_for
@@ -53,6 +53,7 @@ class TaskCall:
     ``method``: ``function`` is the class of a virtual actor, and this is called on its ``state``.
     ``callers``: the actors whose methods may wait for the attempt.
     ``more``: the calls that the same worker is to run after this one.
+    ``may_share``: its worker may have other attempts as well.
     ``submission``: the token of the workflow's submission, which tells it from another one with its id.
     """
 
@@ -78,6 +79,7 @@ class TaskCall:
     state: StoredValue | None = None
     submission: str = ""
     callers: tuple[str, ...] = ()
+    may_share: bool = False
     more: tuple[Next, ...] = ()
 
     @property
@@ -89,20 +91,26 @@ class TaskCall:
 Next = tuple[TaskCall, list[tuple[int, Any]]]  # a call that is to be run, with its live inputs
 
 
-def run_task(call: TaskCall, engine: Any, refs: list[tuple[int, Any]]) -> tuple[Outcome, Any]:
+def run_task(
+    call: TaskCall,
+    engine: Any,
+    refs: list[tuple[int, Any]],
+    interruption: Interruption | None = None,
+) -> tuple[Outcome, Any]:
     """Run one attempt and say what became of it. Never raises.
 
+    ``interruption``: how the attempt is asked to stop, if the caller sees to that.
     Returns the outcome, and the value itself if it is too large to travel inside the outcome. Does not
     return if the attempt was asked to stop and has stopped: its process ends.
     """
     detail = {"started_at": time.time(), "node": node_address(), "pid": os.getpid()}
-    lifeline = Lifeline(call, engine)
+    lifeline = Lifeline(call, engine, interruption)
     try:
         with (
             printing_for(call.listener, call.task_id),
             task_logs.Kept(_storage(call.storage)[0], call.workflow_id, call.task_id, call.attempt),
             _old_names() if call.old_names else nullcontext(),
-            interruptible(lifeline.interruption),
+            interruptible(lifeline.interruption) if interruption is None else nullcontext(),
             lifeline.held(),
         ):
             return Attempt(call, refs, detail, lifeline).run()

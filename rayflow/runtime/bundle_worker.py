@@ -1,0 +1,147 @@
+"""What runs in a worker that has attempts of several tasks: one after the other, as the engine sends them.
+
+Each outcome goes on its way before the next body begins. So if the process dies, the engine knows which
+attempt was running, which had ended, and which had not begun.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from contextlib import suppress
+from typing import Any, Literal
+
+from rayflow.core.outcomes import Outcome
+from rayflow.runtime.alarms import alarms
+from rayflow.runtime.exchange import Address, Line, line_to
+from rayflow.runtime.interruption import Interruption, interruptible_by
+from rayflow.runtime.worker import TaskCall, run_task
+
+SLOW_SECONDS = 0.05  # then others may have what is still to be run
+
+What = Literal["here", "ended", "slow", "doomed", "left", "calls", "stop", "kill", "end"]
+Message = tuple[What, int, Any]  # what, the number of the bundle, and more
+Last = tuple[int, Outcome] | None  # the outcome of an attempt that was not told over the line
+
+UNREACHED = "unreached"
+
+
+def run_bundle(address: Address, number: int, engine: Any) -> tuple[Last | str, Any]:
+    """Run attempts until the engine has none, or one leaves a value that only Ray can carry.
+
+    Returns the outcome that the engine was not told, if there is one, and that value; or ``UNREACHED``
+    if there is no line to the engine.
+    """
+    try:
+        line = line_to(address)
+    except OSError:
+        return UNREACHED, None
+    bundle = _Bundle(line, number, engine)
+    with interruptible_by(bundle.interruption):
+        return bundle.run()
+
+
+class _Bundle:
+    """The attempts of one bundle: received in the thread of the line, run in the main thread."""
+
+    def __init__(self, line: Line, number: int, engine: Any) -> None:
+        self._line, self._number, self._engine = line, number, engine
+        self._calls: deque[tuple[int, TaskCall]] = deque()
+        self._changed = threading.Condition()
+        self._is_over = False
+        self._running: int | None = None
+        self._interruption: Interruption | None = None
+
+    def interruption(self) -> Interruption | None:
+        """That of the attempt that runs."""
+        return self._interruption
+
+    def run(self) -> tuple[Last, Any]:
+        """Run what comes until the engine says that it is the end, or the line is gone."""
+        self._line.receive = self._receive
+        last: Last = None
+        value = None
+        try:
+            self._send("here", None)
+            while last is None and (following := self._next()) is not None:
+                last, value = self._attempt(*following)
+            self._send("left", None)
+        except OSError:
+            pass  # the end of the Ray task says the same
+        return last, value
+
+    def _attempt(self, which: int, call: TaskCall) -> tuple[Last, Any]:
+        slow = alarms().after(SLOW_SECONDS, lambda: self._give_back(which))
+        assert self._interruption is not None
+        outcome, value = run_task(call, self._engine, [], self._interruption)
+        alarms().cancel(slow)
+        with self._changed:
+            self._running = self._interruption = None
+        if value is not None or not self._line.is_open:
+            return (which, outcome), value
+        try:
+            self._send("ended", (which, outcome))
+        except OSError:
+            return (which, outcome), None
+        return None, None
+
+    def _next(self) -> tuple[int, TaskCall] | None:
+        with self._changed:
+            while not self._calls and not self._is_over:
+                self._changed.wait()
+            if not self._calls:
+                return None
+            which, call = self._calls.popleft()
+            self._running, self._interruption = which, Interruption(is_deaf=True)
+            return which, call
+
+    def _receive(self, message: Message | None) -> None:
+        """Something has come; nothing means that the line is gone."""
+        if message is not None and message[1] != self._number:
+            return  # for a bundle that was here before
+        end: Message = "end", 0, None
+        what, _, more = message or end
+        with self._changed:
+            match what:
+                case "calls":
+                    self._calls += more
+                    self._changed.notify()
+                case "end":
+                    self._is_over = True
+                    if message is None:
+                        self._calls.clear()
+                    self._changed.notify()
+                case "stop" | "kill":
+                    self._stop(more, force=what == "kill")
+
+    def _stop(self, which: int, *, force: bool) -> None:
+        """Stop an attempt wherever it is; if it has ended, its outcome is on its way."""
+        if which == self._running and self._interruption is not None:
+            if force:  # Ray reports the end of a process as a crash unless it was Ray that ended it
+                self._is_over = True
+                self._return_waiting()
+                self._send("doomed", which)
+            else:
+                self._interruption.interrupt()
+            return
+        for waiting in self._calls:
+            if waiting[0] == which:
+                self._calls.remove(waiting)
+                self._send("ended", (which, Outcome("stopped")))
+                return
+
+    def _give_back(self, which: int) -> None:
+        """The attempt takes long, or waits for another one: what has not begun can run elsewhere."""
+        with self._changed:
+            if self._running != which:
+                return
+            self._return_waiting()
+
+    def _return_waiting(self) -> None:
+        waiting = [n for n, _ in self._calls]
+        self._calls.clear()
+        with suppress(OSError):  # nobody is there to take it
+            self._send("slow", waiting)
+
+    def _send(self, what: What, more: Any) -> None:
+        self._line.send((what, self._number, more))

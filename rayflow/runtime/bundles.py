@@ -1,0 +1,354 @@
+"""Bundles: short attempts that are ready share a worker, whose place in the cluster is asked for once.
+
+A bundle is a Ray task that runs attempts one after the other, as they are sent to it over its line
+(:mod:`rayflow.runtime.exchange`). What an attempt does next in a chain comes to the bundle that is there
+already, when the checkpoint before it is durable. How many attempts wait in a bundle follows from how long
+those of the same code have taken: an attempt that is not known to be short, or turns out to be long, has
+its worker for itself. When a worker dies the attempt that ran has failed; the others have not begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from rayflow.core.outcomes import Outcome
+from rayflow.runtime.bundle_worker import UNREACHED, Message
+from rayflow.runtime.exchange import Address, Peer
+from rayflow.runtime.submitter import Handle, RaySubmitter, refused
+from rayflow.runtime.worker import TaskCall
+
+logger = logging.getLogger("rayflow.engine")
+
+SHARE_SECONDS = 0.02  # of work that may wait in a bundle
+MOST_CALLS = 100
+LINGER_SECONDS = 0.02  # how long a bundle waits for work
+LONGEST_SECONDS = 1.0  # then others may have its place in the cluster
+LEAVE_SECONDS = 5.0  # how long the last words of a bundle may take
+KILL_SECONDS = 1.0  # how long a worker may take to heed
+RETURNED = Outcome("returned")
+
+_SHARED_OPTIONS = {"num_cpus", "runtime_env"}
+
+
+@dataclass(slots=True, eq=False)
+class _Call(Handle):
+    """An attempt, as its own handle. ``number``: its name on the line."""
+
+    call: TaskCall = None  # type: ignore[assignment]
+    pool: _Pool = None  # type: ignore[assignment]
+    number: int = 0
+    bundle: _Bundle | None = None
+    alone: Handle | None = None  # when it is a Ray task of its own after all
+
+
+@dataclass(slots=True, eq=False)
+class _Bundle:
+    """A worker, or the request for one. ``calls``: those that it has, in order. ``load``: in seconds."""
+
+    number: int
+    pool: _Pool
+    handle: Handle
+    began: float
+    peer: Peer | None = None
+    calls: dict[int, _Call] = field(default_factory=dict)
+    load: float = 0.0
+    is_slow: bool = False
+    is_over: bool = False
+    leaves: asyncio.TimerHandle | None = None
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(slots=True, eq=False)
+class _Pool:
+    """Attempts with the same options of Ray, and the bundles for them."""
+
+    options: dict[str, Any]
+    queue: deque[_Call] = field(default_factory=deque)
+    bundles: dict[int, _Bundle] = field(default_factory=dict)
+    requested: int = 0  # bundles that have not arrived
+    is_due: bool = False
+
+
+class Bundles:
+    """Runs short attempts in bundles, and all others as the submitter beneath it does."""
+
+    def __init__(self, submitter: RaySubmitter) -> None:
+        self._submitter = submitter
+        self._address: Address | None = None
+        self._pools: dict[str, _Pool] = {}
+        self._bundles: dict[int, _Bundle] = {}
+        self._paces: dict[str, float] = {}  # seconds that attempts take, by their code
+        self._numbers = itertools.count(1)
+        self._watches: set[asyncio.Task[None]] = set()
+        self.most = 32
+
+    def open(self, address: Address) -> None:
+        """There is a line for bundles now."""
+        self._address = address
+
+    def submit(
+        self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
+    ) -> Handle:
+        """Start an attempt. Raises ValueError or TypeError if ``options`` make no sense."""
+        if self._address is None or refs or not call.may_share or not _is_shared(options):
+            return self._submitter.submit(call, options, refs)
+        key = json.dumps(options, sort_keys=True)
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = _Pool(options)
+        outcome = asyncio.get_running_loop().create_future()
+        new = _Call(outcome, None, options.get("runtime_env"), call, pool, next(self._numbers))
+        pool.queue.append(new)
+        self._serve_soon(pool)
+        return new
+
+    def store(self, call: TaskCall, outcome: Outcome, handle: Handle) -> Handle:
+        """Start storing the value that an attempt has left in memory; its outcome says where it is."""
+        return self._submitter.store(call, outcome, handle)
+
+    async def outcome(self, handle: Handle) -> Outcome:
+        """What became of it. Never raises."""
+        if isinstance(handle, _Call):
+            outcome: Outcome = await asyncio.shield(handle.outcome)
+            return outcome
+        return await self._submitter.outcome(handle)
+
+    def stop(self, handle: Handle, *, force: bool) -> None:
+        """Ask it to stop, or end its process; its outcome says what has become of it."""
+        if not isinstance(handle, _Call):
+            self._submitter.stop(handle, force=force)
+        elif handle.alone is not None:
+            self._submitter.stop(handle.alone, force=force)
+        elif handle.bundle is None:
+            if handle in handle.pool.queue:
+                handle.pool.queue.remove(handle)
+                _settle(handle, Outcome("stopped"))
+        elif handle.bundle.peer is not None:
+            handle.bundle.peer.send(
+                ("kill" if force else "stop", handle.bundle.number, handle.number)
+            )
+            if force:
+                loop = asyncio.get_running_loop()
+                loop.call_later(KILL_SECONDS, self._kill, handle)
+
+    async def destroy(self, place: Any) -> None:
+        """Make sure that a process that has announced an attempt is gone; return when it is."""
+        await self._submitter.destroy(place)
+
+    def heard(self, peer: Peer, message: Message) -> None:
+        """A worker says something about its bundle."""
+        what, number, more = message
+        bundle = self._bundles.get(number)
+        if bundle is None:
+            return
+        match what:
+            case "here":
+                bundle.peer, bundle.began = peer, asyncio.get_running_loop().time()
+                bundle.pool.requested -= 1
+            case "ended":
+                self._ended(bundle, *more)
+            case "slow":
+                bundle.is_slow = True
+                for which in reversed(more):
+                    self._take_back(bundle, bundle.calls[which])
+            case "doomed":
+                bundle.is_over = True
+                self._submitter.stop(bundle.handle, force=True)
+            case "left":
+                bundle.left.set()
+                return
+        self._serve_soon(bundle.pool)
+
+    def hung_up(self, peer: Peer) -> None:
+        """A line is gone; the end of the Ray task says what has become of its bundle."""
+        for bundle in self._bundles.values():
+            if bundle.peer is peer:
+                bundle.is_over = True
+                bundle.left.set()
+
+    def _ended(self, bundle: _Bundle, which: int, outcome: Outcome) -> None:
+        call = bundle.calls.pop(which, None)
+        if call is None:
+            return
+        bundle.is_slow = False
+        bundle.load = max(0.0, bundle.load - self._expected(call)) if bundle.calls else 0.0
+        begun, ended = outcome.detail.get("started_at"), outcome.detail.get("finished_at")
+        if begun is not None and ended is not None:
+            code = call.call.function
+            old, new = self._paces.get(code, ended - begun), ended - begun
+            self._paces[code] = new if new < old else 0.7 * old + 0.3 * new
+        _settle(call, outcome)
+
+    def _take_back(self, bundle: _Bundle, call: _Call) -> None:
+        del bundle.calls[call.number]
+        call.bundle = None
+        bundle.pool.queue.appendleft(call)
+
+    def _serve_soon(self, pool: _Pool) -> None:
+        """When all that arrives in one go is there."""
+        if not pool.is_due:
+            pool.is_due = True
+            asyncio.get_running_loop().call_soon(self._serve, pool)
+
+    def _serve(self, pool: _Pool) -> None:
+        """Send what waits to the bundles that have room, and ask for more of these."""
+        pool.is_due = False
+        now = asyncio.get_running_loop().time()
+        at_hand = [b for b in pool.bundles.values() if b.peer is not None and not b.is_over]
+        for bundle in sorted(at_hand, key=lambda bundle: bundle.load):
+            if now - bundle.began > LONGEST_SECONDS and not bundle.calls:
+                self._end(bundle)
+            else:
+                self._fill(bundle, 1 + len(pool.queue) // len(at_hand))
+                self._let_linger(bundle)
+        self._request(pool)
+
+    def _fill(self, bundle: _Bundle, share: int) -> None:
+        calls: list[_Call] = []
+        queue = bundle.pool.queue
+        may_have_more = asyncio.get_running_loop().time() - bundle.began < LONGEST_SECONDS
+        while queue and len(calls) < share and may_have_more:
+            expected = self._expected(queue[0])
+            is_free = not bundle.calls
+            has_room = bundle.load + expected <= SHARE_SECONDS and len(bundle.calls) < MOST_CALLS
+            if bundle.is_slow or not (is_free or has_room):
+                break
+            call = queue.popleft()
+            call.bundle = bundle
+            bundle.calls[call.number] = call
+            bundle.load += expected
+            calls.append(call)
+        if calls and bundle.peer is not None:
+            bundle.peer.send(("calls", bundle.number, [(c.number, c.call) for c in calls]))
+
+    def _expected(self, call: _Call) -> float:
+        """How long an attempt will take, in seconds; long if nobody knows."""
+        return self._paces.get(call.call.function, SHARE_SECONDS)
+
+    def _request(self, pool: _Pool) -> None:
+        """As many bundles as the work that waits is worth: one for each attempt that is not short."""
+        most = min(len(pool.queue), self.most - len(pool.bundles))
+        if most <= pool.requested:
+            return
+        work = sum(min(self._expected(call), SHARE_SECONDS) for call in pool.queue)
+        wanted = min(most, 1 + int(work / SHARE_SECONDS))
+        for _ in range(wanted - pool.requested):
+            self._begin(pool)
+
+    def _begin(self, pool: _Pool) -> None:
+        assert self._address is not None
+        number, name = next(self._numbers), pool.queue[0].call.task_id
+        try:
+            handle = self._submitter.bundle(self._address, number, name, pool.options)
+        except (ValueError, TypeError) as error:
+            _settle(pool.queue.popleft(), refused(error))
+            self._serve_soon(pool)
+            return
+        now = asyncio.get_running_loop().time()
+        bundle = self._bundles[number] = pool.bundles[number] = _Bundle(number, pool, handle, now)
+        pool.requested += 1
+        watch = asyncio.ensure_future(self._watch(bundle))
+        self._watches.add(watch)
+        watch.add_done_callback(self._watches.discard)
+
+    def _let_linger(self, bundle: _Bundle) -> None:
+        """Without work it waits a moment, then it ends."""
+        if bundle.calls and bundle.leaves is not None:
+            bundle.leaves.cancel()
+            bundle.leaves = None
+        elif not bundle.calls and bundle.leaves is None:
+            loop = asyncio.get_running_loop()
+            bundle.leaves = loop.call_later(LINGER_SECONDS, self._end, bundle)
+
+    def _end(self, bundle: _Bundle) -> None:
+        if bundle.peer is not None and not bundle.calls and not bundle.is_over:
+            bundle.is_over = True
+            bundle.pool.bundles.pop(bundle.number, None)
+            bundle.peer.send(("end", bundle.number, None))
+
+    def _kill(self, call: _Call) -> None:
+        """A worker that does not heed, because its body lets no other thread run, is ended by Ray."""
+        bundle = call.bundle
+        if bundle is not None and call.number in bundle.calls and not call.outcome.done():
+            self._submitter.stop(bundle.handle, force=True)
+
+    async def _watch(self, bundle: _Bundle) -> None:
+        """When the Ray task has ended: the first of what the bundle still had was running."""
+        ended: Any = await self._submitter.outcome(bundle.handle)
+        has_died = isinstance(ended, Outcome)
+        if bundle.peer is not None:
+            try:
+                await asyncio.wait_for(bundle.left.wait(), LEAVE_SECONDS)
+            except TimeoutError:
+                logger.warning("the line to a worker that has ended is still open")
+        else:
+            bundle.pool.requested -= 1
+        bundle.is_over = True
+        self._bundles.pop(bundle.number, None)
+        bundle.pool.bundles.pop(bundle.number, None)
+        if ended == UNREACHED or (bundle.peer is None and not has_died):
+            self._give_up()
+        elif not has_died and ended is not None:
+            which, outcome = ended
+            if which in bundle.calls:
+                call = bundle.calls[which]
+                call.value = bundle.handle.value
+                self._ended(bundle, which, outcome)
+                self._paces[call.call.function] = SHARE_SECONDS  # a bundle ends with such a value
+        elif has_died and not bundle.calls and bundle.peer is None and bundle.pool.queue:
+            _settle(bundle.pool.queue.popleft(), ended)  # it was asked for this one
+        self._leave_behind(bundle, ended if has_died else None)
+        self._serve_soon(bundle.pool)
+
+    def _leave_behind(self, bundle: _Bundle, outcome: Outcome | None) -> None:
+        """What a bundle has not told of: the first was running when its process died."""
+        left = list(bundle.calls.values())
+        if outcome is None:
+            for call in reversed(left):
+                self._take_back(bundle, call)
+            return
+        for call in left:
+            _settle(call, outcome)
+            outcome = RETURNED
+
+    def _give_up(self) -> None:
+        """Workers cannot reach the engine: from now on every attempt is a Ray task."""
+        if self._address is None:
+            return
+        logger.warning(
+            "A worker cannot connect to %s:%d, so attempts are not bundled, which is slower. Let the nodes "
+            "of the cluster connect to each other.",
+            self._address.host,
+            self._address.port,
+        )
+        self._address = None
+        for pool in self._pools.values():
+            while pool.queue:
+                self._pass_on(pool.queue.popleft(), pool.options)
+
+    def _pass_on(self, call: _Call, options: dict[str, Any]) -> None:
+        handle = call.alone = self._submitter.submit(call.call, options, [])
+        call.value = handle.value
+
+        async def follow() -> None:
+            _settle(call, await self._submitter.outcome(handle))
+
+        watch = asyncio.ensure_future(follow())
+        self._watches.add(watch)
+        watch.add_done_callback(self._watches.discard)
+
+
+def _is_shared(options: dict[str, Any]) -> bool:
+    """Whether attempts with these options of Ray may share a worker: they ask for CPUs alone."""
+    return _SHARED_OPTIONS.issuperset(options)
+
+
+def _settle(call: _Call, outcome: Outcome) -> None:
+    if not call.outcome.done():
+        call.outcome.set_result(outcome)
