@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from rayflow.core.compact import compact
 from rayflow.core.graph import Graph, Item, Node, StoredValue, TaskOptions
 from rayflow.core.ids import task_name
 from rayflow.errors import TaskHeartbeatError, TaskTimeoutError
@@ -17,11 +18,14 @@ from rayflow.retry import Judge, Retry, check_error_types
 from rayflow.runtime import nodes
 from rayflow.runtime.nodes import Call, DagStep, MapNode, StepNode, TaskReference
 from rayflow.runtime.ray_options import described
+from rayflow.storage.pickling import is_plain, stays
 
 ITEMS_TOGETHER = 256
 SMALL_ITEM = 16 * 1024  # bytes: what a task may read in vain for each of the others
 
 
+@stays
+@compact
 @dataclass(frozen=True, slots=True)
 class Slot:
     """Stands in stored arguments for the value of an upstream task, or of a stored object."""
@@ -100,6 +104,7 @@ class _Translation:
         self._nodes: list[Node] = []
         self._owner: int | None = None  # whose ``finally_`` nodes are being translated
         self._finals: list[tuple[int, Any]] = []  # owners and their ``finally_`` nodes
+        self._alike: dict[Any, tuple[str, str, TaskOptions]] = {}  # see _shared
 
     def run(self, root: Any) -> Graph:
         self._walk(root)
@@ -196,6 +201,8 @@ class _Translation:
 
         def replace(value: Any) -> Any:
             """At the top level an upstream output arrives as its value."""
+            if is_plain(value):
+                return value
             if nodes.is_input(value):
                 value = nodes.input_value(value, self._args, self._kwargs)
             if nodes.is_node(value):
@@ -226,13 +233,14 @@ class _Translation:
         position = self._done[id(done.node)] = len(self._nodes)
         if (final := done.call.options.get("finally_")) is not None:
             self._finals.append((position, final))
+        name, code, options = self._shared(done.call)
         self._nodes.append(
             Node(
-                _name(done.call),
-                done.call.options.get("code") or self._encoder.function(done.call.function),
+                name,
+                code,
                 done.args,
                 self._places(done.upstream),
-                self._options(done.call),
+                options,
                 done.call.options.get("metadata") or {},
                 self._owner,
                 self._places(done.watches),
@@ -244,6 +252,22 @@ class _Translation:
         return tuple(
             b.task_id if isinstance(b, TaskReference) else self._done[id(b)] for b in below
         )
+
+    def _shared(self, call: Call) -> tuple[str, str, TaskOptions]:
+        """Name, code and options of a call. Thousands of calls have the same, which are made once."""
+        chosen = {k: v for k, v in call.options.items() if k not in ("finally_", "metadata")}
+        key = (call.function, *call.ray_options.items(), "", *chosen.items())
+        try:
+            found = self._alike.get(key)
+        except TypeError:  # an option that is no key of a dict
+            return self._own(call)
+        if found is None:
+            found = self._alike[key] = self._own(call)
+        return found
+
+    def _own(self, call: Call) -> tuple[str, str, TaskOptions]:
+        code = call.options.get("code") or self._encoder.function(call.function)
+        return _name(call), code, self._options(call)
 
     def _options(self, call: Call) -> TaskOptions:
         ray_options = {k: v for k, v in call.ray_options.items() if v is not None}

@@ -7,10 +7,12 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from rayflow.core.compact import compact
 from rayflow.core.ids import unused_id
 from rayflow.core.records import Fact, Kind
 
 
+@compact
 @dataclass(frozen=True, slots=True)
 class StoredValue:
     """Where an encoded value is: inline, or under a key of the storage.
@@ -41,6 +43,7 @@ class StoredValue:
         return cls(described["format"], described["size"], described["crc"], inline, key)
 
 
+@compact
 @dataclass(frozen=True, slots=True)
 class TaskOptions:
     """What a user may set for one task. ``None`` means: inherit from the creating task.
@@ -87,6 +90,7 @@ class TaskOptions:
         }
 
 
+@compact
 @dataclass(frozen=True, slots=True)
 class Item:
     """Which item of a list a task is for.
@@ -113,6 +117,7 @@ class Item:
         return cls(described["of"], described["at"], described.get("limit"))
 
 
+@compact
 @dataclass(frozen=True, slots=True)
 class Node:
     """One task of a graph that has no id yet.
@@ -187,8 +192,12 @@ def task_facts(
     kept = _kept(graph) | ({graph.root} if is_kept else set())
     ids = _new_ids(graph, tasks, names)
     facts, last = list[Fact](), graph.root
+    described: dict[int, dict[str, Any]] = {}  # thousands of nodes share their options
     for position, node in enumerate(graph.nodes):
-        options = node.options.describe()
+        shared = described.get(id(node.options))
+        if shared is None:
+            shared = described[id(node.options)] = node.options.describe()
+        options = dict(shared)
         if options["catch_exceptions"] is None and position == last:
             options["catch_exceptions"] = catch
         if options["checkpoint"] is None:

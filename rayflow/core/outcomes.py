@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from rayflow.core import finals
 from rayflow.core.actors import Calls
+from rayflow.core.compact import compact
 from rayflow.core.graph import Graph, StoredValue, task_facts
 from rayflow.core.ids import Either
 from rayflow.core.planner import unstored
@@ -16,7 +17,8 @@ from rayflow.core.state import WorkflowState
 from rayflow.core.tasks import TaskState, TaskStatus
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(slots=True)
 class Outcome:
     """What became of one attempt.
 

@@ -27,7 +27,7 @@ logger = logging.getLogger("rayflow.engine")
 
 SHARE_SECONDS = 0.02  # of work that may wait in a bundle
 MOST_CALLS = 100
-LINGER_SECONDS = 0.02  # how long a bundle waits for work
+LINGER_SECONDS = 0.05  # how long a bundle waits for work
 LONGEST_SECONDS = 1.0  # then others may have its place in the cluster
 LEAVE_SECONDS = 5.0  # how long the last words of a bundle may take
 KILL_SECONDS = 1.0  # how long a worker may take to heed
@@ -115,7 +115,7 @@ class Bundles:
     async def outcome(self, handle: Handle) -> Outcome:
         """What became of it. Never raises."""
         if isinstance(handle, _Call):
-            outcome: Outcome = await asyncio.shield(handle.outcome)
+            outcome: Outcome = await handle.outcome
             return outcome
         return await self._submitter.outcome(handle)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -258,12 +259,18 @@ def _check_returns(function: Callable[..., Any], options: Mapping[str, Any]) -> 
         )
 
 
+_signatures: weakref.WeakKeyDictionary[Any, inspect.Signature] = weakref.WeakKeyDictionary()
+
+
 def check_signature(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> None:
     """Raise TypeError if the arguments do not fit the function."""
     try:
-        inspect.signature(function).bind(*args, **kwargs)
+        signature = _signatures.get(function)
+        if signature is None:
+            signature = _signatures[function] = inspect.signature(function)
+        signature.bind(*args, **kwargs)
     except TypeError as error:
         name = getattr(function, "__qualname__", repr(function))
         raise TypeError(f"The arguments of task {name} do not fit: {error}.") from None

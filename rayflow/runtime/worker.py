@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
+from rayflow.core.compact import compact
 from rayflow.core.graph import Graph, StoredValue
 from rayflow.core.outcomes import Outcome
 from rayflow.dag import Slot, translate
@@ -45,7 +46,8 @@ from rayflow.storage.values import INLINE_BYTES, decode
 _TRACEBACK_BYTES = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(slots=True)
 class TaskCall:
     """Everything an attempt needs. ``inputs[i]`` is None where ``refs`` carries the value instead.
 

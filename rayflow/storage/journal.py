@@ -216,6 +216,9 @@ class Journal:
                 )
 
 
+_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def first_record(store: Store, folder: str) -> Record | None:
     """The first record of the journal in ``folder``, if that can be read."""
     log = EpochLog(store, folder, SCHEMA)
@@ -234,7 +237,7 @@ def _encode(records: Sequence[Record]) -> pa.RecordBatch:
         [str(r.kind) for r in records],
         [r.task_id for r in records],
         [r.attempt for r in records],
-        [json.dumps(r.data, separators=(",", ":")) for r in records],
+        [_json(r.data) for r in records],
         [r.value for r in records],
     ]
     arrays = [pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)]

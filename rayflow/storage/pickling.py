@@ -19,6 +19,8 @@ from rayflow.storage import frames
 from rayflow.storage.store import Buffer
 
 _ALIGNMENT = 64
+_PLAIN = {type(None), bool, int, float, str, bytes}
+_PLAIN_ITEMS = 1_000_000  # to look at; what is larger, or contains itself, is left to the pickler
 
 PersistentId = Callable[[Any], Any]
 PersistentLoad = Callable[[Any], Any]
@@ -58,6 +60,9 @@ class _Unpickler(pickle.Unpickler):
 
 def dump(value: Any, persistent_id: PersistentId | None) -> list[Buffer]:
     """The parts of ``value``. Raises whatever the objects in it raise."""
+    if is_plain(value):  # nothing in it that would be asked about
+        data = pickle.dumps(value, 5)
+        return [struct.pack("<QQ", 1, len(data)), data]
     sink = io.BytesIO()
     buffers: list[pickle.PickleBuffer] = []
     pickler = _Pickler(sink, protocol=5, buffer_callback=buffers.append)
@@ -91,6 +96,34 @@ def load(data: memoryview, persistent_load: PersistentLoad | None) -> Any:
     unpickler = _Unpickler(io.BytesIO(body), buffers=buffers)
     unpickler.hook = persistent_load or _unexpected
     return unpickler.load()
+
+
+def stays(kind: type) -> type:
+    """Say that objects of this class hold nothing that is stored by reference."""
+    _PLAIN.add(kind)
+    return kind
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is small and made of such classes alone."""
+    left, stack = _PLAIN_ITEMS, [value]
+    while stack and left:
+        each = stack.pop()
+        kind = type(each)
+        if kind in _PLAIN:
+            continue
+        if kind is tuple or kind is list:
+            stack += each
+            left -= len(each)
+        elif kind is dict:
+            stack += each.keys()
+            stack += each.values()
+            left -= 2 * len(each)
+        else:
+            return False
+        if left < 0:
+            return False
+    return True
 
 
 def _section(view: memoryview) -> list[Buffer]:
