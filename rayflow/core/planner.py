@@ -194,8 +194,11 @@ def _must_stop(state: WorkflowState, now: float) -> list[Command]:
     unwanted: list[str] = []
     wanted: list[str] = []
     for task_id in state.in_flight:
-        is_canceled = state.tasks[task_id].status is TaskStatus.CANCELED
-        (unwanted if is_canceled or task_id in state.outdated else wanted).append(task_id)
+        task = state.tasks[task_id]
+        if task.status is TaskStatus.CANCELED or task_id in state.outdated:
+            unwanted.append(task_id)
+        elif task.is_limited or state.under_way[task_id].means is not None:
+            wanted.append(task_id)
     return [*stops(state, unwanted, now), *overdue(state, wanted, now)]
 
 

@@ -59,3 +59,8 @@ class TaskState:
     call: str | None = None  # the call of the actor that it belongs to
     callers: tuple[str, ...] = ()  # the actors whose methods may wait for this call
     heartbeat: Any = None  # the last details of an attempt that had no value
+    is_limited: bool = False  # an attempt has to end, or to give signs of life, in time
+
+    def __post_init__(self) -> None:
+        limits = ("timeout", "heartbeat_timeout")
+        self.is_limited = any(self.options.get(limit) is not None for limit in limits)

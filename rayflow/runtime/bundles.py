@@ -213,6 +213,8 @@ class Bundles:
         calls: list[_Call] = []
         queue = bundle.pool.queue
         may_have_more = asyncio.get_running_loop().time() - bundle.began < LONGEST_SECONDS
+        if bundle.load > SHARE_SECONDS / 2:  # it is filled seldom, then by many
+            return
         while queue and len(calls) < share and may_have_more:
             expected = self._expected(queue[0])
             is_free = not bundle.calls

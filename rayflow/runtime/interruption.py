@@ -21,17 +21,17 @@ class Interruption:
     """Whether an attempt was asked to stop.
 
     Attributes:
-        asked: set as soon as the attempt is asked to stop, for any thread to look at.
+        is_asked: set as soon as the attempt is asked to stop, for any thread to look at.
         is_deaf: the body is over: its outcome is not to be lost by an interruption any more.
     """
 
     def __init__(self, *, is_deaf: bool = False) -> None:
-        self.asked = threading.Event()
+        self.is_asked = False
         self.is_deaf = is_deaf
 
     def interrupt(self) -> None:
         """Ask the attempt to stop, from another thread of its process."""
-        self.asked.set()
+        self.is_asked = True
         signal.pthread_kill(_main_thread(), signal.SIGINT)
 
     @contextmanager
@@ -43,7 +43,7 @@ class Interruption:
         """
         self.is_deaf = False
         try:
-            if self.asked.is_set():
+            if self.is_asked:
                 raise KeyboardInterrupt
             yield
         finally:
@@ -51,7 +51,7 @@ class Interruption:
 
     def hear(self, number: int, frame: FrameType | None) -> None:
         """The handler of SIGINT, called in the main thread."""
-        self.asked.set()
+        self.is_asked = True
         if not self.is_deaf:
             raise KeyboardInterrupt
 
@@ -83,7 +83,7 @@ def interruptible_by(current: Callable[[], Interruption | None]) -> Iterator[Non
 
     def hear(number: int, frame: FrameType | None) -> None:
         interruption = current()
-        if interruption is not None and interruption.asked.is_set() and not interruption.is_deaf:
+        if interruption is not None and interruption.is_asked and not interruption.is_deaf:
             raise KeyboardInterrupt
 
     heard = signal.signal(signal.SIGINT, hear)
@@ -106,7 +106,7 @@ class _Ear(threading.Thread):
         while signals := os.read(self._source, 64):
             listener = self.listener
             if signal.SIGINT in signals and listener is not None:
-                listener.asked.set()
+                listener.is_asked = True
                 signal.pthread_kill(_main_thread(), signal.SIGURG)
 
 

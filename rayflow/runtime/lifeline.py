@@ -131,7 +131,7 @@ class Lifeline:
 
     def is_cancelled(self) -> bool:
         """Whether the attempt was asked to stop."""
-        return self.interruption.asked.is_set()
+        return self.interruption.is_asked
 
     def end_process(self) -> NoReturn:
         """The attempt has stopped as it was asked to. What it has left, threads and GPU memory, goes too.
