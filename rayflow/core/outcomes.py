@@ -163,6 +163,8 @@ def _left(state: WorkflowState, facts: list[Fact], outcome: Outcome) -> list[Fac
 
 def _misfit(state: WorkflowState, outcome: Outcome) -> str | None:
     """What is wrong with the graphs that an attempt has ended with, if anything is."""
+    if outcome.graph is None and not outcome.laters:
+        return None
     graphs = (*([outcome.graph] if outcome.graph is not None else []), *outcome.laters)
     nodes = [node for graph in graphs for node in graph.nodes]
     unknown = sorted({t for node in nodes for t in node.known if t not in state.tasks})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from rayflow.core import finals
@@ -16,7 +16,7 @@ from rayflow.core.tasks import TaskState, TaskStatus
 from rayflow.core.waits import BeginWait, EndWait, How, has_body, is_hosted, spec
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StartTask:
     """Start attempt number ``attempt`` of a task whose inputs are all there.
 
@@ -241,7 +241,7 @@ def _is_final(state: WorkflowState, command: Command) -> bool:
 
 def _starts(state: WorkflowState, now: float, window: int) -> list[Command]:
     due = [task_id for task_id, when in state.delayed.items() if when <= now]
-    chosen = (*islice((*due, *state.ready), _room(state, window)), *state.waits.ready)
+    chosen = (*islice(chain(due, state.ready), _room(state, window)), *state.waits.ready)
     commands = [_begin(state.tasks[t]) for t in chosen if t not in state.waits]
     if state.delayed and len(due) < len(state.delayed):
         commands.append(WakeAt(min(when for when in state.delayed.values() if when > now)))

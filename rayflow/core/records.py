@@ -47,7 +47,7 @@ class Kind(StrEnum):
     CHILD = "child"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     """One fact in a journal.
 
@@ -70,7 +70,7 @@ class Record:
     value: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fact:
     """A record that has not been given its place in a journal yet."""
 

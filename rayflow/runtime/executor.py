@@ -261,7 +261,7 @@ class WorkflowRunner:
         self._handles[task_id] = handle
         if is_hosted(task):
             self.started(task_id, attempt, self.token)  # nothing else says so
-        self._spawn(self._watch(call, handle))
+        self._follow(call, handle)
 
     def _place(self, task_id: str) -> Submitter:
         """Where attempts of a task run."""
@@ -301,15 +301,43 @@ class WorkflowRunner:
             self._spawn(self._around.submitter.destroy(attempt.place))
         return now
 
+    def _follow(self, call: TaskCall, handle: Handle) -> None:
+        """Have what becomes of an attempt taken into account."""
+        if not isinstance(handle.outcome, asyncio.Future):
+            self._spawn(self._watch(call, handle))
+            return
+
+        def over(future: asyncio.Future[Outcome]) -> None:
+            """No coroutine for this: short attempts end by the thousand each second."""
+            if future.cancelled():
+                return
+            outcome = future.result()
+            if outcome.has_died or call.checkpoint == "async":
+                self._spawn(self._watch(call, handle))
+            else:
+                self._arrived(call, handle, outcome)
+
+        handle.outcome.add_done_callback(over)
+
     async def _watch(self, call: TaskCall, handle: Handle) -> None:
         outcome = await self._place(call.task_id).outcome(handle)
         under_way = self.state.under_way.get(call.task_id)
         if outcome.has_died and under_way is not None and under_way.place is not None:
             await self._around.submitter.destroy(under_way.place)
-        elif under_way is not None and not outcome.has_died and outcome.kind != "stopped":
-            under_way.end_body()  # its outcome may have to wait for its turn
         if outcome.kind == "value" and call.checkpoint == "async":
+            self._end_body(call.task_id)
             outcome = await self._lent(call, handle, outcome)
+        self._arrived(call, handle, outcome)
+
+    def _end_body(self, task_id: str) -> None:
+        """Its outcome may have to wait for its turn."""
+        under_way = self.state.under_way.get(task_id)
+        if under_way is not None:
+            under_way.end_body()
+
+    def _arrived(self, call: TaskCall, handle: Handle, outcome: Outcome) -> None:
+        if not outcome.has_died and outcome.kind != "stopped":
+            self._end_body(call.task_id)
         self._inbox.put(
             lambda: self._settle(call.task_id, call.attempt, outcome, handle),
             is_alone=outcome.kind != "value" or bool(outcome.hops or outcome.laters),  # new names

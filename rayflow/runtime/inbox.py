@@ -12,7 +12,7 @@ from rayflow.core.state import WorkflowState
 from rayflow.runtime.surroundings import Clock
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Happening:
     """Something has happened; what facts follow from it is asked when its turn has come.
 
