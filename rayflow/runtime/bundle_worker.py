@@ -1,12 +1,13 @@
 """What runs in a worker that has attempts of several tasks: one after the other, as the engine sends them.
 
-Each outcome goes on its way before the next body begins. So if the process dies, the engine knows which
-attempt was running, which had ended, and which had not begun.
+The engine is told of each attempt before it begins, and of outcomes together as soon as there is nothing
+else to run, or the next attempt takes a while. So if the process dies, the engine knows which one was running.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from rayflow.runtime.interruption import Interruption, interruptible_by
 from rayflow.runtime.worker import TaskCall, run_task
 
 SLOW_SECONDS = 0.05  # then others may have what is still to be run
+TOGETHER_SECONDS = 0.005  # how long outcomes wait for others
 
 What = Literal["here", "ended", "slow", "doomed", "left", "calls", "stop", "kill", "end"]
 Message = tuple[What, int, Any]  # what, the number of the bundle, and more
@@ -50,6 +52,8 @@ class _Bundle:
         self._changed = threading.Condition()
         self._is_over = False
         self._running: int | None = None
+        self._ended: list[tuple[int, Outcome]] = []  # of which the engine has not been told
+        self._told_at = 0.0
         self._interruption: Interruption | None = None
 
     def interruption(self) -> Interruption | None:
@@ -65,6 +69,7 @@ class _Bundle:
             self._send("here", None)
             while last is None and (following := self._next()) is not None:
                 last, value = self._attempt(*following)
+            self._tell()
             self._send("left", None)
         except OSError:
             pass  # the end of the Ray task says the same
@@ -77,22 +82,29 @@ class _Bundle:
         alarms().cancel(slow)
         with self._changed:
             self._running = self._interruption = None
-        if value is not None or not self._line.is_open:
-            return (which, outcome), value
-        try:
-            self._send("ended", (which, outcome))
-        except OSError:
-            return (which, outcome), None
+            if value is not None or not self._line.is_open:
+                return (which, outcome), value
+            self._ended.append((which, outcome))
         return None, None
+
+    def _tell(self) -> None:
+        """Tell the engine of the outcomes that there are."""
+        with self._changed:
+            ended, self._ended, self._told_at = self._ended, [], time.monotonic()
+            if ended:
+                self._send("ended", ended)
 
     def _next(self) -> tuple[int, TaskCall] | None:
         with self._changed:
+            if not self._calls or time.monotonic() - self._told_at > TOGETHER_SECONDS:
+                self._tell()
             while not self._calls and not self._is_over:
                 self._changed.wait()
             if not self._calls:
                 return None
             which, call = self._calls.popleft()
             self._running, self._interruption = which, Interruption(is_deaf=True)
+            self._line.sign(which)
             return which, call
 
     def _receive(self, message: Message | None) -> None:
@@ -127,7 +139,7 @@ class _Bundle:
         for waiting in self._calls:
             if waiting[0] == which:
                 self._calls.remove(waiting)
-                self._send("ended", (which, Outcome("stopped")))
+                self._send("ended", [(which, Outcome("stopped"))])
                 return
 
     def _give_back(self, which: int) -> None:
@@ -141,6 +153,7 @@ class _Bundle:
         waiting = [n for n, _ in self._calls]
         self._calls.clear()
         with suppress(OSError):  # nobody is there to take it
+            self._tell()
             self._send("slow", waiting)
 
     def _send(self, what: What, more: Any) -> None:

@@ -58,6 +58,7 @@ class _Bundle:
     peer: Peer | None = None
     calls: dict[int, _Call] = field(default_factory=dict)
     load: float = 0.0
+    running: int = 0  # which call has begun last
     is_slow: bool = False
     is_over: bool = False
     leaves: asyncio.TimerHandle | None = None
@@ -83,6 +84,7 @@ class Bundles:
         self._address: Address | None = None
         self._pools: dict[str, _Pool] = {}
         self._bundles: dict[int, _Bundle] = {}
+        self._calls: dict[int, _Call] = {}  # those in bundles
         self._paces: dict[str, float] = {}  # seconds that attempts take, by their code
         self._numbers = itertools.count(1)
         self._watches: set[asyncio.Task[None]] = set()
@@ -152,7 +154,8 @@ class Bundles:
                 bundle.peer, bundle.began = peer, asyncio.get_running_loop().time()
                 bundle.pool.requested -= 1
             case "ended":
-                self._ended(bundle, *more)
+                for which, outcome in more:
+                    self._ended(bundle, which, outcome)
             case "slow":
                 bundle.is_slow = True
                 for which in reversed(more):
@@ -165,6 +168,12 @@ class Bundles:
                 return
         self._serve_soon(bundle.pool)
 
+    def signed(self, peer: Peer, number: int) -> None:
+        """A worker begins an attempt."""
+        call = self._calls.get(number)
+        if call is not None and call.bundle is not None:
+            call.bundle.running = number
+
     def hung_up(self, peer: Peer) -> None:
         """A line is gone; the end of the Ray task says what has become of its bundle."""
         for bundle in self._bundles.values():
@@ -176,6 +185,7 @@ class Bundles:
         call = bundle.calls.pop(which, None)
         if call is None:
             return
+        del self._calls[which]
         bundle.is_slow = False
         bundle.load = max(0.0, bundle.load - self._expected(call)) if bundle.calls else 0.0
         begun, ended = outcome.detail.get("started_at"), outcome.detail.get("finished_at")
@@ -186,7 +196,7 @@ class Bundles:
         _settle(call, outcome)
 
     def _take_back(self, bundle: _Bundle, call: _Call) -> None:
-        del bundle.calls[call.number]
+        del bundle.calls[call.number], self._calls[call.number]
         call.bundle = None
         bundle.pool.queue.appendleft(call)
 
@@ -223,7 +233,7 @@ class Bundles:
                 break
             call = queue.popleft()
             call.bundle = bundle
-            bundle.calls[call.number] = call
+            bundle.calls[call.number] = self._calls[call.number] = call
             bundle.load += expected
             calls.append(call)
         if calls and bundle.peer is not None:
@@ -309,15 +319,16 @@ class Bundles:
         self._serve_soon(bundle.pool)
 
     def _leave_behind(self, bundle: _Bundle, outcome: Outcome | None) -> None:
-        """What a bundle has not told of: the first was running when its process died."""
+        """What a bundle has not told of: one was running when its process died, or was to be the next."""
         left = list(bundle.calls.values())
         if outcome is None:
             for call in reversed(left):
                 self._take_back(bundle, call)
             return
+        failed = bundle.running if bundle.running in bundle.calls else left[0].number if left else 0
         for call in left:
-            _settle(call, outcome)
-            outcome = RETURNED
+            del self._calls[call.number]
+            _settle(call, outcome if call.number == failed else RETURNED)
 
     def _give_up(self) -> None:
         """Workers cannot reach the engine: from now on every attempt is a Ray task."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 _HEAD = struct.Struct("!Q")
+_SIGN = 1 << 63  # in a head: it is all that is sent, and the rest of it is a number
 _SECRET_BYTES = 32
 _CONNECT_SECONDS = 5.0
 _RECEIVE_BYTES = 256 * 1024
@@ -37,6 +38,8 @@ class Hearer(Protocol):
     """Who is told what comes over the lines of an engine, in its event loop."""
 
     def heard(self, peer: Peer, message: Any) -> None: ...
+
+    def signed(self, peer: Peer, number: int) -> None: ...
 
     def hung_up(self, peer: Peer) -> None: ...
 
@@ -60,6 +63,10 @@ class Peer(asyncio.Protocol):
         start, received = 0, self._received
         while len(received) - start >= _HEAD.size:
             (size,) = _HEAD.unpack_from(received, start)
+            if size & _SIGN:
+                start += _HEAD.size
+                self._hearer.signed(self, size ^ _SIGN)
+                continue
             end = start + _HEAD.size + size
             if len(received) < end:
                 break
@@ -128,6 +135,15 @@ class Line:
         data = _framed(message)
         with self._sending:
             self._socket.sendall(data)
+
+    def sign(self, number: int) -> None:
+        """Send a number below 2**63, which costs less than a message.
+
+        Raises:
+            OSError: the line is gone.
+        """
+        with self._sending:
+            self._socket.sendall(_HEAD.pack(_SIGN | number))
 
     def _receive(self) -> None:
         try:
