@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from rayflow.core import finals
 from rayflow.core.actors import Calls
 from rayflow.core.deadlines import StopTask, WakeAt, error_of_workflow, overdue, stops
-from rayflow.core.records import WorkflowStatus
+from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.core.state import WorkflowState
 from rayflow.core.tasks import TaskState, TaskStatus
 from rayflow.core.waits import BeginWait, EndWait, How, has_body, is_hosted, spec
@@ -86,6 +86,22 @@ def plan(state: WorkflowState, now: float, *, window: int) -> list[Command]:
     if is_idle and state.calls is not None and not state.calls.open:
         return _rest(state.calls, now)
     return [*_out_of_time(state, now), *(STUCK if is_idle else commands)]
+
+
+def foreseen_end(state: WorkflowState, facts: Sequence[Fact]) -> Fact | None:
+    """The end of the workflow, if ``facts`` lead to it and to nothing else: it is recorded with them.
+
+    That is so for the value of the workflow's own task when nothing else is under way or still to be run.
+    """
+    if len(facts) != 1 or facts[0].kind is not Kind.SUCCEEDED or facts[0].task_id != state.root:
+        return None
+    is_alone = not (state.in_flight.keys() - {state.root}) and not state.finals
+    is_asked = state.cancel_requested or state.suspend_requested or state.timed_out
+    is_running = state.status is WorkflowStatus.RUNNING and state.calls is None
+    if is_asked or not is_running or not is_alone or state.error is not None:
+        return None
+    data = {"reason": None, "error": None, "output": facts[0].data["preview"]}
+    return Fact(Kind.STATUS, data={"status": str(WorkflowStatus.SUCCESSFUL), **data})
 
 
 def lost_values(state: WorkflowState, again: Iterable[str] = ()) -> list[str]:

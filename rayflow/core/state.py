@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from rayflow.core import chains, provisional
@@ -415,7 +414,8 @@ class WorkflowState:
             upstream = self.tasks[upstream_id]
             upstream.unread -= 1
             if not upstream.unread and upstream.value is not None and upstream_id != self.root:
-                upstream.value = replace(upstream.value, data=None)
+                kept = upstream.value
+                upstream.value = StoredValue(kept.format, kept.size, kept.crc, None, kept.key)
 
 
 _HANDLERS: dict[str, Callable[[WorkflowState, Record], None]] = {

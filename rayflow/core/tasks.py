@@ -62,5 +62,5 @@ class TaskState:
     is_limited: bool = False  # an attempt has to end, or to give signs of life, in time
 
     def __post_init__(self) -> None:
-        limits = ("timeout", "heartbeat_timeout")
-        self.is_limited = any(self.options.get(limit) is not None for limit in limits)
+        get = self.options.get
+        self.is_limited = get("timeout") is not None or get("heartbeat_timeout") is not None

@@ -43,6 +43,8 @@ def around(outer: Mapping[str, Any] | None, stored: Mapping[str, Any]) -> dict[s
     Raises:
         ValueError: the task's own environment cannot be loaded here.
     """
+    if not outer and not stored.get("runtime_env"):
+        return dict(stored)
     own = restored({"runtime_env": stored.get("runtime_env")})["runtime_env"]
     both = merged(outer, own)
     return {**stored, "runtime_env": both} if both else dict(stored)

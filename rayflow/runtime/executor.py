@@ -17,7 +17,7 @@ from rayflow.core import provisional
 from rayflow.core.deadlines import StopTask, WakeAt
 from rayflow.core.graph import StoredValue
 from rayflow.core.outcomes import Outcome, facts_of
-from rayflow.core.planner import Finish, StartTask, TimeOut, plan
+from rayflow.core.planner import Finish, StartTask, TimeOut, foreseen_end, plan
 from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.core.state import WorkflowState
 from rayflow.core.waits import BeginWait, EndWait, is_hosted
@@ -64,8 +64,10 @@ class WorkflowRunner:
                 finish, wake_at = self._execute()
                 if finish is not None:
                     await self.commit([self._status(finish)])
-                elif not self.is_at_rest:
+                elif not self.is_at_rest and not self.state.is_finished:
                     facts = await self._inbox.facts(wake_at)
+                    end = foreseen_end(self.state, facts)
+                    facts = facts if end is None else [*facts, end]
                     continue
                 facts = await self._called_again() if self.is_at_rest else []
                 if not facts:

@@ -62,7 +62,7 @@ class Floor:
         forget: Callable[[str], None],
     ) -> None:
         self.live: dict[str, LiveWorkflow] = {}
-        # Ended lately with a value that is in memory alone, for those who have started them.
+        # Ended lately with a value that is at hand, for those who have started them.
         self.recent: OrderedDict[str, LiveWorkflow] = OrderedDict()
         self._storage, self._instance = storage, instance
         self._submitter, self._host = submitter, host
@@ -271,7 +271,7 @@ class Floor:
         """The workflow is not live any more; its slot goes to the next one in the queue."""
         live = self.live.pop(workflow_id)
         live.finish()
-        if live.has_fleeting_output:
+        if live.is_to_be_kept:
             self.recent[workflow_id] = live
             if len(self.recent) > MOST_RECENT:
                 self.recent.popitem(last=False)

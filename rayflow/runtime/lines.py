@@ -79,7 +79,9 @@ class Lines:
             bell = box.bell = asyncio.Event()
             with suppress(TimeoutError):
                 await asyncio.wait_for(bell.wait(), timeout)
-                if box.live:  # more follows at once: an answer for each line would cost more than a task
+                if (
+                    box.live
+                ):  # more follows at once: an answer for each line would cost more than a task
                     await asyncio.sleep(GATHER_SECONDS)
         heard = Heard(list(box.lines), box.left_out, box.live > 0)
         box.lines.clear()

@@ -16,6 +16,8 @@ from rayflow.runtime.references import Output
 from rayflow.runtime.replies import Replies
 from rayflow.runtime.results import of_call
 
+FEW_TASKS = 20
+
 
 class LiveWorkflow:
     """Holds the place of a workflow from the moment somebody asks for it until it ends.
@@ -41,12 +43,12 @@ class LiveWorkflow:
         return self.is_accepted and calls is not None and not calls.open
 
     @property
-    def has_fleeting_output(self) -> bool:
-        """Whether it has ended well with a value that is not stored (``checkpoint=False``)."""
+    def is_to_be_kept(self) -> bool:
+        """Whether it has ended well, and its value is not stored (``checkpoint=False``) or costs nothing to keep."""
         state = None if self.runner is None else self.runner.state
         if state is None or state.status is not WorkflowStatus.SUCCESSFUL:
             return False
-        return state.has_output and state.output.volatile
+        return state.has_output and (state.output.volatile or len(state.tasks) <= FEW_TASKS)
 
     def notify(self) -> None:
         """Something has changed: let everybody who waits look again."""

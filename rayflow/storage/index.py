@@ -152,8 +152,9 @@ class Index:
             FencedError: another engine owns the root now.
             DataSaveError: the storage failed.
         """
-        rows: Sequence[dict[str, object]] = [asdict(entry) for entry in entries]
-        batch = pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
+        rows = list(entries)
+        columns = [pa.array([getattr(row, f.name) for row in rows], f.type) for f in SCHEMA]
+        batch = pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
         self._cursor = self._log.append(self._epoch, self._cursor, batch)
 
     @property
