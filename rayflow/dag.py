@@ -289,6 +289,7 @@ class _Translation:
             heartbeat_timeout=call.options.get("heartbeat_timeout"),
             expiry=_expiry(retry),
             wait=call.options.get("wait"),
+            bundle=call.options.get("bundle") is not False,
         )
 
     def _input(self, node: Any) -> StoredValue:

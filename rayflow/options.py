@@ -69,6 +69,7 @@ class options(Mapping[str, Any]):
         timeout: seconds that an attempt may take, from when its body has started.
         heartbeat_timeout: seconds that an attempt may be without ``workflow.heartbeat()``.
         grace: seconds that an attempt has to end by itself when it is to stop; default 30.
+        bundle: False gives every attempt a worker of its own. Otherwise short ones share workers.
 
     None is what a task has without the option.
 
@@ -168,4 +169,5 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "timeout": _seconds,
     "heartbeat_timeout": _seconds,
     "grace": _seconds,
+    "bundle": _switch,
 }

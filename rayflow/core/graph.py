@@ -54,7 +54,8 @@ class TaskOptions:
     run. ``effect``: it does more than compute, so it never starts before its inputs are durable.
     ``expiry`` holds what it says of running out of time: the kinds that are worth another attempt.
     ``grace``, ``timeout`` and ``heartbeat_timeout`` are seconds. ``wait``: what the task waits for, if it
-    has no body of the user (:mod:`rayflow.core.waits`).
+    has no body of the user (:mod:`rayflow.core.waits`). ``bundle``: attempts may share a worker with others
+    (:mod:`rayflow.runtime.bundles`).
     """
 
     max_retries: int = 3
@@ -70,6 +71,7 @@ class TaskOptions:
     heartbeat_timeout: float | None = None
     expiry: tuple[str, ...] = ("timeout", "heartbeat")
     wait: dict[str, Any] | None = None
+    bundle: bool = True
 
     def describe(self) -> dict[str, Any]:
         """The JSON form that goes into a record."""
@@ -87,6 +89,7 @@ class TaskOptions:
             "heartbeat_timeout": self.heartbeat_timeout,
             "expiry": list(self.expiry),
             "wait": self.wait,
+            **({} if self.bundle else {"bundle": False}),
         }
 
 

@@ -210,7 +210,8 @@ class Bundles:
         """Send what waits to the bundles that have room, and ask for more of these."""
         pool.is_due = False
         now = asyncio.get_running_loop().time()
-        at_hand = [b for b in pool.bundles.values() if b.peer is not None and not b.is_over]
+        bundles = pool.bundles.values()
+        at_hand = [b for b in bundles if b.peer is not None and not b.is_over and not b.is_slow]
         for bundle in sorted(at_hand, key=lambda bundle: bundle.load):
             if now - bundle.began > LONGEST_SECONDS and not bundle.calls:
                 self._end(bundle)
@@ -229,7 +230,7 @@ class Bundles:
             expected = self._expected(queue[0])
             is_free = not bundle.calls
             has_room = bundle.load + expected <= SHARE_SECONDS and len(bundle.calls) < MOST_CALLS
-            if bundle.is_slow or not (is_free or has_room):
+            if not (is_free or has_room):
                 break
             call = queue.popleft()
             call.bundle = bundle

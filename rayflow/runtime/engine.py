@@ -414,9 +414,11 @@ class Engine(AttemptCalls, ActorCalls):
         if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
             return
         try:
-            self._bundles.open(await listen(node_address(), self._bundles))
+            address, self._server = await listen(node_address(), self._bundles)
         except OSError as error:
             logger.warning("attempts are not bundled, which is slower: %s", error)
+        else:
+            self._bundles.open(address)
 
     async def _sweep(self) -> None:
         try:

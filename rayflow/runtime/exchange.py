@@ -15,6 +15,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -100,8 +101,8 @@ class Peer(asyncio.Protocol):
         return True
 
 
-async def listen(host: str, hearer: Hearer) -> Address:
-    """Open an engine's end; what comes in goes to ``hearer``. It stays open as long as the process lives.
+async def listen(host: str, hearer: Hearer) -> tuple[Address, asyncio.Server]:
+    """Open an engine's end; what comes in goes to ``hearer``.
 
     Raises:
         OSError: there is no such address here.
@@ -109,7 +110,7 @@ async def listen(host: str, hearer: Hearer) -> Address:
     secret = secrets.token_bytes(_SECRET_BYTES)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Peer(secret, hearer), host, 0)
-    return Address(host, server.sockets[0].getsockname()[1], secret)
+    return Address(host, server.sockets[0].getsockname()[1], secret), server
 
 
 class Line:
@@ -124,7 +125,8 @@ class Line:
         self._socket.settimeout(None)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.sendall(address.secret)
-        threading.Thread(target=self._receive, name="rayflow-line", daemon=True).start()
+        self._thread = threading.Thread(target=self._receive, name="rayflow-line", daemon=True)
+        self._thread.start()
 
     def send(self, message: Any) -> None:
         """Send; what is sent arrives even if the process dies right after it.
@@ -145,9 +147,15 @@ class Line:
         with self._sending:
             self._socket.sendall(_HEAD.pack(_SIGN | number))
 
+    def close(self) -> None:
+        """Hang up."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+
     def _receive(self) -> None:
         try:
-            with self._socket.makefile("rb", _RECEIVE_BYTES) as incoming:
+            with self._socket, self._socket.makefile("rb", _RECEIVE_BYTES) as incoming:
                 while head := incoming.read(_HEAD.size):
                     (size,) = _HEAD.unpack(head)
                     self.receive(pickle.loads(incoming.read(size)))
