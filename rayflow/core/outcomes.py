@@ -11,7 +11,7 @@ from rayflow.core.compact import compact
 from rayflow.core.graph import Graph, StoredValue, task_facts
 from rayflow.core.ids import Either
 from rayflow.core.planner import unstored
-from rayflow.core.records import Fact, Kind
+from rayflow.core.records import Fact, Kind, Record
 from rayflow.core.retry import Cause, catcher, may_retry, retry_at
 from rayflow.core.state import WorkflowState
 from rayflow.core.tasks import TaskState, TaskStatus
@@ -91,11 +91,8 @@ def _comes_too_early(state: WorkflowState, task_id: str) -> bool:
     return state.calls is not None and not state.calls.turns.is_first(task_id)
 
 
-def _succeeded(task: TaskState, attempt: int, outcome: Outcome, *, caught: bool = False) -> Fact:
-    return _succeeded_as(task.task_id, attempt, outcome, caught=caught)
-
-
-def _succeeded_as(task_id: str, attempt: int, outcome: Outcome, *, caught: bool) -> Fact:
+def succeeded(task_id: str, attempt: int, outcome: Outcome, *, caught: bool = False) -> Fact:
+    """The fact that a task has the value of ``outcome``; ``caught``: which stands for an error."""
     value = outcome.value
     assert value is not None
     kept = value if outcome.checkpoint else None
@@ -108,13 +105,22 @@ def _succeeded_as(task_id: str, attempt: int, outcome: Outcome, *, caught: bool)
     return Fact(Kind.SUCCEEDED, task_id, attempt, data, None if kept is None else kept.data)
 
 
+def outcome_of(record: Record) -> Outcome:
+    """The inverse of :func:`succeeded`, for a value that was not caught."""
+    data = dict(record.data)
+    value = StoredValue.from_record(data.pop("value"), record.value)
+    preview = data.pop("preview")
+    del data["caught"]
+    return Outcome("value", value=value, preview=preview, detail=data)
+
+
 def _ended_well(
     state: WorkflowState, task: TaskState, attempt: int, outcome: Outcome
 ) -> list[Fact]:
     """Hand-overs, new tasks and the value, in one list: they are committed together or not at all."""
     graphs = (*outcome.hops, *([outcome.graph] if outcome.graph is not None else []))
     if not graphs:
-        return [_succeeded(task, attempt, outcome)]
+        return [succeeded(task.task_id, attempt, outcome)]
     facts: list[Fact] = []
     names, ids = dict(state.names) if outcome.hops else state.names, set[str]()
     current, options = task.task_id, task.options
@@ -138,7 +144,7 @@ def _ended_well(
             ids.add(root)
             current, options, attempt = root, only.data["options"], 1
     if outcome.graph is None:
-        facts.append(_succeeded_as(current, attempt, outcome, caught=False))
+        facts.append(succeeded(current, attempt, outcome))
     return facts
 
 
@@ -214,7 +220,7 @@ def _failed(
             for other in state.descendants(taker.task_id)
             if other is not task and other.status in (TaskStatus.PENDING, TaskStatus.CONTINUED)
         ]
-    return [*facts, _succeeded(taker, attempt, outcome, caught=True)]
+    return [*facts, succeeded(taker.task_id, attempt, outcome, caught=True)]
 
 
 def _failed_call(

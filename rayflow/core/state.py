@@ -69,6 +69,12 @@ class WorkflowState:
         )
 
     @property
+    def is_ending(self) -> bool:
+        """Whether nothing of it is to begin but ``finally_`` tasks, as far as is on record."""
+        is_asked = self.cancel_requested or self.suspend_requested or self.timed_out
+        return is_asked or self.error is not None
+
+    @property
     def output(self) -> TaskState:
         """The task whose value is the workflow's output."""
         return self.tasks[self.root]

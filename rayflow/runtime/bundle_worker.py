@@ -2,6 +2,8 @@
 
 The engine is told of each attempt before it begins, and of outcomes together as soon as there is nothing
 else to run, or the next attempt takes a while. So if the process dies, the engine knows which one was running.
+
+An attempt that follows another one begins when the value of that is durable, in a relay of this worker.
 """
 
 from __future__ import annotations
@@ -10,22 +12,38 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from rayflow.core.outcomes import Outcome
+from rayflow.core.fusion import is_relayed
+from rayflow.core.graph import StoredValue
+from rayflow.core.outcomes import Outcome, succeeded
+from rayflow.errors import FencedError, StorageError
 from rayflow.runtime.alarms import alarms
 from rayflow.runtime.exchange import Address, Line, line_to
 from rayflow.runtime.interruption import Interruption, interruptible_by
-from rayflow.runtime.worker import TaskCall, run_task
+from rayflow.runtime.worker import TaskCall, run_task, store_of
+from rayflow.storage.relays import Relay
 
 SLOW_SECONDS = 0.05  # then others may have what is still to be run
 TOGETHER_SECONDS = 0.005  # how long outcomes wait for others
+CHAIN_SECONDS = 0.05  # of a chain they are durable already
 
 What = Literal["here", "ended", "slow", "doomed", "left", "calls", "stop", "kill", "end"]
 Message = tuple[What, int, Any]  # what, the number of the bundle, and more
 Last = tuple[int, Outcome] | None  # the outcome of an attempt that was not told over the line
 
 UNREACHED = "unreached"
+RETURNED = Outcome("returned")
+
+
+@dataclass(slots=True)
+class _Passed:
+    """A value that is durable, and on its way to the attempt that follows."""
+
+    workflow_id: str
+    task_id: str
+    value: StoredValue
 
 
 def run_bundle(address: Address, number: int, engine: Any) -> tuple[Last | str, Any]:
@@ -54,6 +72,8 @@ class _Bundle:
         self._running: int | None = None
         self._ended: list[tuple[int, Outcome]] = []  # of which the engine has not been told
         self._told_at = 0.0
+        self._passed: _Passed | None = None
+        self._relays: dict[str, Relay | None] = {}  # by workflow; None: it does not work
         self._interruption: Interruption | None = None
 
     def interruption(self) -> Interruption | None:
@@ -76,16 +96,64 @@ class _Bundle:
         return last, value
 
     def _attempt(self, which: int, call: TaskCall) -> tuple[Last, Any]:
+        ready = self._with_value(call)
+        if ready is None:
+            with self._changed:
+                self._running = self._interruption = None
+                self._ended.append((which, RETURNED))
+            return None, None
         slow = alarms().after(SLOW_SECONDS, lambda: self._give_back(which))
         assert self._interruption is not None
-        outcome, value = run_task(call, self._engine, [], self._interruption)
+        outcome, value = run_task(ready, self._engine, [], self._interruption)
         alarms().cancel(slow)
+        if value is None and self._is_followed(call):
+            self._pass_on(call, outcome)
         with self._changed:
             self._running = self._interruption = None
             if value is not None or not self._line.is_open:
                 return (which, outcome), value
             self._ended.append((which, outcome))
         return None, None
+
+    def _with_value(self, call: TaskCall) -> TaskCall | None:
+        """``call`` with the value of the attempt that it follows; None if that has not left one."""
+        passed, self._passed = self._passed, None
+        if call.follows is None:
+            return call
+        task_id, position = call.follows
+        if passed is None or (passed.workflow_id, passed.task_id) != (call.workflow_id, task_id):
+            return None
+        inputs = (*call.inputs[:position], passed.value, *call.inputs[position + 1 :])
+        return replace(call, inputs=inputs)
+
+    def _is_followed(self, call: TaskCall) -> bool:
+        with self._changed:
+            following = self._calls[0][1] if self._calls else None
+        if following is None or following.follows is None:
+            return False
+        return (following.workflow_id, following.follows[0]) == (call.workflow_id, call.task_id)
+
+    def _pass_on(self, call: TaskCall, outcome: Outcome) -> None:
+        """Make a value durable, so that the attempt behind it may begin; if that fails, the engine sees to it."""
+        if outcome.kind != "value" or outcome.hops or outcome.value is None:
+            return
+        fact = succeeded(call.task_id, call.attempt, outcome)
+        relay = self._relay(call)
+        if relay is None or not is_relayed(fact):
+            return
+        try:
+            relay.put([fact.at(1, time.time())])
+        except (FencedError, FileExistsError, StorageError):
+            self._relays[call.workflow_id] = None
+        else:
+            self._passed = _Passed(call.workflow_id, call.task_id, outcome.value)
+
+    def _relay(self, call: TaskCall) -> Relay | None:
+        if call.workflow_id not in self._relays:
+            store = store_of(call.storage)
+            relay = Relay(store, call.workflow_id, call.epoch, self._number)
+            self._relays[call.workflow_id] = relay
+        return self._relays[call.workflow_id]
 
     def _tell(self) -> None:
         """Tell the engine of the outcomes that there are."""
@@ -96,7 +164,8 @@ class _Bundle:
 
     def _next(self) -> tuple[int, TaskCall] | None:
         with self._changed:
-            if not self._calls or time.monotonic() - self._told_at > TOGETHER_SECONDS:
+            pause = CHAIN_SECONDS if self._passed else TOGETHER_SECONDS
+            if not self._calls or time.monotonic() - self._told_at > pause:
                 self._tell()
             while not self._calls and not self._is_over:
                 self._changed.wait()

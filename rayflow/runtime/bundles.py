@@ -14,11 +14,12 @@ import itertools
 import json
 import logging
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from rayflow.core.outcomes import Outcome
-from rayflow.runtime.bundle_worker import UNREACHED, Message
+from rayflow.runtime.bundle_worker import RETURNED, UNREACHED, Message
 from rayflow.runtime.exchange import Address, Peer
 from rayflow.runtime.submitter import Handle, RaySubmitter, refused
 from rayflow.runtime.worker import TaskCall
@@ -31,7 +32,9 @@ LINGER_SECONDS = 0.05  # how long a bundle waits for work
 LONGEST_SECONDS = 1.0  # then others may have its place in the cluster
 LEAVE_SECONDS = 5.0  # how long the last words of a bundle may take
 KILL_SECONDS = 1.0  # how long a worker may take to heed
-RETURNED = Outcome("returned")
+
+Recall = Callable[[str, int, int], Awaitable[dict[tuple[str, int], Outcome]]]
+"""Reads the relay of a worker: workflow, epoch, and number of the bundle; gives outcomes by task and attempt."""
 
 _SHARED_OPTIONS = {"num_cpus", "runtime_env"}
 
@@ -45,6 +48,8 @@ class _Call(Handle):
     number: int = 0
     bundle: _Bundle | None = None
     alone: Handle | None = None  # when it is a Ray task of its own after all
+    first: _Call | None = None  # of a chain
+    followers: list[_Call] = field(default_factory=list)  # of the first of a chain, in order
 
 
 @dataclass(slots=True, eq=False)
@@ -79,8 +84,11 @@ class _Pool:
 class Bundles:
     """Runs short attempts in bundles, and all others as the submitter beneath it does."""
 
-    def __init__(self, submitter: RaySubmitter) -> None:
-        self._submitter = submitter
+    least = 3  # a relay has to be opened for those that follow
+
+    def __init__(self, submitter: RaySubmitter, recall: Recall | None) -> None:
+        """``recall``: reads relays, where the storage has such; attempts can follow others only there."""
+        self._submitter, self._recall = submitter, recall
         self._address: Address | None = None
         self._pools: dict[str, _Pool] = {}
         self._bundles: dict[int, _Bundle] = {}
@@ -110,6 +118,21 @@ class Bundles:
         self._serve_soon(pool)
         return new
 
+    def is_short(self, code: str) -> bool:
+        """Whether attempts of this code are known to be short."""
+        return self._recall is not None and self._paces.get(code, SHARE_SECONDS) < SHARE_SECONDS
+
+    def follow(self, before: Handle, call: TaskCall) -> Handle | None:
+        """Start an attempt behind another one, which has just been submitted, in its worker."""
+        if not isinstance(before, _Call) or before.bundle is not None:
+            return None
+        first = before.first or before
+        outcome = asyncio.get_running_loop().create_future()
+        number = next(self._numbers)
+        new = _Call(outcome, None, before.runtime_env, call, before.pool, number, first=first)
+        first.followers.append(new)
+        return new
+
     def store(self, call: TaskCall, outcome: Outcome, handle: Handle) -> Handle:
         """Start storing the value that an attempt has left in memory; its outcome says where it is."""
         return self._submitter.store(call, outcome, handle)
@@ -130,6 +153,10 @@ class Bundles:
         elif handle.bundle is None:
             if handle in handle.pool.queue:
                 handle.pool.queue.remove(handle)
+                _settle(handle, Outcome("stopped"))
+                _return(handle.followers)
+            elif handle.first is not None and handle in handle.first.followers:
+                handle.first.followers.remove(handle)
                 _settle(handle, Outcome("stopped"))
         elif handle.bundle.peer is not None:
             handle.bundle.peer.send(
@@ -198,7 +225,11 @@ class Bundles:
     def _take_back(self, bundle: _Bundle, call: _Call) -> None:
         del bundle.calls[call.number], self._calls[call.number]
         call.bundle = None
-        bundle.pool.queue.appendleft(call)
+        if call.first is None:
+            call.followers = []
+            bundle.pool.queue.appendleft(call)
+        else:
+            _settle(call, RETURNED)
 
     def _serve_soon(self, pool: _Pool) -> None:
         """When all that arrives in one go is there."""
@@ -232,11 +263,12 @@ class Bundles:
             has_room = bundle.load + expected <= SHARE_SECONDS and len(bundle.calls) < MOST_CALLS
             if not (is_free or has_room):
                 break
-            call = queue.popleft()
-            call.bundle = bundle
-            bundle.calls[call.number] = self._calls[call.number] = call
-            bundle.load += expected
-            calls.append(call)
+            first = queue.popleft()
+            for call in (first, *first.followers):
+                call.bundle = bundle
+                bundle.calls[call.number] = self._calls[call.number] = call
+                bundle.load += self._expected(call)
+                calls.append(call)
         if calls and bundle.peer is not None:
             bundle.peer.send(("calls", bundle.number, [(c.number, c.call) for c in calls]))
 
@@ -260,7 +292,9 @@ class Bundles:
         try:
             handle = self._submitter.bundle(self._address, number, name, pool.options)
         except (ValueError, TypeError) as error:
-            _settle(pool.queue.popleft(), refused(error))
+            first = pool.queue.popleft()
+            _settle(first, refused(error))
+            _return(first.followers)
             self._serve_soon(pool)
             return
         now = asyncio.get_running_loop().time()
@@ -315,9 +349,25 @@ class Bundles:
                 self._ended(bundle, which, outcome)
                 self._paces[call.call.function] = SHARE_SECONDS  # a bundle ends with such a value
         elif has_died and not bundle.calls and bundle.peer is None and bundle.pool.queue:
-            _settle(bundle.pool.queue.popleft(), ended)  # it was asked for this one
+            first = bundle.pool.queue.popleft()  # it was asked for this one
+            _settle(first, ended)
+            _return(first.followers)
+        if has_died:
+            await self._recalled(bundle)
         self._leave_behind(bundle, ended if has_died else None)
         self._serve_soon(bundle.pool)
+
+    async def _recalled(self, bundle: _Bundle) -> None:
+        """Outcomes that a worker has made durable, and could not tell of any more."""
+        calls = [call for call in bundle.calls.values() if call.first or call.followers]
+        if self._recall is None:
+            return
+        for workflow_id, epoch in {(c.call.workflow_id, c.call.epoch) for c in calls}:
+            outcomes = await self._recall(workflow_id, epoch, bundle.number)
+            for call in calls:
+                outcome = outcomes.get((call.call.task_id, call.call.attempt))
+                if outcome is not None and call.call.workflow_id == workflow_id:
+                    self._ended(bundle, call.number, outcome)
 
     def _leave_behind(self, bundle: _Bundle, outcome: Outcome | None) -> None:
         """What a bundle has not told of: one was running when its process died, or was to be the next."""
@@ -347,6 +397,7 @@ class Bundles:
                 self._pass_on(pool.queue.popleft(), pool.options)
 
     def _pass_on(self, call: _Call, options: dict[str, Any]) -> None:
+        _return(call.followers)
         handle = call.alone = self._submitter.submit(call.call, options, [])
         call.value = handle.value
 
@@ -361,6 +412,12 @@ class Bundles:
 def _is_shared(options: dict[str, Any]) -> bool:
     """Whether attempts with these options of Ray may share a worker: they ask for CPUs alone."""
     return _SHARED_OPTIONS.issuperset(options)
+
+
+def _return(calls: list[_Call]) -> None:
+    """They cannot follow any more."""
+    for call in calls:
+        _settle(call, RETURNED)
 
 
 def _settle(call: _Call, outcome: Outcome) -> None:

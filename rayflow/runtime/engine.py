@@ -22,6 +22,7 @@ import ray
 
 from rayflow.config import Limits
 from rayflow.core.foresight import ResumePlan
+from rayflow.core.outcomes import Outcome, outcome_of
 from rayflow.core.records import Record, WorkflowStatus
 from rayflow.core.state import fold
 from rayflow.errors import (
@@ -60,6 +61,7 @@ from rayflow.runtime.waiting import Message
 from rayflow.storage import layout
 from rayflow.storage.address import name_of
 from rayflow.storage.journal import Journal
+from rayflow.storage.relays import relayed
 from rayflow.storage.root import open_store
 
 logger = logging.getLogger("rayflow.engine")
@@ -91,7 +93,9 @@ class Engine(AttemptCalls, ActorCalls):
         self._registry = Registry(self._store, instance, self._io)
         self._feed = Feed()
         self._family = Family(self, self._registry, self._load)
-        self._bundles = Bundles(RaySubmitter(self._handle))
+        self._bundles = Bundles(
+            RaySubmitter(self._handle), self._recall if self._store.appends else None
+        )
         self._floor = Floor(
             storage,
             limits,
@@ -408,6 +412,17 @@ class Engine(AttemptCalls, ActorCalls):
         for workflow_id in self._registry.interrupted() if carry_on else []:
             # Taken in the order in which they came, so the limits give the same split as before.
             await self._recover(workflow_id)
+
+    async def _recall(
+        self, workflow_id: str, epoch: int, number: int
+    ) -> dict[tuple[str, int], Outcome]:
+        """The outcomes in a relay; none that count if it cannot be read."""
+        try:
+            records = await self._io(lambda: relayed(self._store, workflow_id, epoch, number))
+        except StorageError as error:
+            logger.warning("workflow '%s': a relay is not read: %s", workflow_id, error)
+            return {}
+        return {(r.task_id or "", r.attempt or 0): outcome_of(r) for r in records}
 
     async def _open_line(self) -> None:
         """Let workers connect. Where Ray encrypts what it sends they are not to: a line does not."""

@@ -15,11 +15,13 @@ from typing import Any
 
 from rayflow.core import provisional
 from rayflow.core.deadlines import StopTask, WakeAt
+from rayflow.core.fusion import followers
 from rayflow.core.graph import StoredValue
 from rayflow.core.outcomes import Outcome, facts_of
 from rayflow.core.planner import Finish, StartTask, TimeOut, foreseen_end, plan
 from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.core.state import WorkflowState
+from rayflow.core.tasks import TaskState
 from rayflow.core.waits import BeginWait, EndWait, is_hosted
 from rayflow.errors import FencedError, StaleAttemptError
 from rayflow.runtime import environment, waiting
@@ -29,7 +31,7 @@ from rayflow.runtime.requests import Requests
 from rayflow.runtime.stopping import ended
 from rayflow.runtime.submitter import Handle, Submitter, refused
 from rayflow.runtime.surroundings import Surroundings, Writer, write
-from rayflow.runtime.task_calls import call_of
+from rayflow.runtime.task_calls import call_of, may_follow
 from rayflow.runtime.worker import TaskCall
 
 COMMIT_PATIENCE_SECONDS = 60.0
@@ -45,6 +47,9 @@ class WorkflowRunner:
         self.state = state
         self._writer, self._around, self.token = writer, around, token
         self.values = LiveValues(state)
+        self.has_relays = (
+            state.last_seq > 0 and state.calls is None
+        )  # an earlier owner may have left some
         self._inbox = Inbox(state, around.clock)
         self._requests = Requests()
         self._handles: dict[str, Handle] = {}
@@ -252,7 +257,7 @@ class WorkflowRunner:
         self.state.dispatch(task_id, attempt)
         inputs = [self.state.tasks[u] for u in task.upstream]
         refs = [(i, ref) for i, t in enumerate(inputs) if (ref := self.values.ref(t)) is not None]
-        call = call_of(self.state, self.values, self._around, task, attempt, self.token)
+        call = self._call(task, attempt)
         try:
             options = environment.around(self.state.runtime_env, task.options["ray"])
             handle = self._place(task_id).submit(call, options, refs)
@@ -264,6 +269,34 @@ class WorkflowRunner:
         if is_hosted(task):
             self.started(task_id, attempt, self.token)  # nothing else says so
         self._follow(call, handle)
+        if call.may_share and task.dependents and not self.state.is_ending:
+            self._start_chain(task, handle)
+
+    def _call(self, task: TaskState, attempt: int) -> TaskCall:
+        epoch = self._writer.epoch
+        return call_of(self.state, self.values, self._around, task, attempt, self.token, epoch)
+
+    def _start_chain(self, task: TaskState, handle: Handle) -> None:
+        """Have the tasks that wait for ``task`` alone run behind it in its worker, one after the other."""
+        chains = self._around.chains
+        if chains is None or not chains.is_short(task.function):
+            return
+        before = task.task_id
+        for following in followers(
+            self.state, task, lambda t: may_follow(t, chains.is_short), chains.least
+        ):
+            if any(self.values.ref(self.state.tasks[u]) is not None for u in following.upstream):
+                return
+            call = self._call(following, following.attempt + 1)
+            call.follows = before, following.upstream.index(before)
+            behind = chains.follow(handle, call)
+            if behind is None:
+                return
+            handle = behind
+            before, self.has_relays = following.task_id, True
+            self.state.dispatch(before, call.attempt)
+            self._handles[before] = handle
+            self._follow(call, handle)
 
     def _place(self, task_id: str) -> Submitter:
         """Where attempts of a task run."""
@@ -343,7 +376,9 @@ class WorkflowRunner:
         self._inbox.put(
             lambda: self._settle(call.task_id, call.attempt, outcome, handle),
             is_alone=outcome.kind != "value" or bool(outcome.hops or outcome.laters),  # new names
-            about=call.task_id,
+            about=None
+            if call.follows and outcome.kind in ("returned", "stopped")
+            else call.task_id,
         )
 
     async def _lent(self, call: TaskCall, handle: Handle, outcome: Outcome) -> Outcome:

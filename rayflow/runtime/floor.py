@@ -30,6 +30,7 @@ from rayflow.runtime.registry import Registry
 from rayflow.runtime.submitter import Submitter
 from rayflow.runtime.surroundings import Surroundings
 from rayflow.runtime.waiting import Message, message_facts
+from rayflow.storage import layout
 from rayflow.storage.index import SUSPENDED
 
 logger = logging.getLogger("rayflow.engine")
@@ -219,7 +220,7 @@ class Floor:
                 live.replies.committed(state.calls)
                 self._follow_actor(live, state, records)
                 for key in state.calls.take_outdated():
-                    self.spawn(self._drop_value(key))
+                    self.spawn(self._drop(key))
             self._family.committed(state, records)
             if live.listener is not None:
                 self.lines.say(live.listener, narrator.tell(records))
@@ -234,6 +235,7 @@ class Floor:
             lambda: self._window,
             committed,
             live.listener,
+            None if live.lane else self._submitter,
         )
 
     def _follow_actor(
@@ -244,11 +246,12 @@ class Floor:
         if live.is_accepted and rested:
             live.index(partial(self._registry.follow, state.workflow_id, _AT_REST, None))
 
-    async def _drop_value(self, key: str) -> None:
+    async def _drop(self, key: str) -> None:
+        """Remove what nobody needs any more."""
         try:
             await self._io(lambda: self._forget(key))
         except StorageError as error:
-            logger.warning("a state that is outdated stays in the storage: %s", error)
+            logger.warning("%s stays in the storage: %s", key, error)
 
     async def _drive(self, workflow_id: str, runner: WorkflowRunner) -> None:
         status, was = WorkflowStatus.RESUMABLE, None
@@ -256,6 +259,8 @@ class Floor:
         try:
             await runner.run()
             status, was = runner.state.status, _reason(runner.state)
+            if runner.has_relays:
+                await self._drop(layout.relays(workflow_id))
         except FencedError as error:
             logger.warning("let go of workflow '%s': %s", workflow_id, error)
         except StorageError as error:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from rayflow.core.records import Fact
+from rayflow.core.records import Fact, Kind
 from rayflow.core.state import WorkflowState
+from rayflow.core.tasks import TaskStatus
 from rayflow.runtime.surroundings import Clock
 
 
@@ -66,20 +68,30 @@ class Inbox:
     def _taken(self, happenings: deque[Happening]) -> list[Fact]:
         """The facts of those of ``happenings`` that may be in one commit."""
         facts: list[Fact] = []
+        with_value: set[str | None] = set()
         while happenings and not (facts and happenings[0].is_alone):
             happening = happenings.popleft()
-            if self._must_wait(happening):
+            if self._must_wait(happening, with_value):
                 self._held.append(happening)
                 continue
-            facts += happening.facts()
+            new = happening.facts()
+            with_value.update(fact.task_id for fact in new if fact.kind is Kind.SUCCEEDED)
+            facts += new
             if facts and happening.is_alone:
                 break
         return facts
 
-    def _must_wait(self, happening: Happening) -> bool:
-        """Whether it rests on values that are not recorded yet, but may still be."""
+    def _must_wait(
+        self, happening: Happening, with_value: AbstractSet[str | None] = frozenset()
+    ) -> bool:
+        """Whether it rests on values that are not recorded yet, but may still be.
+
+        ``with_value``: tasks whose values are about to be recorded, before it in the same commit.
+        """
         task_id = happening.about
         if task_id is None or task_id in self._state.outdated:
             return False
         task = self._state.tasks.get(task_id)  # None: dropped from a chain, so long recorded
-        return task is not None and task.missing > 0
+        if task is None or not task.missing or task.status is not TaskStatus.PENDING:
+            return False  # if it is canceled, nothing of it is recorded any more
+        return happening.is_alone or task.missing > len(with_value & set(task.upstream))

@@ -8,6 +8,7 @@ that ends such a wait.
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import threading
@@ -30,9 +31,10 @@ class Interruption:
         self.is_deaf = is_deaf
 
     def interrupt(self) -> None:
-        """Ask the attempt to stop, from another thread of its process."""
+        """Ask the attempt to stop, from another thread of its process, where Ray blocks the signal itself."""
         self.is_asked = True
-        signal.pthread_kill(_main_thread(), signal.SIGINT)
+        _thread.interrupt_main(signal.SIGINT)
+        signal.pthread_kill(_main_thread(), signal.SIGURG)
 
     @contextmanager
     def audible(self) -> Iterator[None]:
@@ -87,9 +89,11 @@ def interruptible_by(current: Callable[[], Interruption | None]) -> Iterator[Non
             raise KeyboardInterrupt
 
     heard = signal.signal(signal.SIGINT, hear)
+    urged = signal.signal(signal.SIGURG, _ignore)
     try:
         yield
     finally:
+        signal.signal(signal.SIGURG, urged)
         signal.signal(signal.SIGINT, heard)
 
 

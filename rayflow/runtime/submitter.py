@@ -55,6 +55,22 @@ class Submitter(Protocol):
         """Make sure that a process that has announced an attempt is gone; return when it is."""
 
 
+class Chains(Protocol):
+    """Runs attempts behind others, in their workers. ``least``: how many make it worth it."""
+
+    least: int
+
+    def is_short(self, code: str) -> bool:
+        """Whether attempts of this code are known to be short."""
+
+    def follow(self, before: Handle, call: TaskCall) -> Handle | None:
+        """Start an attempt behind another one, which has just been submitted, in its worker.
+
+        It begins when the value of that one is durable, in a relay; if there is none, its outcome is ``returned``.
+        Returns None if the other one has a worker of its own.
+        """
+
+
 class RaySubmitter:
     """Attempts as Ray tasks, owned by the process that submits them: the engine."""
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from rayflow.core.records import Record
 from rayflow.core.state import WorkflowState
 from rayflow.errors import DataSaveError
-from rayflow.runtime.submitter import Submitter
+from rayflow.runtime.submitter import Chains, Submitter
 
 logger = logging.getLogger("rayflow.engine")
 
@@ -20,6 +20,7 @@ class Writer(Protocol):
     """The owner's end of a journal."""
 
     last_seq: int
+    epoch: int
 
     def commit(self, records: Sequence[Record]) -> None: ...
 
@@ -46,6 +47,7 @@ class Surroundings:
     window: Callable[[], int]
     committed: Callable[[WorkflowState, Sequence[Record]], None]
     listener: str | None = None
+    chains: Chains | None = None  # where an attempt may follow another one in its worker
 
 
 async def write(

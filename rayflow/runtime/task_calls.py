@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rayflow.core.actors import MIGRATION
 from rayflow.core.state import WorkflowState
 from rayflow.core.tasks import TaskState
@@ -17,8 +19,9 @@ def call_of(
     task: TaskState,
     attempt: int,
     token: str,
+    epoch: int,
 ) -> TaskCall:
-    """Everything that attempt number ``attempt`` of ``task`` needs; ``token`` is its owner's."""
+    """Everything that attempt number ``attempt`` of ``task`` needs; ``token`` and ``epoch`` are its owner's."""
     options, calls = task.options, state.calls
     checkpoint = options["checkpoint"]
     is_method = calls is not None and task.method is not None
@@ -45,11 +48,12 @@ def call_of(
         state=calls.state if calls is not None and is_method else None,
         callers=_callers(state, task),
         submission=str(state.accepted.get("submission", "")),
-        may_share=_may_share(task),
+        may_share=may_share(task),
+        epoch=epoch,
     )
 
 
-def _may_share(task: TaskState) -> bool:
+def may_share(task: TaskState) -> bool:
     """Whether an attempt may have its worker together with others (:mod:`rayflow.runtime.bundles`).
 
     Not if it must not run twice whatever happens to the worker, nor if it may have to be stopped.
@@ -59,6 +63,11 @@ def _may_share(task: TaskState) -> bool:
     is_limited = options.get("timeout") is not None or options.get("heartbeat_timeout") is not None
     is_plain = task.method is None and not options.get("effect") and not is_limited
     return bool(is_plain and again and options.get("bundle") is not False)
+
+
+def may_follow(task: TaskState, is_short: Callable[[str], bool]) -> bool:
+    """Whether an attempt may run behind that of another task in the same worker."""
+    return may_share(task) and task.call is None and is_short(task.function)
 
 
 def _callers(state: WorkflowState, task: TaskState) -> tuple[str, ...]:

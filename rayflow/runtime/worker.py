@@ -56,6 +56,8 @@ class TaskCall:
     ``callers``: the actors whose methods may wait for the attempt.
     ``more``: the calls that the same worker is to run after this one.
     ``may_share``: its worker may have other attempts as well.
+    ``epoch``: that of the journal's owner.
+    ``follows``: the task that runs before it in the same worker, and the position of its value in ``inputs``.
     ``submission``: the token of the workflow's submission, which tells it from another one with its id.
     """
 
@@ -82,6 +84,8 @@ class TaskCall:
     submission: str = ""
     callers: tuple[str, ...] = ()
     may_share: bool = False
+    epoch: int = 0
+    follows: tuple[str, int] | None = None
     more: tuple[Next, ...] = ()
 
     @property
@@ -357,6 +361,11 @@ def _old_names() -> AbstractContextManager[None]:
     names: Any = importlib.import_module("rayflow.compat.names")
     found: AbstractContextManager[None] = names.installed()
     return found
+
+
+def store_of(uri: str) -> Store:
+    """The store of a root, opened once per process."""
+    return _storage(uri)[0]
 
 
 @lru_cache(maxsize=8)

@@ -4,40 +4,25 @@ Protocol of a change of ownership, and what a crash after each step leaves:
 
 1. The new owner claims the next epoch (create-if-absent). *Crash: an empty epoch, which nobody heeds.*
 2. It reads the epochs before. *Crash: as after 1.*
-3. It commits a ``sealed`` record that states how many batches of each older epoch it has read. From
-   here on readers ignore whatever else a fenced owner appends. *Crash: owned by nobody, nothing lost.*
+3. It commits a ``sealed`` record that states how many batches of each older epoch it has read, together with
+   what workers had made durable for the last owner (:mod:`rayflow.storage.relays`). From here on readers
+   ignore whatever else a fenced owner appends. *Crash: owned by nobody, nothing lost.*
 
 An owner finds out that it is fenced when, after a commit, the next epoch exists.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import pyarrow as pa
-
+from rayflow.core.fusion import adopted
 from rayflow.core.records import Fact, Kind, Record
 from rayflow.errors import FencedError, JournalCorruptError
-from rayflow.storage import layout
+from rayflow.storage import layout, relays
 from rayflow.storage.log import Cursor, EpochLog, Frame
-from rayflow.storage.manifest import packed, unpacked
+from rayflow.storage.records import SCHEMA, decoded, encoded
 from rayflow.storage.store import Store
-
-SCHEMA = pa.schema(
-    [
-        pa.field("seq", pa.int64(), nullable=False),
-        pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field("kind", pa.string(), nullable=False),
-        pa.field("task_id", pa.string()),
-        pa.field("attempt", pa.int32()),
-        pa.field("data", pa.string(), nullable=False),
-        pa.field("value", pa.binary()),
-    ],
-    metadata={"rayflow.format": "1"},
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +73,7 @@ class JournalWriter:
             FileExistsError: this was to be a new journal, and one exists.
             DataSaveError: the storage failed; the records are not committed.
         """
-        self._cursor = self._log.append(self.epoch, self._cursor, _encode(records))
+        self._cursor = self._log.append(self.epoch, self._cursor, encoded(records))
         self.last_seq = records[-1].seq
 
 
@@ -96,7 +81,7 @@ class Journal:
     """The journal of ``workflow_id`` in ``store``."""
 
     def __init__(self, store: Store, workflow_id: str) -> None:
-        self._workflow_id = workflow_id
+        self._store, self._workflow_id = store, workflow_id
         self._log = EpochLog(store, layout.journal(workflow_id), SCHEMA)
 
     def exists(self) -> bool:
@@ -114,6 +99,8 @@ class Journal:
     def claim(self, now: float) -> tuple[JournalWriter, list[Record]]:
         """Take over the workflow: claim, read, seal. Returns the writer and all records.
 
+        What workers have made durable and the last owner has not written down is written now.
+
         Raises:
             FencedError: another owner was quicker.
             JournalCorruptError: the journal is damaged.
@@ -130,8 +117,14 @@ class Journal:
         last = records[-1].seq if records else 0
         seal = Fact(Kind.SEALED, data={"epochs": counts}).at(last + 1, now)
         writer = JournalWriter(self._log, epoch, cursor, last)
-        writer.commit([seal])
-        return writer, [*records, seal]
+        new = [seal, *self._relayed([*records, seal], counts, now)]
+        writer.commit(new)
+        return writer, [*records, *new]
+
+    def _relayed(self, records: list[Record], counts: dict[str, int], now: float) -> list[Record]:
+        owner = max((int(epoch) for epoch, count in counts.items() if count), default=0)
+        found = relays.relayed(self._store, self._workflow_id, owner)
+        return adopted(records, found, now) if found else []
 
     def load(self) -> list[Record]:
         """All committed records.
@@ -158,7 +151,7 @@ class Journal:
         for epoch, frame in self._frames(epochs, limits, newest, position):
             if len(records) >= limit:
                 return Page(records, str(position), more=True)
-            records += _decode(frame.batch, after=position.seq)
+            records += decoded(frame.batch, after=position.seq)
             seq = records[-1].seq if records else position.seq
             position = Position(epoch, frame.end, seq)
         return Page(records, str(position), more=False)
@@ -170,7 +163,7 @@ class Journal:
         counts.update({str(e): n for e, n in seals.get(newest, {}).items()})
         records: list[Record] = []
         for epoch, frame in self._frames(epochs, seals.get(newest, {}), newest, Position()):
-            records += _decode(frame.batch, after=records[-1].seq if records else 0)
+            records += decoded(frame.batch, after=records[-1].seq if records else 0)
             counts[str(epoch)] = frame.end.batches
         return records, counts
 
@@ -184,7 +177,7 @@ class Journal:
             first = next(iter(self._log.read(epoch)), None)
             if first is None:
                 continue
-            record = _decode(first.batch)[0]
+            record = decoded(first.batch)[0]
             sealed = record.data["epochs"] if record.kind == Kind.SEALED else {}
             seals[epoch] = {int(e): n for e, n in sealed.items()}
             break  # the newest seal speaks for all that is older
@@ -216,9 +209,6 @@ class Journal:
                 )
 
 
-_json = json.JSONEncoder(separators=(",", ":")).encode
-
-
 def first_record(store: Store, folder: str) -> Record | None:
     """The first record of the journal in ``folder``, if that can be read."""
     log = EpochLog(store, folder, SCHEMA)
@@ -226,31 +216,4 @@ def first_record(store: Store, folder: str) -> Record | None:
         first = next(iter(log.read(min(log.epochs(), default=0))), None)
     except JournalCorruptError:
         return None
-    return _decode(first.batch)[0] if first else None
-
-
-def _encode(records: Sequence[Record]) -> pa.RecordBatch:
-    records = list(packed(records))
-    columns: list[list[Any]] = [
-        [r.seq for r in records],
-        [round(r.time * 1e6) for r in records],
-        [str(r.kind) for r in records],
-        [r.task_id for r in records],
-        [r.attempt for r in records],
-        [_json(r.data) for r in records],
-        [r.value for r in records],
-    ]
-    arrays = [pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
-
-
-def _decode(batch: pa.RecordBatch, *, after: int = -1) -> list[Record]:
-    columns = batch.columns
-    columns[1] = columns[1].view(pa.int64())
-    rows = (
-        Record(seq, time / 1e6, kind, task_id, attempt, json.loads(data), value)
-        for seq, time, kind, task_id, attempt, data, value in zip(
-            *(column.to_pylist() for column in columns), strict=True
-        )
-    )
-    return [record for record in unpacked(rows) if record.seq > after]
+    return decoded(first.batch)[0] if first else None

@@ -20,6 +20,12 @@ def journal(workflow_id: str) -> str:
     return f"{workflow(workflow_id)}/journal"
 
 
+def relays(workflow_id: str, epoch: int | None = None) -> str:
+    """The folder with the relays of a workflow, or with those for one of its owners."""
+    folder = f"{journal(workflow_id)}/relays"
+    return folder if epoch is None else f"{folder}/{epoch:06d}"
+
+
 def value(workflow_id: str, task_id: str, unique: str) -> str:
     """A value too large for a record: a result, or the arguments of a task."""
     return f"{workflow(workflow_id)}/values/{key_segment(task_id)}/{unique}"

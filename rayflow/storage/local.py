@@ -193,7 +193,7 @@ def _write_at(descriptor: int, offset: int, data: Buffer) -> None:
     # and the same bytes are written once more over it, so that it is there at every moment.
     if size > offset + len(data):
         os.ftruncate(descriptor, offset + len(data))
-    os.fsync(descriptor)
+    _sync_data(descriptor)
 
 
 def _remove_if_older(path: Path, before: float) -> bool:
@@ -207,6 +207,10 @@ def _remove_if_older(path: Path, before: float) -> bool:
     except FileNotFoundError:  # its writer was quicker
         return False
     return True
+
+
+# The data and the length, without times that nobody reads.
+_sync_data = getattr(os, "fdatasync", os.fsync)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -84,22 +84,43 @@ class EpochLog:
             FileExistsError: the epoch was to be created, and exists.
             DataSaveError: the storage failed; the batch does not count, and may be tried again.
         """
+        end = self.write(epoch, cursor, batch, metadata)
+        # After the write, not before: a new owner claims first and reads afterwards, so a batch
+        # that was written before the claim is always seen by it.
+        try:
+            is_over = self.is_claimed(epoch + 1)
+        except DataLoadError as error:
+            raise DataSaveError(f"Nobody knows who owns {self.folder} now: {error}") from error
+        if is_over:
+            raise FencedError(f"Epoch {epoch} of {self.folder} is over: epoch {epoch + 1} exists.")
+        return end
+
+    def write(
+        self,
+        epoch: int,
+        cursor: Cursor,
+        batch: pa.RecordBatch,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Cursor:
+        """Like :meth:`append`, without a look at who owns the log; somebody else looks."""
         data = self._encode(epoch, cursor, batch, metadata or {})
         if self.store.appends:
             self._append_to_file(epoch, cursor, data)
         else:
             key = f"{self.folder}/{epoch:06d}/{cursor.batches:010d}.arrow"
             self.store.write(key, [self._head, data], if_absent=cursor == Cursor())
-        # After the write, not before: a new owner claims first and reads afterwards, so a batch
-        # that was written before the claim is always seen by it.
-        try:
-            is_over = self._is_claimed(epoch + 1)
-        except DataLoadError as error:
-            raise DataSaveError(f"Nobody knows who owns {self.folder} now: {error}") from error
-        if is_over:
-            raise FencedError(f"Epoch {epoch} of {self.folder} is over: epoch {epoch + 1} exists.")
         created = len(self._head) if cursor.offset == 0 else 0
         return Cursor(cursor.batches + 1, cursor.offset + created + len(data))
+
+    def is_claimed(self, epoch: int) -> bool:
+        """Whether ``epoch`` exists.
+
+        Raises:
+            DataLoadError: the storage failed.
+        """
+        if self.store.appends:
+            return self.store.size(self._key(epoch)) is not None
+        return bool(self.store.list(f"{self.folder}/{epoch:06d}"))
 
     def read(self, epoch: int, cursor: Cursor | None = None) -> Iterator[Frame]:
         """The committed batches of ``epoch`` from ``cursor`` on.
@@ -123,11 +144,6 @@ class EpochLog:
 
     def _key(self, epoch: int) -> str:
         return f"{self.folder}/{epoch:06d}.arrows"
-
-    def _is_claimed(self, epoch: int) -> bool:
-        if self.store.appends:
-            return self.store.size(self._key(epoch)) is not None
-        return bool(self.store.list(f"{self.folder}/{epoch:06d}"))
 
     def _encode(
         self, epoch: int, cursor: Cursor, batch: pa.RecordBatch, metadata: Mapping[str, str]

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Protocol
 
 from rayflow.core.graph import Graph, Item, Node, StoredValue, TaskOptions
-from rayflow.core.outcomes import Outcome
+from rayflow.core.outcomes import Outcome, succeeded
 from rayflow.core.records import WorkflowStatus
 from rayflow.core.state import WorkflowState
+from rayflow.errors import FencedError, StorageError
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.intake import Opened, status_fact
 from rayflow.runtime.submitter import Handle
 from rayflow.runtime.surroundings import Surroundings
 from rayflow.runtime.worker import TaskCall
+from rayflow.storage.relays import Relay
+from rayflow.storage.store import Store
 from rayflow.storage.values import decode, encode
 from rayflow.testing.memory_store import MemoryStore
 
@@ -139,6 +143,11 @@ class _Running:
     storing: Outcome | None = None
     is_stopped: bool = False
     is_killed: bool = False
+    before: _Running | None = None
+    relay: Relay | None = None
+    is_followed: bool = False
+    passed: StoredValue | None = None
+    is_over: bool = False
 
 
 class FakeSubmitter:
@@ -150,17 +159,29 @@ class FakeSubmitter:
         loses: the probability that an attempt dies, before or after its body has run, and that a
             value is lost which lives in memory alone.
         longest: how many turns of the event loop an attempt takes at most.
+        relays: where workers make values durable, if attempts may follow others.
 
     Attributes:
         executed: the calls whose bodies have run, in order.
         killed: the calls whose processes had to be ended, in order.
         observer: is told of the starts and heartbeats of tasks that have a limit.
+        relayed: what workers have relied on: task, attempt and value.
         problems: what no submitter can repair, such as an input that is neither stored nor live.
     """
 
+    least = 1
+
     def __init__(
-        self, bodies: Mapping[str, Body], *, seed: int = 0, loses: float = 0.0, longest: int = 6
+        self,
+        bodies: Mapping[str, Body],
+        *,
+        seed: int = 0,
+        loses: float = 0.0,
+        longest: int = 6,
+        relays: Store | None = None,
     ) -> None:
+        self.relayed: list[tuple[str, int, bytes | None]] = []
+        self._relays = relays
         self.executed: list[TaskCall] = []
         self.killed: list[TaskCall] = []
         self.observer: Observer | None = None
@@ -178,9 +199,27 @@ class FakeSubmitter:
         self, call: TaskCall, options: dict[str, Any], refs: list[tuple[int, Any]]
     ) -> Handle:
         """Start an attempt."""
+        return self._begin(call, refs)
+
+    def _begin(self, call: TaskCall, refs: list[tuple[int, Any]]) -> Handle:
         cell: list[StoredValue] = []  # stands for a place in Ray's object store
         ticks = self._random.randint(1, self._longest)
         return Handle(_Running(call, ticks, cell, dict(refs)), cell)
+
+    def is_short(self, code: str) -> bool:
+        """Whether attempts may follow others: here all of them, if there is a place for relays."""
+        return self._relays is not None
+
+    def follow(self, before: Handle, call: TaskCall) -> Handle:
+        """Start an attempt behind another one."""
+        handle, running = self._begin(call, []), before.outcome
+        if running.relay is None:
+            assert self._relays is not None
+            number = self._random.randrange(2**40)
+            running.relay = Relay(self._relays, call.workflow_id, call.epoch, number)
+        running.is_followed = True
+        handle.outcome.before, handle.outcome.relay = running, running.relay
+        return handle
 
     def store(self, call: TaskCall, outcome: Outcome, handle: Handle) -> Handle:
         """Start storing the value that an attempt has left in memory."""
@@ -190,6 +229,45 @@ class FakeSubmitter:
     async def outcome(self, handle: Handle) -> Outcome:
         """What became of it. Never raises."""
         running: _Running = handle.outcome
+        try:
+            if running.before is not None and (left := await self._turn(running, running.before)):
+                return left
+            return await self._outcome(running)
+        finally:
+            running.is_over = True
+
+    async def _turn(self, running: _Running, before: _Running) -> Outcome | None:
+        """Wait for the value of the attempt before; what becomes of this one if there is none."""
+        while not (before.is_over or before.passed or running.is_stopped):
+            await asyncio.sleep(0)
+        if running.is_stopped or before.passed is None:
+            return Outcome("stopped" if running.is_stopped else "returned")
+        call = running.call
+        assert call.follows is not None
+        inputs = list(call.inputs)
+        inputs[call.follows[1]] = before.passed
+        running.call = replace(call, inputs=tuple(inputs))
+        return None
+
+    def _pass_on(self, running: _Running, outcome: Outcome) -> None:
+        """Have a value durable, for the attempt that follows."""
+        call, value = running.call, outcome.value
+        if (
+            not running.is_followed
+            or running.relay is None
+            or outcome.kind != "value"
+            or outcome.hops
+            or value is None
+        ):
+            return
+        if value.data is None or self._random.random() < self._loses:
+            return
+        with suppress(FencedError, StorageError, FileExistsError):
+            running.relay.put([succeeded(call.task_id, call.attempt, outcome).at(1, START)])
+            running.passed = value
+            self.relayed.append((call.task_id, call.attempt, value.data))
+
+    async def _outcome(self, running: _Running) -> Outcome:
         if self.observer is not None and running.call.is_watched:
             call = running.call
             self.observer.started(call.task_id, call.attempt, call.token)
@@ -210,7 +288,10 @@ class FakeSubmitter:
         if running.storing is not None:
             return replace(running.storing, value=running.cell[0])
         made = self._run(running)
-        return await self._hang(running, made) if isinstance(made, Hang) else made
+        if isinstance(made, Hang):
+            return await self._hang(running, made)
+        self._pass_on(running, made)
+        return made
 
     def stop(self, handle: Handle, *, force: bool) -> None:
         """Ask it to stop, or kill it; its outcome says when it is gone."""
@@ -290,7 +371,14 @@ def surroundings(
 ) -> Surroundings:
     """What a runner needs: ``io`` does what touches the storage."""
     return Surroundings(
-        "memory", submitter, submitter, clock, io, lambda: window, lambda state, records: None
+        "memory",
+        submitter,
+        submitter,
+        clock,
+        io,
+        lambda: window,
+        lambda state, records: None,
+        chains=submitter,
     )
 
 

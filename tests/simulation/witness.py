@@ -13,6 +13,7 @@ from rayflow.core.tasks import TaskStatus
 from rayflow.runtime.executor import WorkflowRunner, Writer
 from rayflow.runtime.submitter import Handle
 from rayflow.runtime.worker import TaskCall
+from rayflow.storage.store import Store
 from rayflow.testing.simulation import FakeClock, FakeSubmitter
 from tests.simulation.workflows import BODIES
 
@@ -34,7 +35,7 @@ class Witness:
     """A journal writer that notes what was acknowledged, and what is durable."""
 
     def __init__(self, inner: Writer, known: WorkflowState, acknowledged: list[Record]) -> None:
-        self.last_seq = inner.last_seq
+        self.last_seq, self.epoch = inner.last_seq, inner.epoch
         self.durable: WorkflowState = pickle.loads(pickle.dumps(known))
         self._inner, self._acknowledged = inner, acknowledged
 
@@ -73,8 +74,10 @@ class WatchedSubmitter(FakeSubmitter):
         finals: how many attempts of ``finally_`` tasks were started.
     """
 
-    def __init__(self, witness: Witness, clock: FakeClock, seed: int, loses: float) -> None:
-        super().__init__(BODIES, seed=seed, loses=loses)
+    def __init__(
+        self, witness: Witness, clock: FakeClock, seed: int, loses: float, relays: Store | None
+    ) -> None:
+        super().__init__(BODIES, seed=seed, loses=loses, relays=relays)
         self.delivered: list[tuple[TaskCall, Outcome, Handle]] = []
         self.left: dict[int, TaskCall] = {}
         self.early = self.finals = 0
@@ -100,6 +103,14 @@ class WatchedSubmitter(FakeSubmitter):
             self._check_end(call.task_id)
         self.early += bool(task.missing)
         handle = super().submit(call, options, refs)
+        self.left[id(handle)] = call
+        return handle
+
+    def follow(self, before: Handle, call: TaskCall) -> Handle:
+        task = self._witness.durable.tasks.get(call.task_id)
+        if task is None or task.status is not TaskStatus.PENDING or task.options["effect"]:
+            raise Violation(f"{call.task_id} follows although it must not")
+        handle = super().follow(before, call)
         self.left[id(handle)] = call
         return handle
 

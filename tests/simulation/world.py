@@ -63,6 +63,7 @@ class World:
         self.timeout = self.random.choice((None, None, None, 8.0))
         self.acknowledged: list[Record] = []
         self.problems: list[str] = []
+        self.relayed: list[tuple[str, int, bytes | None]] = []
         self.early = self.finals = 0  # attempts, as in WatchedSubmitter
         self._runner_type, self._witness_type = runner_type, witness_type
         self._resumes = 0
@@ -131,7 +132,9 @@ class World:
         witness = self._witness_type(writer, opened.state, self.acknowledged)
         loses = 0.0 if calm else self.random.choice((0.0, 0.1, 0.3))
         clock = FakeClock()
-        submitter = WatchedSubmitter(witness, clock, self.random.randrange(2**32), loses)
+        relays = self.store if self.store.appends and self.random.random() < 0.7 else None
+        seed = self.random.randrange(2**32)
+        submitter = WatchedSubmitter(witness, clock, seed, loses, relays)
         window = self.random.choice((1, 2, 8))
         around = surroundings(submitter, clock, window=window, io=weather.io)
         self._tokens.append(f"owner {len(self._tokens)}")
@@ -148,6 +151,7 @@ class World:
         finally:
             meddler.cancel()
             self.problems += submitter.problems
+            self.relayed += submitter.relayed
             self.early += submitter.early
             self.finals += submitter.finals
 
@@ -168,6 +172,10 @@ class World:
         kept = {record.seq: said(record) for record in journal}
         for record in self.acknowledged:
             require(kept.get(record.seq) == said(record), f"lost or changed: {record}")
+        values = {(r.task_id, r.attempt, r.value) for r in journal if r.kind == Kind.SUCCEEDED}
+        canceled = {r.task_id for r in journal if r.kind == Kind.TASK_CANCELED}
+        lost = [r for r in self.relayed if r not in values and r[0] not in canceled]
+        require(not lost, f"somebody relied on values that are not recorded: {lost}")
         check_one_outcome_per_task(journal)
         check_values(journal)
         check_waits(journal)

@@ -66,9 +66,15 @@ class Table:
 
     def __init__(self) -> None:
         self.ray = FakeRay()
-        self.bundles = Bundles(self.ray)  # type: ignore[arg-type]
+        self.bundles = Bundles(self.ray, self.recall)  # type: ignore[arg-type]
         self.bundles.open(Address("127.0.0.1", 1, b"secret"))
         self.peers: dict[int, FakePeer] = {}
+        self.relays: dict[tuple[str, int, int], dict[tuple[str, int], Outcome]] = {}
+
+    async def recall(
+        self, workflow_id: str, epoch: int, number: int
+    ) -> dict[tuple[str, int], Outcome]:
+        return self.relays.get((workflow_id, epoch, number), {})
 
     def submit(self, *codes: str, **options: Any) -> list[Any]:
         return [

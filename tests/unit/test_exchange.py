@@ -54,8 +54,11 @@ class Engine:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
 
     def close(self) -> None:
-        self._server.close()
-        self.wait(self._server.wait_closed())
+        async def shut() -> None:
+            self._server.close()
+            await self._server.wait_closed()
+
+        self.wait(shut())
         self.do(self.loop.stop)
         until(lambda: not self.loop.is_running())
         self.loop.close()

@@ -18,6 +18,7 @@ from rayflow.core.planner import failed_tasks
 from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.core.state import fold
 from rayflow.runtime.intake import Submission, create
+from rayflow.storage import local
 from rayflow.storage.root import open_store
 from rayflow.testing import simulation
 from rayflow.testing.simulation import Attempt, FakeClock, FakeSubmitter, run_workflow, unstored
@@ -30,6 +31,7 @@ def test_ten_thousand_continuations_leave_no_objects_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda fd: None)  # memory is the question, and disks are slow
+    monkeypatch.setattr(local, "_sync_data", lambda fd: None)
     objects: dict[int, int] = {}
 
     def loop(attempt: Attempt) -> Graph | int:

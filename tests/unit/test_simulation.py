@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import pytest
@@ -94,7 +95,9 @@ class LeakyRunner(WorkflowRunner):
 class CarelessInbox(Inbox):
     """Lets nothing wait for the records that it rests on."""
 
-    def _must_wait(self, happening: Happening) -> bool:
+    def _must_wait(
+        self, happening: Happening, with_value: AbstractSet[str | None] = frozenset()
+    ) -> bool:
         return False
 
 

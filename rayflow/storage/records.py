@@ -1,0 +1,56 @@
+"""Records as rows: the schema of journals, and the way there and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from rayflow.core.records import Record
+from rayflow.storage.manifest import packed, unpacked
+
+SCHEMA = pa.schema(
+    [
+        pa.field("seq", pa.int64(), nullable=False),
+        pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("task_id", pa.string()),
+        pa.field("attempt", pa.int32()),
+        pa.field("data", pa.string(), nullable=False),
+        pa.field("value", pa.binary()),
+    ],
+    metadata={"rayflow.format": "1"},
+)
+
+_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def encoded(records: Sequence[Record]) -> pa.RecordBatch:
+    """The rows of ``records``; tasks of one mapped list are few rows."""
+    records = list(packed(records))
+    columns: list[list[Any]] = [
+        [r.seq for r in records],
+        [round(r.time * 1e6) for r in records],
+        [str(r.kind) for r in records],
+        [r.task_id for r in records],
+        [r.attempt for r in records],
+        [_json(r.data) for r in records],
+        [r.value for r in records],
+    ]
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+
+
+def decoded(batch: pa.RecordBatch, *, after: int = -1) -> list[Record]:
+    """The records in ``batch`` whose numbers are above ``after``."""
+    columns = batch.columns
+    columns[1] = columns[1].view(pa.int64())
+    rows = (
+        Record(seq, time / 1e6, kind, task_id, attempt, json.loads(data), value)
+        for seq, time, kind, task_id, attempt, data, value in zip(
+            *(column.to_pylist() for column in columns), strict=True
+        )
+    )
+    return [record for record in unpacked(rows) if record.seq > after]
