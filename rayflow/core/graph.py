@@ -200,11 +200,7 @@ def task_facts(
         shared = described.get(id(node.options))
         if shared is None:
             shared = described[id(node.options)] = node.options.describe()
-        options = dict(shared)
-        if options["catch_exceptions"] is None and position == last:
-            options["catch_exceptions"] = catch
-        if options["checkpoint"] is None:
-            options["checkpoint"] = checkpoint
+        options = {**shared, **_inherited(shared, catch if position == last else None, checkpoint)}
         owner = finally_of if node.finally_of is None else ids[node.finally_of]
         is_needed = options["checkpoint"] is False and (owner is not None or position in kept)
         if node.options.wait is not None or is_needed or is_stored:
@@ -231,6 +227,14 @@ def task_facts(
     if call_id is not None:
         facts[last].data["call_id"] = call_id
     return facts, ids[last]
+
+
+def _inherited(
+    options: Mapping[str, Any], catch: bool | None, checkpoint: bool | Literal["async"] | None
+) -> dict[str, Any]:
+    """What a task takes from the one that creates it, where it does not say otherwise."""
+    given = {"catch_exceptions": catch, "checkpoint": checkpoint}
+    return {name: value for name, value in given.items() if options[name] is None}
 
 
 def _kept(graph: Graph) -> set[int | str]:

@@ -13,14 +13,16 @@ import asyncio
 import itertools
 import json
 import logging
+import os
 from collections import deque
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from rayflow.core.outcomes import Outcome
 from rayflow.runtime.bundle_worker import RETURNED, UNREACHED, Message
-from rayflow.runtime.exchange import Address, Peer
+from rayflow.runtime.exchange import Address, Peer, listen
+from rayflow.runtime.processes import node_address
+from rayflow.runtime.recalling import Recall
 from rayflow.runtime.submitter import Handle, RaySubmitter, refused
 from rayflow.runtime.worker import TaskCall
 
@@ -32,9 +34,6 @@ LINGER_SECONDS = 0.05  # how long a bundle waits for work
 LONGEST_SECONDS = 1.0  # then others may have its place in the cluster
 LEAVE_SECONDS = 5.0  # how long the last words of a bundle may take
 KILL_SECONDS = 1.0  # how long a worker may take to heed
-
-Recall = Callable[[str, int, int], Awaitable[dict[tuple[str, int], Outcome]]]
-"""Reads the relay of a worker: workflow, epoch, and number of the bundle; gives outcomes by task and attempt."""
 
 _SHARED_OPTIONS = {"num_cpus", "runtime_env"}
 
@@ -97,6 +96,17 @@ class Bundles:
         self._numbers = itertools.count(1)
         self._watches: set[asyncio.Task[None]] = set()
         self.most = 32
+
+    async def listen(self) -> None:
+        """Let workers connect. Where Ray encrypts what it sends they are not to: a line does not."""
+        if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
+            return
+        try:
+            address, self._server = await listen(node_address(), self)
+        except OSError as error:
+            logger.warning("attempts are not bundled, which is slower: %s", error)
+        else:
+            self.open(address)
 
     def open(self, address: Address) -> None:
         """There is a line for bundles now."""

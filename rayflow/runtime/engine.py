@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import queue
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -22,7 +21,6 @@ import ray
 
 from rayflow.config import Limits
 from rayflow.core.foresight import ResumePlan
-from rayflow.core.outcomes import Outcome, outcome_of
 from rayflow.core.records import Record, WorkflowStatus
 from rayflow.core.state import fold
 from rayflow.errors import (
@@ -43,7 +41,6 @@ from rayflow.runtime.answers import Answers
 from rayflow.runtime.attempt_calls import AttemptCalls
 from rayflow.runtime.bundles import Bundles
 from rayflow.runtime.environment import Packages
-from rayflow.runtime.exchange import listen
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.family import Family
 from rayflow.runtime.feed import Changes, Feed
@@ -52,7 +49,7 @@ from rayflow.runtime.forks import Fork
 from rayflow.runtime.hosts import HostSubmitter
 from rayflow.runtime.intake import Opened, Submission
 from rayflow.runtime.lines import Heard
-from rayflow.runtime.processes import node_address
+from rayflow.runtime.recalling import recaller
 from rayflow.runtime.references import Output
 from rayflow.runtime.registry import Registry
 from rayflow.runtime.shared import Nodes
@@ -61,7 +58,6 @@ from rayflow.runtime.waiting import Message
 from rayflow.storage import layout
 from rayflow.storage.address import name_of
 from rayflow.storage.journal import Journal
-from rayflow.storage.relays import relayed
 from rayflow.storage.root import open_store
 
 logger = logging.getLogger("rayflow.engine")
@@ -93,9 +89,7 @@ class Engine(AttemptCalls, ActorCalls):
         self._registry = Registry(self._store, instance, self._io)
         self._feed = Feed()
         self._family = Family(self, self._registry, self._load)
-        self._bundles = Bundles(
-            RaySubmitter(self._handle), self._recall if self._store.appends else None
-        )
+        self._bundles = Bundles(RaySubmitter(self._handle), recaller(self._store, self._io))
         self._floor = Floor(
             storage,
             limits,
@@ -405,35 +399,13 @@ class Engine(AttemptCalls, ActorCalls):
         if not carry_on:  # a restart must not wait for nodes: they were seen the first time
             for refusal in await self._nodes.refusals():
                 raise StorageError(refusal)
-        await self._open_line()
+        await self._bundles.listen()
         self._floor.spawn(self._hold_root())
         self._floor.spawn(self._watch_cluster())
         self._floor.spawn(self._sweep())
         for workflow_id in self._registry.interrupted() if carry_on else []:
             # Taken in the order in which they came, so the limits give the same split as before.
             await self._recover(workflow_id)
-
-    async def _recall(
-        self, workflow_id: str, epoch: int, number: int
-    ) -> dict[tuple[str, int], Outcome]:
-        """The outcomes in a relay; none that count if it cannot be read."""
-        try:
-            records = await self._io(lambda: relayed(self._store, workflow_id, epoch, number))
-        except StorageError as error:
-            logger.warning("workflow '%s': a relay is not read: %s", workflow_id, error)
-            return {}
-        return {(r.task_id or "", r.attempt or 0): outcome_of(r) for r in records}
-
-    async def _open_line(self) -> None:
-        """Let workers connect. Where Ray encrypts what it sends they are not to: a line does not."""
-        if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
-            return
-        try:
-            address, self._server = await listen(node_address(), self._bundles)
-        except OSError as error:
-            logger.warning("attempts are not bundled, which is slower: %s", error)
-        else:
-            self._bundles.open(address)
 
     async def _sweep(self) -> None:
         try:
