@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -57,7 +58,8 @@ def run_bundle(address: Address, number: int, engine: Any) -> tuple[Last | str, 
     except OSError:
         return UNREACHED, None
     bundle = _Bundle(line, number, engine)
-    with interruptible_by(bundle.interruption):
+    with interruptible_by(bundle.interruption) as listen:
+        bundle.listen = listen
         return bundle.run()
 
 
@@ -72,6 +74,7 @@ class _Bundle:
         self._running: int | None = None
         self._ended: list[tuple[int, Outcome]] = []  # of which the engine has not been told
         self._told_at = 0.0
+        self.listen: Callable[[], None] = _nothing
         self._passed: _Passed | None = None
         self._relays: dict[str, Relay | None] = {}  # by workflow; None: it does not work
         self._interruption: Interruption | None = None
@@ -104,6 +107,7 @@ class _Bundle:
             return None, None
         slow = alarms().after(SLOW_SECONDS, lambda: self._give_back(which))
         assert self._interruption is not None
+        self.listen()
         outcome, value = run_task(ready, self._engine, [], self._interruption)
         alarms().cancel(slow)
         if value is None and self._is_followed(call):
@@ -227,3 +231,7 @@ class _Bundle:
 
     def _send(self, what: What, more: Any) -> None:
         self._line.send((what, self._number, more))
+
+
+def _nothing() -> None:
+    """There is nothing to renew."""

@@ -34,6 +34,8 @@ LINGER_SECONDS = 0.05  # how long a bundle waits for work
 LONGEST_SECONDS = 1.0  # then others may have its place in the cluster
 LEAVE_SECONDS = 5.0  # how long the last words of a bundle may take
 KILL_SECONDS = 1.0  # how long a worker may take to heed
+PATIENCE_SECONDS = 5.0  # when a request that has not been met is looked at again
+MOST_PACES = 10_000
 
 _SHARED_OPTIONS = {"num_cpus", "runtime_env"}
 
@@ -73,6 +75,7 @@ class _Bundle:
 class _Pool:
     """Attempts with the same options of Ray, and the bundles for them."""
 
+    key: str
     options: dict[str, Any]
     queue: deque[_Call] = field(default_factory=deque)
     bundles: dict[int, _Bundle] = field(default_factory=dict)
@@ -121,7 +124,7 @@ class Bundles:
         key = json.dumps(options, sort_keys=True)
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = _Pool(options)
+            pool = self._pools[key] = _Pool(key, options)
         outcome = asyncio.get_running_loop().create_future()
         new = _Call(outcome, None, options.get("runtime_env"), call, pool, next(self._numbers))
         pool.queue.append(new)
@@ -188,15 +191,15 @@ class Bundles:
             return
         match what:
             case "here":
-                bundle.peer, bundle.began = peer, asyncio.get_running_loop().time()
-                bundle.pool.requested -= 1
+                self._arrived(bundle, peer)
             case "ended":
                 for which, outcome in more:
                     self._ended(bundle, which, outcome)
             case "slow":
                 bundle.is_slow = True
-                for which in reversed(more):
-                    self._take_back(bundle, bundle.calls[which])
+                waiting = [bundle.calls[n] for n in more if n in bundle.calls]  # and not stopped
+                for call in reversed(waiting):
+                    self._take_back(bundle, call)
             case "doomed":
                 bundle.is_over = True
                 self._submitter.stop(bundle.handle, force=True)
@@ -204,6 +207,12 @@ class Bundles:
                 bundle.left.set()
                 return
         self._serve_soon(bundle.pool)
+
+    def _arrived(self, bundle: _Bundle, peer: Peer) -> None:
+        bundle.peer, bundle.began = peer, asyncio.get_running_loop().time()
+        bundle.pool.requested -= 1
+        if bundle.is_over:  # nothing waits for it any more
+            peer.send(("end", bundle.number, None))
 
     def signed(self, peer: Peer, number: int) -> None:
         """A worker begins an attempt."""
@@ -227,10 +236,15 @@ class Bundles:
         bundle.load = max(0.0, bundle.load - self._expected(call)) if bundle.calls else 0.0
         begun, ended = outcome.detail.get("started_at"), outcome.detail.get("finished_at")
         if begun is not None and ended is not None:
-            code = call.call.function
-            old, new = self._paces.get(code, ended - begun), ended - begun
-            self._paces[code] = new if new < old else 0.7 * old + 0.3 * new
+            self._note(call.call.function, ended - begun)
         _settle(call, outcome)
+
+    def _note(self, code: str, seconds: float) -> None:
+        """An attempt has taken so long. A shorter one is believed at once, a longer one by and by."""
+        if len(self._paces) > MOST_PACES:
+            self._paces.clear()
+        before = self._paces.get(code, seconds)
+        self._paces[code] = seconds if seconds < before else 0.7 * before + 0.3 * seconds
 
     def _take_back(self, bundle: _Bundle, call: _Call) -> None:
         del bundle.calls[call.number], self._calls[call.number]
@@ -310,9 +324,23 @@ class Bundles:
         now = asyncio.get_running_loop().time()
         bundle = self._bundles[number] = pool.bundles[number] = _Bundle(number, pool, handle, now)
         pool.requested += 1
+        self._reconsider_later(bundle)
         watch = asyncio.ensure_future(self._watch(bundle))
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)
+
+    def _reconsider_later(self, bundle: _Bundle) -> None:
+        asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._reconsider, bundle)
+
+    def _reconsider(self, bundle: _Bundle) -> None:
+        """A request that Ray has not met, and that nothing waits for any more, is taken back."""
+        if bundle.peer is not None or bundle.is_over:
+            return
+        if bundle.pool.requested > len(bundle.pool.queue):
+            bundle.is_over = True
+            self._submitter.stop(bundle.handle, force=False)
+        else:
+            self._reconsider_later(bundle)
 
     def _let_linger(self, bundle: _Bundle) -> None:
         """Without work it waits a moment, then it ends."""
@@ -338,7 +366,7 @@ class Bundles:
     async def _watch(self, bundle: _Bundle) -> None:
         """When the Ray task has ended: the first of what the bundle still had was running."""
         ended: Any = await self._submitter.outcome(bundle.handle)
-        has_died = isinstance(ended, Outcome)
+        has_died, is_unwanted = isinstance(ended, Outcome), bundle.is_over
         if bundle.peer is not None:
             try:
                 await asyncio.wait_for(bundle.left.wait(), LEAVE_SECONDS)
@@ -349,7 +377,7 @@ class Bundles:
         bundle.is_over = True
         self._bundles.pop(bundle.number, None)
         bundle.pool.bundles.pop(bundle.number, None)
-        if ended == UNREACHED or (bundle.peer is None and not has_died):
+        if ended == UNREACHED or (bundle.peer is None and not has_died and not is_unwanted):
             self._give_up()
         elif not has_died and ended is not None:
             which, outcome = ended
@@ -358,14 +386,17 @@ class Bundles:
                 call.value = bundle.handle.value
                 self._ended(bundle, which, outcome)
                 self._paces[call.call.function] = SHARE_SECONDS  # a bundle ends with such a value
-        elif has_died and not bundle.calls and bundle.peer is None and bundle.pool.queue:
+        elif has_died and bundle.peer is None and bundle.pool.queue and not is_unwanted:
             first = bundle.pool.queue.popleft()  # it was asked for this one
             _settle(first, ended)
             _return(first.followers)
         if has_died:
             await self._recalled(bundle)
         self._leave_behind(bundle, ended if has_died else None)
-        self._serve_soon(bundle.pool)
+        if bundle.pool.queue or bundle.pool.bundles:
+            self._serve_soon(bundle.pool)
+        else:
+            self._pools.pop(bundle.pool.key, None)
 
     async def _recalled(self, bundle: _Bundle) -> None:
         """Outcomes that a worker has made durable, and could not tell of any more."""

@@ -77,10 +77,11 @@ def interruptible(interruption: Interruption) -> Iterator[None]:
 
 
 @contextmanager
-def interruptible_by(current: Callable[[], Interruption | None]) -> Iterator[None]:
+def interruptible_by(current: Callable[[], Interruption | None]) -> Iterator[Callable[[], None]]:
     """Have :meth:`Interruption.interrupt` raise KeyboardInterrupt in the block, for whichever is ``current``.
 
-    One that is current no more, or not yet, hears nothing. Only in the main thread.
+    One that is current no more, or not yet, hears nothing. Only in the main thread. Gives what to call before
+    each body: the one before may have changed who is told of signals.
     """
 
     def hear(number: int, frame: FrameType | None) -> None:
@@ -88,10 +89,14 @@ def interruptible_by(current: Callable[[], Interruption | None]) -> Iterator[Non
         if interruption is not None and interruption.is_asked and not interruption.is_deaf:
             raise KeyboardInterrupt
 
-    heard = signal.signal(signal.SIGINT, hear)
+    def listen() -> None:
+        if signal.getsignal(signal.SIGINT) is not hear:
+            signal.signal(signal.SIGINT, hear)
+
+    heard = signal.getsignal(signal.SIGINT)
     urged = signal.signal(signal.SIGURG, _ignore)
     try:
-        yield
+        yield listen
     finally:
         signal.signal(signal.SIGURG, urged)
         signal.signal(signal.SIGINT, heard)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -173,3 +174,29 @@ def test_a_chain_keeps_its_worker() -> None:
 @ray.remote
 def follows(before: list[str], number: int) -> list[str]:
     return [*before, str(ray.get_runtime_context().get_task_id())]
+
+
+@ray.remote
+def takes_signals(number: int) -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return number
+
+
+def test_a_body_that_takes_the_signals_of_its_process_does_not_keep_others_from_hearing(
+    tmp_path: Path,
+) -> None:
+    workflow.run(together.bind(*[takes_signals.bind(n) for n in range(30)]))
+    workflow.run_async(sleeps.bind(str(tmp_path / "ledger")), workflow_id="hears")
+    until((tmp_path / "ledger").exists)
+    workflow.cancel("hears")
+    assert (tmp_path / "ledger").read_text() == "began, heard"
+
+
+@ray.remote
+def sleeps(ledger: str) -> None:
+    Path(ledger).write_text("began, ")
+    try:
+        time.sleep(600)
+    except KeyboardInterrupt:
+        Path(ledger).write_text("began, heard")
+        raise

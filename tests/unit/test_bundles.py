@@ -302,3 +302,42 @@ def test_a_worker_without_work_is_let_go_after_a_moment(monkeypatch: pytest.Monk
             await asyncio.sleep(0.005)
 
     asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_a_request_that_nobody_waits_for_any_more_is_taken_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bundles, "PATIENCE_SECONDS", 0.01)
+
+    async def run() -> None:
+        table = Table()
+        first, second = table.submit("new", "new")
+        await turns()
+        (early, late) = table.ray.bundles
+        table.bundles.stop(first, force=False)
+        table.bundles.stop(second, force=False)
+        while len(table.ray.stopped) < 2:
+            await asyncio.sleep(0.005)
+        peer = table.arrive(early)  # it was on its way
+        assert peer.sent == [("end", early, None)]
+        (third,) = table.submit("new")
+        table.end(late, Outcome("stopped", has_died=True))
+        await turns()
+        assert not third.outcome.done()
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+@at_a_table
+async def test_what_was_stopped_while_it_waited_is_not_given_back(table: Table) -> None:
+    await table.know("short")
+    calls = table.submit(*["short"] * 3)
+    await turns()
+    (number,) = table.ray.bundles
+    table.arrive(number)
+    await turns()
+    table.say(number, "ended", [(calls[2].number, Outcome("stopped"))])
+    table.say(number, "slow", [calls[1].number, calls[2].number])
+    await turns()
+    assert calls[2].outcome.result().kind == "stopped"
+    assert not calls[1].outcome.done()
