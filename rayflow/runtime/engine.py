@@ -26,7 +26,6 @@ from rayflow.core.state import fold
 from rayflow.errors import (
     FencedError,
     OutputNotAvailableError,
-    RootInUseError,
     StorageError,
     WorkflowEndedError,
     WorkflowError,
@@ -51,7 +50,7 @@ from rayflow.runtime.intake import Opened, Submission
 from rayflow.runtime.lines import Heard
 from rayflow.runtime.recalling import recaller
 from rayflow.runtime.references import Output
-from rayflow.runtime.registry import Registry
+from rayflow.runtime.registry import Registry, lost_root
 from rayflow.runtime.shared import Nodes
 from rayflow.runtime.submitter import RaySubmitter
 from rayflow.runtime.waiting import Message
@@ -68,10 +67,6 @@ WATCH_SECONDS = 5.0
 # took a third of the time of a workflow with 10,000 tasks.
 _COLLECT = (50_000, 20, 100)
 LEFTOVER_SECONDS = 24 * 3600.0
-LOST_ROOT = (
-    "Another engine took the storage {} over while this one was silent. Use that engine's cluster, or stop "
-    "it and connect again to continue here."
-)
 
 
 class Engine(AttemptCalls, ActorCalls):
@@ -374,6 +369,7 @@ class Engine(AttemptCalls, ActorCalls):
             return await self._answers.output(workflow_id, task_id, has_started)
         except WorkflowError as error:
             await self.start()  # if the root was lost meanwhile, that is the answer
+            await self._registry.require_root()
             is_gone = isinstance(error, OutputNotAvailableError) and self._has_ended_well(
                 workflow_id
             )
@@ -422,7 +418,7 @@ class Engine(AttemptCalls, ActorCalls):
         except FencedError as error:
             logger.error("%s This engine lets go of all its workflows.", error)
             self._starting = asyncio.get_running_loop().create_future()
-            self._starting.set_exception(RootInUseError(LOST_ROOT.format(name_of(self._storage))))
+            self._starting.set_exception(lost_root(self._store))
             self._starting.exception()  # seen: nobody may ask before the actor ends
             self._floor.let_go()
 

@@ -147,6 +147,19 @@ class Registry:
         """
         self._index.require_owned()
 
+    async def require_root(self) -> None:
+        """Look whether somebody else has the root, who may have been noticed by a workflow first.
+
+        Raises:
+            RootInUseError: another engine owns the root now.
+        """
+        try:
+            await self._io(self.require_owned)
+        except FencedError:
+            raise lost_root(self._store) from None
+        except StorageError as error:
+            logger.warning("nobody knows who owns the root now: %s", error)
+
     def interrupted(self) -> list[str]:
         """Workflows to carry on with: running ones before pending ones, older before younger."""
         return self._oldest_first(lambda e: e.status if WorkflowStatus(e.status).is_live else None)
@@ -240,6 +253,14 @@ class Registry:
                     f"The storage {self._store.uri} is owned by a live engine ({now.cluster}). Two "
                     "engines must not share a root: stop the other cluster, or use another storage."
                 )
+
+
+def lost_root(store: Store) -> RootInUseError:
+    """What an engine answers that was overtaken."""
+    return RootInUseError(
+        f"Another engine took the storage {store.uri} over while this one was silent. Use that engine's cluster, "
+        "or stop it and connect again to continue here."
+    )
 
 
 def _here() -> str:

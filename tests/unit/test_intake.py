@@ -155,6 +155,9 @@ def test_cancelling_at_rest_is_recorded_and_keeps_the_outcomes() -> None:
 class Scripted:
     """A submitter whose attempts all end in the same turn of the event loop, in a given order."""
 
+    def is_short(self, code: str) -> bool:
+        return False
+
     def __init__(self, outcomes: dict[str, Outcome]) -> None:
         self._outcomes, self._go = outcomes, asyncio.Event()
         self._expected = set(outcomes)
