@@ -13,7 +13,7 @@ import psutil
 import ray
 
 from benchmarks import work
-from rayflow import workflow
+from rayflow import api, workflow
 
 Figures = dict[str, float]
 
@@ -30,6 +30,7 @@ def cluster(folder: Path, cpus: int) -> Iterator[None]:
         workflow.run(work.fan_out(20 * cpus), workflow_id="warm-up")
         yield
     finally:
+        api.disconnect()
         ray.shutdown()
 
 
