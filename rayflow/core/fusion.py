@@ -25,12 +25,9 @@ def followers(
 
     ``may_share`` says whether attempts of a task may have their worker together with others.
     """
-    found: list[TaskState] = []
-    if (
-        first.missing
-    ):  # it uses a value that is not durable, so nothing can be relied on that rests on it
-        return found
-    current = first
+    if first.missing:
+        return []  # it uses a value that is not durable: nothing can be relied on that rests on it
+    found, current = list[TaskState](), first
     while len(found) < MOST and len(current.dependents) == 1 and _hands_over(current):
         following = state.tasks[current.dependents[0]]
         if not _follows(state, following, first) or not may_share(following):

@@ -56,6 +56,9 @@ class Outcome:
     has_died: bool = False
 
 
+RETURNED = Outcome("returned")
+
+
 def facts_of(
     state: WorkflowState, task_id: str, attempt: int, outcome: Outcome, now: float
 ) -> list[Fact]:
@@ -244,8 +247,7 @@ def _failed_call(
 def _made_again(state: WorkflowState, task: TaskState, outcome: Outcome) -> list[Fact]:
     """Let inputs that are lost and were not to be stored be computed once more."""
     lost = unstored(state, [task.upstream[position] for position in outcome.lost_inputs])
-    is_ending = state.cancel_requested or state.suspend_requested or state.timed_out
-    if not lost or is_ending or state.error is not None:
+    if not lost or state.is_ending:
         return []
     return [Fact(Kind.RESUMED, data={"reset": lost, "asked": False})]
 

@@ -96,9 +96,8 @@ def foreseen_end(state: WorkflowState, facts: Sequence[Fact]) -> Fact | None:
     if len(facts) != 1 or facts[0].kind is not Kind.SUCCEEDED or facts[0].task_id != state.root:
         return None
     is_alone = not (state.in_flight.keys() - {state.root}) and not state.finals
-    is_asked = state.cancel_requested or state.suspend_requested or state.timed_out
     is_running = state.status is WorkflowStatus.RUNNING and state.calls is None
-    if is_asked or not is_running or not is_alone or state.error is not None:
+    if state.is_ending or not is_running or not is_alone:
         return None
     data = {"reason": None, "error": None, "output": facts[0].data["preview"]}
     return Fact(Kind.STATUS, data={"status": str(WorkflowStatus.SUCCESSFUL), **data})

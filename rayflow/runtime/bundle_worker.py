@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from rayflow.core.fusion import is_relayed
 from rayflow.core.graph import StoredValue
-from rayflow.core.outcomes import Outcome, succeeded
+from rayflow.core.outcomes import RETURNED, Outcome, succeeded
 from rayflow.errors import FencedError, StorageError
 from rayflow.runtime.alarms import alarms
 from rayflow.runtime.exchange import Address, Line, line_to
@@ -35,7 +35,6 @@ Message = tuple[What, int, Any]  # what, the number of the bundle, and more
 Last = tuple[int, Outcome] | None  # the outcome of an attempt that was not told over the line
 
 UNREACHED = "unreached"
-RETURNED = Outcome("returned")
 
 
 @dataclass(slots=True)

@@ -18,8 +18,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from rayflow.core.outcomes import Outcome
-from rayflow.runtime.bundle_worker import RETURNED, UNREACHED, Message
+from rayflow.core.outcomes import RETURNED, Outcome
+from rayflow.runtime.bundle_worker import UNREACHED, Message
 from rayflow.runtime.exchange import Address, Peer, listen
 from rayflow.runtime.processes import node_address
 from rayflow.runtime.recalling import Recall

@@ -11,13 +11,12 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rayflow.core.outcomes import Outcome
+from rayflow.core.outcomes import RETURNED, Outcome
 from rayflow.runtime.submitter import Handle, Submitter, refused
 from rayflow.runtime.worker import Next, TaskCall
 
 LINGER_SECONDS = 0.02  # how long a worker waits for the next calls
 LONGEST_SECONDS = 1.0  # then others may have its place in the cluster
-RETURNED = Outcome("returned")
 
 Ended = tuple[str, int, Outcome]  # a task, the number of its attempt, what became of it
 

@@ -18,7 +18,7 @@ from rayflow.core.records import Kind, Record, WorkflowStatus
 
 KEPT = 10_000
 FORGOTTEN_AFTER_SECONDS = 60.0
-GATHER_SECONDS = 0.1
+GATHER_SECONDS = 0.1  # more follows at once: an answer for each line would cost more than a task
 
 Line = tuple[int, str]  # a level of the module ``logging``, and a text
 
@@ -79,9 +79,7 @@ class Lines:
             bell = box.bell = asyncio.Event()
             with suppress(TimeoutError):
                 await asyncio.wait_for(bell.wait(), timeout)
-                if (
-                    box.live
-                ):  # more follows at once: an answer for each line would cost more than a task
+                if box.live:
                     await asyncio.sleep(GATHER_SECONDS)
         heard = Heard(list(box.lines), box.left_out, box.live > 0)
         box.lines.clear()

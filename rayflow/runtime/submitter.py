@@ -85,22 +85,23 @@ class RaySubmitter:
         """Start an attempt. Raises ValueError or TypeError if ``options`` make no sense."""
         chosen = {"name": call.task_id, **placement.here(call.task_id, restored(options))}
         body = run_task if call.method is None else run_calls
-        task = self._task(body, chosen.pop("max_calls", 0))
-        outcome, value = task.options(**chosen | _OURS).remote(call, self._engine, refs)
-        return Handle(outcome, value, chosen.get("runtime_env"))
+        return self._started(body, chosen, call, self._engine, refs)
 
     def bundle(self, address: Address, number: int, name: str, options: dict[str, Any]) -> Handle:
         """Start a worker for attempts that are sent to it. Raises ValueError or TypeError as :meth:`submit`."""
         chosen = {"name": name, **restored(options)}
-        task = self._task(run_bundle, 0)
-        outcome, value = task.options(**chosen | _OURS).remote(address, number, self._engine)
-        return Handle(outcome, value, chosen.get("runtime_env"))
+        return self._started(run_bundle, chosen, address, number, self._engine)
 
     def store(self, call: TaskCall, outcome: Outcome, handle: Handle) -> Handle:
         """Start storing the value that an attempt has left in memory; its outcome says where it is."""
         named = {"name": f"{call.task_id}: checkpoint", "runtime_env": handle.runtime_env}
         # No second value: the one that there is belongs to the attempt.
         return Handle(self._store.options(**named).remote(call, outcome, handle.value), None)
+
+    def _started(self, body: Any, options: dict[str, Any], *args: Any) -> Handle:
+        task = self._task(body, options.pop("max_calls", 0))
+        outcome, value = task.options(**options | _OURS).remote(*args)
+        return Handle(outcome, value, options.get("runtime_env"))
 
     def _task(self, body: Any, max_calls: int) -> Any:
         """The remote function; Ray takes ``max_calls`` for a function as a whole, not for a call."""

@@ -67,13 +67,7 @@ class EpochLog:
             self.store.write(f"{self.folder}/{epoch:06d}/claim", [self._head], if_absent=True)
         return Cursor(0, len(self._head))
 
-    def append(
-        self,
-        epoch: int,
-        cursor: Cursor,
-        batch: pa.RecordBatch,
-        metadata: Mapping[str, str] | None = None,
-    ) -> Cursor:
+    def append(self, epoch: int, cursor: Cursor, batch: pa.RecordBatch) -> Cursor:
         """Commit ``batch`` at ``cursor``, the end of ``epoch``, and return the new end.
 
         A cursor of ``Cursor()`` creates the epoch together with its first batch.
@@ -84,7 +78,7 @@ class EpochLog:
             FileExistsError: the epoch was to be created, and exists.
             DataSaveError: the storage failed; the batch does not count, and may be tried again.
         """
-        end = self.write(epoch, cursor, batch, metadata)
+        end = self.write(epoch, cursor, batch)
         # After the write, not before: a new owner claims first and reads afterwards, so a batch
         # that was written before the claim is always seen by it.
         try:
@@ -95,15 +89,9 @@ class EpochLog:
             raise FencedError(f"Epoch {epoch} of {self.folder} is over: epoch {epoch + 1} exists.")
         return end
 
-    def write(
-        self,
-        epoch: int,
-        cursor: Cursor,
-        batch: pa.RecordBatch,
-        metadata: Mapping[str, str] | None = None,
-    ) -> Cursor:
+    def write(self, epoch: int, cursor: Cursor, batch: pa.RecordBatch) -> Cursor:
         """Like :meth:`append`, without a look at who owns the log; somebody else looks."""
-        data = self._encode(epoch, cursor, batch, metadata or {})
+        data = self._encode(epoch, cursor, batch)
         if self.store.appends:
             self._append_to_file(epoch, cursor, data)
         else:
@@ -145,12 +133,9 @@ class EpochLog:
     def _key(self, epoch: int) -> str:
         return f"{self.folder}/{epoch:06d}.arrows"
 
-    def _encode(
-        self, epoch: int, cursor: Cursor, batch: pa.RecordBatch, metadata: Mapping[str, str]
-    ) -> bytes:
+    def _encode(self, epoch: int, cursor: Cursor, batch: pa.RecordBatch) -> bytes:
         offset = cursor.offset if self.store.appends and cursor.offset else len(self._head)
         marks = {
-            **metadata,
             "rayflow.epoch": str(epoch),
             "rayflow.n": str(cursor.batches),
             "rayflow.at": str(offset),

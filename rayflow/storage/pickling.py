@@ -107,7 +107,7 @@ def stays(kind: type) -> type:
 def is_plain(value: Any) -> bool:
     """Whether a value is small and made of such classes alone."""
     left, stack = _PLAIN_ITEMS, [value]
-    while stack and left:
+    while stack:
         each = stack.pop()
         kind = type(each)
         if kind in _PLAIN:

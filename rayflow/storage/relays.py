@@ -50,12 +50,3 @@ def relayed(store: Store, workflow_id: str, epoch: int, number: int | None = Non
     log = EpochLog(store, layout.relays(workflow_id, epoch), SCHEMA)
     numbers = log.epochs() if number is None else [number]
     return [r for n in numbers for frame in log.read(n) for r in decoded(frame.batch)]
-
-
-def forget(store: Store, workflow_id: str, epoch: int | None = None) -> None:
-    """Remove relays whose outcomes are in the journal: of an epoch, or all. Does nothing without any.
-
-    Raises:
-        DataSaveError: the storage failed.
-    """
-    store.delete(layout.relays(workflow_id, epoch))

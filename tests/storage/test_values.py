@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 from rayflow.core.graph import StoredValue
 from rayflow.errors import DataLoadError, SerializationError
+from rayflow.storage import pickling
 from rayflow.storage.values import INLINE_BYTES, decode, encode, load_bytes
 from rayflow.testing.memory_store import MemoryStore
 
@@ -268,3 +269,12 @@ def test_large_arrays_are_written_without_a_copy_inside_the_pickle() -> None:
     encoded = encode({"a": array})
     assert any(np.shares_memory(np.frombuffer(p, np.uint8), array) for p in encoded.parts if len(p))
     assert len(pickle.dumps(array)) > encoded.size - 2_000
+
+
+def test_what_is_stored_by_reference_is_found_in_a_list_as_long_as_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pickling, "_PLAIN_ITEMS", 3)
+    assert not pickling.is_plain([object(), 1, 2])
+    assert pickling.is_plain([0, 1, 2])
+    assert not pickling.is_plain([0, 1, 2, 3])  # the pickler looks for itself
