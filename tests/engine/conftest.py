@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import ray
 
@@ -14,6 +15,7 @@ from rayflow import api, workflow
 from rayflow.runtime.cluster import engine_name
 from tests.cluster import local_ray
 from tests.engine.actors import Counter
+from tests.waiting import until
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +80,12 @@ def own_engine(cluster: None, tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 
 def stop_engine(root: str) -> None:
-    """Kill the engine of ``root`` for good; the next connection starts another."""
+    """Kill the engine of ``root`` for good, and wait until it is gone; the next connection starts another.
+
+    The call of Ray comes back before the process has ended, which may still record what it hears.
+    """
     api.disconnect()
-    ray.kill(ray.get_actor(engine_name(root), namespace="rayflow"), no_restart=True)
+    engine = ray.get_actor(engine_name(root), namespace="rayflow")
+    pid: int = ray._private.state.actors(engine._actor_id.hex())["Pid"]
+    ray.kill(engine, no_restart=True)
+    until(lambda: not psutil.pid_exists(pid))
