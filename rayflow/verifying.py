@@ -79,6 +79,7 @@ def rebuild_index(store: Store) -> int:
         raise RootInUseError(
             f"An engine uses {store.uri}, and keeps the index itself. Stop its Ray cluster, then try again."
         )
+    store.own()
     entries = rebuild.entries_from_journals(store)
     index.rewrite(entries)
     return len(entries)

@@ -33,6 +33,7 @@ from rayflow.runtime.submitter import Handle, Submitter, refused
 from rayflow.runtime.surroundings import Surroundings, Writer, write
 from rayflow.runtime.task_calls import call_of, may_follow
 from rayflow.runtime.worker import TaskCall
+from rayflow.storage.index import IndexEntry
 
 COMMIT_PATIENCE_SECONDS = 60.0
 REST_SECONDS = 60.0
@@ -101,8 +102,10 @@ class WorkflowRunner:
             await self.commit([])
         return []
 
-    async def commit(self, facts: Sequence[Fact], *, patiently: bool = True) -> None:
-        """Make facts durable, then take them into account.
+    async def commit(
+        self, facts: Sequence[Fact], *, patiently: bool = True, entry: IndexEntry | None = None
+    ) -> None:
+        """Make facts durable, and an ``entry`` of the index with them; then take them into account.
 
         Raises:
             FencedError: another engine owns the workflow now.
@@ -114,8 +117,14 @@ class WorkflowRunner:
         now, seq = self._around.clock.now(), self.state.last_seq
         records = [fact.at(seq + n, now) for n, fact in enumerate(facts, start=1)]
         patience = COMMIT_PATIENCE_SECONDS if patiently else 0.0
-        workflow_id = self.state.workflow_id
-        await write(self._around, self._writer, records, workflow_id=workflow_id, patience=patience)
+        await write(
+            self._around,
+            self._writer,
+            records,
+            workflow_id=self.state.workflow_id,
+            patience=patience,
+            entry=entry,
+        )
         for record in records:
             self.state.apply(record)
             self.values.recorded(record)

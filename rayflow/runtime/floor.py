@@ -28,10 +28,10 @@ from rayflow.runtime.lines import Lines, Narrator
 from rayflow.runtime.live import LiveWorkflow
 from rayflow.runtime.registry import Registry
 from rayflow.runtime.submitter import Submitter
-from rayflow.runtime.surroundings import Surroundings
+from rayflow.runtime.surroundings import Surroundings, Writer
 from rayflow.runtime.waiting import Message, message_facts
 from rayflow.storage import layout
-from rayflow.storage.index import SUSPENDED
+from rayflow.storage.index import SUSPENDED, IndexEntry
 
 logger = logging.getLogger("rayflow.engine")
 
@@ -119,8 +119,9 @@ class Floor:
                 f"{self._instance}:{id(live):x}",
             )
             status = WorkflowStatus.RUNNING if may_run else WorkflowStatus.PENDING
-            await runner.commit([*opened.first, status_fact(status)], patiently=False)
-            await self._registry.put(workflow_id, status, accepted=runner.state.accepted)
+            new = self._registry.new(workflow_id, status, accepted)
+            await runner.commit([*opened.first, status_fact(status)], patiently=False, entry=new)
+            self._registry.entries[workflow_id] = new
         except BaseException:
             self._close(workflow_id)
             raise
@@ -226,12 +227,24 @@ class Floor:
                 self.lines.say(live.listener, narrator.tell(records))
             self._feed.ring(state.workflow_id)
 
+        async def commit(
+            writer: Writer, records: Sequence[Record], entry: IndexEntry | None = None
+        ) -> None:
+            end = _end_in(records) if entry is None and live.lane is None else None
+            if end is not None:
+                live.written = self._registry.changed(workflow_id, *end)
+            trouble = await self._registry.commits.records(writer, records, entry or live.written)
+            if trouble is not None and entry is not None:
+                raise trouble
+            if trouble is not None:
+                live.written = None
+
         return Surroundings(
             self._storage,
             live.lane or self._submitter,
             self._host,
             RealClock(),
-            self._io,
+            commit,
             lambda: self._window,
             committed,
             live.listener,
@@ -267,8 +280,9 @@ class Floor:
             logger.error("workflow '%s' is RESUMABLE: %s", workflow_id, error)
         except Exception:
             logger.exception("workflow '%s' is RESUMABLE after an error of the engine", workflow_id)
-        await self.live[workflow_id].indexed()
-        await self._registry.follow(workflow_id, status, was)
+        live = self.live[workflow_id]
+        await live.indexed()
+        await self._registry.follow(workflow_id, status, was, live.written)
         self._close(workflow_id)
         self._family.ended(runner.state, status)
 
@@ -305,6 +319,15 @@ def needs_slot(actor: dict[str, Any] | None, parent: dict[str, Any] | None) -> b
 
 def _accepted(first: Sequence[Fact]) -> dict[str, Any]:
     return next((fact.data for fact in first if fact.kind is Kind.ACCEPTED), {})
+
+
+def _end_in(records: Sequence[Record]) -> tuple[WorkflowStatus, str | None] | None:
+    """The status that a workflow ends with, and what the index says of it besides."""
+    last = records[-1]
+    if last.kind is not Kind.STATUS or WorkflowStatus(last.data["status"]).is_live:
+        return None
+    is_suspended = last.data["reason"] == "suspended"
+    return WorkflowStatus(last.data["status"]), SUSPENDED if is_suspended else None
 
 
 def _reason(state: WorkflowState) -> str | None:

@@ -15,6 +15,7 @@ from rayflow.runtime.lanes import Lane
 from rayflow.runtime.references import Output
 from rayflow.runtime.replies import Replies
 from rayflow.runtime.results import of_call
+from rayflow.storage.index import IndexEntry
 
 FEW_TASKS = 20
 
@@ -30,6 +31,7 @@ class LiveWorkflow:
         self.listener = listener
         self.runner: WorkflowRunner | None = None
         self.lane: Lane | None = None  # of a virtual actor
+        self.written: IndexEntry | None = None  # with the end of the workflow
         self.replies = Replies()
         self._indexing: asyncio.Future[None] | None = None
         self.is_accepted = False

@@ -22,6 +22,7 @@ from rayflow.errors import (
     StorageError,
     WorkflowNotFoundError,
 )
+from rayflow.runtime.commits import Commits
 from rayflow.storage.index import DELETED, SUSPENDED, Index, IndexEntry, Owner
 from rayflow.storage.rebuild import entries_from_journals
 from rayflow.storage.root import check_writable, mark
@@ -44,8 +45,7 @@ class Registry:
         self.entries: dict[str, IndexEntry] = {}
         self._store, self._index, self._io = store, Index(store), io
         self._instance = instance
-        self._waiting: list[tuple[IndexEntry, asyncio.Future[None]]] = []
-        self._flushing = False
+        self.commits = Commits(store, self._index, io)
 
     async def take_over(self) -> bool:
         """Become the owner of the root.
@@ -62,6 +62,7 @@ class Registry:
         is_restart = last is not None and last.instance == self._instance
         if last is not None and not is_restart:
             await self._await_silence(last)
+        await self._insist(self._store.own)
         was_live = None if is_restart else WorkflowStatus.RESUMABLE
         self.entries = await self._insist(
             lambda: self._index.take_over(was_live, entries_from_journals)
@@ -89,30 +90,42 @@ class Registry:
             except StorageError:
                 continue  # the journals find out; a missed heartbeat alone changes nothing
 
+    def new(self, workflow_id: str, status: WorkflowStatus, accepted: dict[str, Any]) -> IndexEntry:
+        """The entry of a workflow that becomes live; ``accepted`` is what is recorded of it."""
+        return self._entry(workflow_id, status, accepted, None)
+
     async def put(
+        self, workflow_id: str, status: WorkflowStatus, *, was: str | None = None
+    ) -> None:
+        """Record the status of a workflow, and of a RESUMABLE one what it ``was``."""
+        entry = self._entry(workflow_id, status, {}, was)
+        await self.commits.entry(entry)
+        self.entries[workflow_id] = entry
+
+    def changed(
+        self, workflow_id: str, status: WorkflowStatus, was: str | None = None
+    ) -> IndexEntry:
+        """The entry of a workflow that is to have another status."""
+        return self._entry(workflow_id, status, {}, was)
+
+    async def follow(
         self,
         workflow_id: str,
         status: WorkflowStatus,
-        *,
-        accepted: dict[str, Any] | None = None,
-        was: str | None = None,
+        was: str | None,
+        written: IndexEntry | None = None,
     ) -> None:
-        """Record the status of a workflow, and of a RESUMABLE one what it ``was``.
-
-        ``accepted``: of a new one, what was recorded of it.
-        """
-        entry = self._entry(workflow_id, status, accepted or {}, was)
-        await self._commit(entry)
-        self.entries[workflow_id] = entry
-
-    async def follow(self, workflow_id: str, status: WorkflowStatus, was: str | None) -> None:
         """Like :meth:`put`, for what the journal says already.
 
         It counts also if the storage refuses the index; the next owner reads it from the journal.
+        ``written``: what was committed together with that.
         """
+        if written is not None and (written.status, written.was) == (status, was):
+            self.entries[workflow_id] = written
+            return
         entry = self._entry(workflow_id, status, {}, was)
         try:
-            await self._insist_on(lambda: self._commit(entry))
+            await self._insist_on(lambda: self.commits.entry(entry))
         except StorageError as error:
             logger.error("the index does not know the end of workflow '%s': %s", workflow_id, error)
         self.entries[workflow_id] = entry
@@ -131,7 +144,7 @@ class Registry:
     async def remove(self, workflow_id: str) -> None:
         """Forget a workflow."""
         entry = replace(self.entries[workflow_id], status=DELETED, changed_at=time.time())
-        await self._commit(entry)
+        await self.commits.entry(entry)
         self.entries.pop(workflow_id, None)
 
     @property
@@ -189,30 +202,6 @@ class Registry:
         chosen = [(r, e) for e in self.entries.values() if (r := rank(e)) is not None]
         chosen.sort(key=lambda pair: (pair[0] == WorkflowStatus.PENDING, pair[1].created_at))
         return [entry.workflow_id for _, entry in chosen]
-
-    async def _commit(self, entry: IndexEntry) -> None:
-        """Group commit: what arrives while a commit is under way goes into the next one."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entry, future))
-        if not self._flushing:
-            self._flushing = True
-            try:
-                while self._waiting:
-                    await self._flush()
-            finally:
-                self._flushing = False
-        await future
-
-    async def _flush(self) -> None:
-        batch, self._waiting = self._waiting, []
-        try:
-            await self._io(lambda: self._index.append([entry for entry, _ in batch]))
-        except Exception as error:
-            for _, future in batch:
-                future.set_exception(error)
-            return
-        for _, future in batch:
-            future.set_result(None)
 
     async def _insist(self, work: Callable[[], Any]) -> Any:
         """Storage I/O of a start. One failure is no reason to refuse everybody; several are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,8 @@ from rayflow.core.records import Record
 from rayflow.core.state import WorkflowState
 from rayflow.errors import DataSaveError
 from rayflow.runtime.submitter import Chains, Submitter
+from rayflow.storage.index import IndexEntry
+from rayflow.storage.store import Appender
 
 logger = logging.getLogger("rayflow.engine")
 
@@ -23,6 +25,16 @@ class Writer(Protocol):
     epoch: int
 
     def commit(self, records: Sequence[Record]) -> None: ...
+
+    def put(self, records: Sequence[Record], to: Appender) -> Callable[[], None]: ...
+
+
+class Commit(Protocol):
+    """Makes records durable, and then an entry of the index."""
+
+    async def __call__(
+        self, writer: Writer, records: Sequence[Record], entry: IndexEntry | None = None
+    ) -> None: ...
 
 
 class Clock(Protocol):
@@ -43,7 +55,7 @@ class Surroundings:
     submitter: Submitter
     host: Submitter  # for attempts that need no process of their own
     clock: Clock
-    io: Callable[[Callable[[], None]], Awaitable[None]]
+    commit: Commit
     window: Callable[[], int]
     committed: Callable[[WorkflowState, Sequence[Record]], None]
     listener: str | None = None
@@ -57,6 +69,7 @@ async def write(
     *,
     workflow_id: str,
     patience: float,
+    entry: IndexEntry | None = None,
 ) -> None:
     """Commit, and have patience with a storage that fails: nothing is lost by waiting.
 
@@ -67,7 +80,7 @@ async def write(
     deadline, delay = around.clock.now() + patience, 0.1
     while True:
         try:
-            await around.io(lambda: writer.commit(records))
+            await around.commit(writer, records, entry)
             return
         except DataSaveError as error:
             if around.clock.now() + delay > deadline:

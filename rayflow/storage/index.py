@@ -19,7 +19,7 @@ from rayflow.core.records import WorkflowStatus
 from rayflow.errors import FencedError, JournalCorruptError
 from rayflow.storage import layout
 from rayflow.storage.log import Cursor, EpochLog
-from rayflow.storage.store import Store
+from rayflow.storage.store import Appender, Store
 
 logger = logging.getLogger("rayflow.engine")
 
@@ -152,10 +152,22 @@ class Index:
             FencedError: another engine owns the root now.
             DataSaveError: the storage failed.
         """
+        with self._store.together() as group:
+            settle = self.put(entries, group)
+        settle()
+
+    def put(self, entries: Iterable[IndexEntry], to: Appender) -> Callable[[], None]:
+        """Like :meth:`append`, as one of a group of appends; call what it returns when that is durable."""
         rows = list(entries)
         columns = [pa.array([getattr(row, f.name) for row in rows], f.type) for f in SCHEMA]
         batch = pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
-        self._cursor = self._log.append(self._epoch, self._cursor, batch)
+        end = self._log.write(self._epoch, self._cursor, batch, to)
+
+        def settle() -> None:
+            self._cursor = end
+            self._log.require_owned(self._epoch)
+
+        return settle
 
     @property
     def first_epoch(self) -> int:

@@ -13,7 +13,7 @@ An owner finds out that it is fenced when, after a commit, the next epoch exists
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rayflow.core.fusion import adopted
@@ -22,7 +22,7 @@ from rayflow.errors import FencedError, JournalCorruptError
 from rayflow.storage import layout, relays
 from rayflow.storage.log import Cursor, EpochLog, Frame
 from rayflow.storage.records import SCHEMA, decoded, encoded
-from rayflow.storage.store import Store
+from rayflow.storage.store import Appender, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,19 @@ class JournalWriter:
             FileExistsError: this was to be a new journal, and one exists.
             DataSaveError: the storage failed; the records are not committed.
         """
-        self._cursor = self._log.append(self.epoch, self._cursor, encoded(records))
-        self.last_seq = records[-1].seq
+        with self._log.store.together() as group:
+            settle = self.put(records, group)
+        settle()
+
+    def put(self, records: Sequence[Record], to: Appender) -> Callable[[], None]:
+        """Like :meth:`commit`, as one of a group of appends; call what it returns when that is durable."""
+        end = self._log.write(self.epoch, self._cursor, encoded(records), to)
+
+        def settle() -> None:
+            self._cursor, self.last_seq = end, records[-1].seq
+            self._log.require_owned(self.epoch)
+
+        return settle
 
 
 class Journal:

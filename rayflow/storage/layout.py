@@ -6,6 +6,7 @@ from rayflow.core.ids import key_segment, shard
 
 OWNER = "index/owner.json"
 INDEX = "index/log"
+REDO = "redo"
 WORKFLOWS = "workflows"
 MARKER = "check/engine"  # the instance of the engine, by which others see that they share the root
 

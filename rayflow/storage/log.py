@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from rayflow.errors import DataLoadError, DataSaveError, FencedError, JournalCorruptError
-from rayflow.storage.store import Store
+from rayflow.storage.store import Appender, Store
 
 _MARKER = b"\xff\xff\xff\xff"  # starts every Arrow IPC message
 _UNSIGNED = "-" * 8  # stands in the place of a frame's checksum while that is computed
@@ -79,6 +79,16 @@ class EpochLog:
             DataSaveError: the storage failed; the batch does not count, and may be tried again.
         """
         end = self.write(epoch, cursor, batch)
+        self.require_owned(epoch)
+        return end
+
+    def require_owned(self, epoch: int) -> None:
+        """Look whether ``epoch`` is still the newest, after something was committed to it.
+
+        Raises:
+            FencedError: the next one exists.
+            DataSaveError: the storage failed.
+        """
         # After the write, not before: a new owner claims first and reads afterwards, so a batch
         # that was written before the claim is always seen by it.
         try:
@@ -87,13 +97,17 @@ class EpochLog:
             raise DataSaveError(f"Nobody knows who owns {self.folder} now: {error}") from error
         if is_over:
             raise FencedError(f"Epoch {epoch} of {self.folder} is over: epoch {epoch + 1} exists.")
-        return end
 
-    def write(self, epoch: int, cursor: Cursor, batch: pa.RecordBatch) -> Cursor:
-        """Like :meth:`append`, without a look at who owns the log; somebody else looks."""
+    def write(
+        self, epoch: int, cursor: Cursor, batch: pa.RecordBatch, to: Appender | None = None
+    ) -> Cursor:
+        """Like :meth:`append`, without a look at who owns the log; somebody else looks.
+
+        ``to``: the group of appends that this is one of.
+        """
         data = self._encode(epoch, cursor, batch)
         if self.store.appends:
-            self._append_to_file(epoch, cursor, data)
+            self._append_to_file(epoch, cursor, data, to or self.store)
         else:
             key = f"{self.folder}/{epoch:06d}/{cursor.batches:010d}.arrow"
             self.store.write(key, [self._head, data], if_absent=cursor == Cursor())
@@ -122,11 +136,11 @@ class EpochLog:
         else:
             yield from self._read_objects(epoch, cursor)
 
-    def _append_to_file(self, epoch: int, cursor: Cursor, data: bytes) -> None:
+    def _append_to_file(self, epoch: int, cursor: Cursor, data: bytes, to: Appender) -> None:
         if cursor.offset == 0:
             data = self._head + data
         try:
-            self.store.append(self._key(epoch), cursor.offset, data)
+            to.append(self._key(epoch), cursor.offset, data)
         except KeyError:
             raise FencedError(f"Epoch {epoch} of {self.folder} was deleted.") from None
 

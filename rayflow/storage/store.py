@@ -8,9 +8,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, Protocol
 
 Buffer = bytes | bytearray | memoryview
+
+
+class Appender(Protocol):
+    """What appends: a store, or a group of appends to one."""
+
+    def append(self, key: str, offset: int, data: Buffer) -> None: ...
 
 
 class Store(ABC):
@@ -81,6 +88,25 @@ class Store(ABC):
             DataSaveError: the storage failed, or the key ends before ``offset``. It may be tried
                 again: a key that was to be created does not exist.
         """
+
+    def own(self) -> None:  # noqa: B027 (most stores have nothing to do)
+        """Become the one process that appends to several keys :meth:`together`.
+
+        Raises:
+            FencedError: another process does so in this moment.
+            StorageError: what the last one has left cannot be read.
+        """
+
+    def together(self) -> AbstractContextManager[Appender]:
+        """Append to several keys, in the order of the calls; durable when the context is left.
+
+        Each append raises by itself, and counts or not by itself. If leaving raises, none of them counts.
+
+        Raises:
+            FencedError: another process has become the owner; whether they count is for that one to say.
+            DataSaveError: the storage failed; they may be tried again.
+        """
+        return nullcontext(self)
 
     @abstractmethod
     def list(self, prefix: str) -> list[tuple[str, Literal["file", "folder"]]]:

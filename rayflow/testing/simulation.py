@@ -15,14 +15,15 @@ from typing import Any, Protocol
 
 from rayflow.core.graph import Graph, Item, Node, StoredValue, TaskOptions
 from rayflow.core.outcomes import Outcome, succeeded
-from rayflow.core.records import WorkflowStatus
+from rayflow.core.records import Record, WorkflowStatus
 from rayflow.core.state import WorkflowState
 from rayflow.errors import FencedError, StorageError
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.intake import Opened, status_fact
 from rayflow.runtime.submitter import Handle
-from rayflow.runtime.surroundings import Surroundings
+from rayflow.runtime.surroundings import Surroundings, Writer
 from rayflow.runtime.worker import TaskCall
+from rayflow.storage.index import IndexEntry
 from rayflow.storage.relays import Relay
 from rayflow.storage.store import Store
 from rayflow.storage.values import decode, encode
@@ -370,12 +371,18 @@ def surroundings(
     io: Callable[[Callable[[], None]], Awaitable[None]] = quick_io,
 ) -> Surroundings:
     """What a runner needs: ``io`` does what touches the storage."""
+
+    async def commit(
+        writer: Writer, records: Sequence[Record], entry: IndexEntry | None = None
+    ) -> None:
+        await io(lambda: writer.commit(records))
+
     return Surroundings(
         "memory",
         submitter,
         submitter,
         clock,
-        io,
+        commit,
         lambda: window,
         lambda state, records: None,
         chains=submitter,

@@ -97,6 +97,10 @@ class RecordedStore(LocalStore):
         self._record("append", key)
         super().append(key, offset, data)
 
+    def put(self, key: str, offset: int, data: Buffer, *, may_exist: bool = False) -> int:
+        self._record("append", key)
+        return super().put(key, offset, data, may_exist=may_exist)
+
     def list(self, prefix: str) -> list[tuple[str, Literal["file", "folder"]]]:
         self._record("list", prefix)
         meeting = meeting_of(self._recorded_root)

@@ -31,7 +31,7 @@ def test_ten_thousand_continuations_leave_no_objects_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda fd: None)  # memory is the question, and disks are slow
-    monkeypatch.setattr(local, "_sync_data", lambda fd: None)
+    monkeypatch.setattr(local, "sync_data", lambda fd: None)
     objects: dict[int, int] = {}
 
     def loop(attempt: Attempt) -> Graph | int:
