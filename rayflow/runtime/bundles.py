@@ -13,15 +13,13 @@ import asyncio
 import itertools
 import json
 import logging
-import os
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
 from rayflow.core.outcomes import RETURNED, Outcome
 from rayflow.runtime.bundle_worker import UNREACHED, Message
-from rayflow.runtime.exchange import Address, Peer, listen
-from rayflow.runtime.processes import node_address
+from rayflow.runtime.exchange import Address, Peer
 from rayflow.runtime.recalling import Recall
 from rayflow.runtime.submitter import Handle, RaySubmitter, refused
 from rayflow.runtime.worker import TaskCall
@@ -99,17 +97,6 @@ class Bundles:
         self._numbers = itertools.count(1)
         self._watches: set[asyncio.Task[None]] = set()
         self.most = 32
-
-    async def listen(self) -> None:
-        """Let workers connect. Where Ray encrypts what it sends they are not to: a line does not."""
-        if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
-            return
-        try:
-            address, self._server = await listen(node_address(), self)
-        except OSError as error:
-            logger.warning("attempts are not bundled, which is slower: %s", error)
-        else:
-            self.open(address)
 
     def open(self, address: Address) -> None:
         """There is a line for bundles now."""

@@ -18,6 +18,7 @@ from rayflow.config import NAMESPACE, ChosenLimits, Limits, default_storage
 from rayflow.errors import EngineUnavailableError, RootInUseError, StorageError, WorkflowError
 from rayflow.runtime import apart, engine_logs, environment
 from rayflow.runtime.code import CodeStore
+from rayflow.runtime.direct import Direct, UnreachedError
 from rayflow.runtime.engine import Engine
 from rayflow.runtime.far_store import FarStore, is_far
 from rayflow.runtime.listener import Listener
@@ -37,6 +38,7 @@ class Connection:
         self.store = FarStore(storage) if is_far() else open_store(storage)
         self.code = CodeStore(self.store)
         self.listener = Listener(engine)
+        self._direct = None if is_far() else Direct(lambda: unwrapped(engine.line.remote()))
         self.name = engine_name(storage)
 
     @cached_property
@@ -52,8 +54,16 @@ class Connection:
             EngineUnavailableError: the engine does not answer; else what the method raises.
         """
         if request_id := engine_logs.request.get():
-            return unwrapped(self.engine.on_request.remote(request_id, method, *args))
+            method, args = "on_request", (request_id, method, *args)
+        if self._direct is not None:
+            with suppress(UnreachedError):
+                return self._direct.call(method, *args)
         return unwrapped(getattr(self.engine, method).remote(*args))
+
+    def close(self) -> None:
+        """Hang up; the engine goes on."""
+        if self._direct is not None:
+            self._direct.close()
 
 
 def unwrapped(ref: Any) -> Any:
@@ -153,6 +163,9 @@ class Connector:
     def disconnect(self) -> None:
         """Forget the connections; the engines go on."""
         with self._lock:
+            for connection in (self._connection, *self._others.values()):
+                if connection is not None:
+                    connection.close()
             self._connection = None
             self._others.clear()
 

@@ -39,7 +39,9 @@ from rayflow.runtime.actor_calls import ActorCalls, ActorView
 from rayflow.runtime.answers import Answers
 from rayflow.runtime.attempt_calls import AttemptCalls
 from rayflow.runtime.bundles import Bundles
+from rayflow.runtime.direct import OpenLine, opened
 from rayflow.runtime.environment import Packages
+from rayflow.runtime.exchange import Address
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.family import Family
 from rayflow.runtime.feed import Changes, Feed
@@ -79,6 +81,7 @@ class Engine(AttemptCalls, ActorCalls):
         self._store = open_store(storage)
         self._threads = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="rayflow-io")
         self._starting: asyncio.Future[None] | None = None
+        self._line: OpenLine | None = None
         self._handle = ray.get_runtime_context().current_actor
         self._nodes = Nodes(storage, instance)
         self._registry = Registry(self._store, instance, self._io)
@@ -126,6 +129,11 @@ class Engine(AttemptCalls, ActorCalls):
         """What opens the root in another process; it may hold credentials, so never show it."""
         await self.start()
         return self._storage
+
+    async def line(self) -> Address | None:
+        """Where programs can call this engine directly; the address holds a secret."""
+        await self.start()
+        return None if self._line is None else self._line.address
 
     async def on_request(self, request_id: str, verb: str, *args: Any) -> Any:
         """A command that somebody's request has caused, which the log then names."""
@@ -370,7 +378,7 @@ class Engine(AttemptCalls, ActorCalls):
         except WorkflowError as error:
             await self.start()  # if the root was lost meanwhile, that is the answer
             await self._registry.require_root()
-            is_gone = isinstance(error, OutputNotAvailableError) and self._has_ended_well(
+            is_gone = isinstance(error, OutputNotAvailableError) and self._registry.has_ended_well(
                 workflow_id
             )
             if not (has_started and is_gone):
@@ -395,7 +403,9 @@ class Engine(AttemptCalls, ActorCalls):
         if not carry_on:  # a restart must not wait for nodes: they were seen the first time
             for refusal in await self._nodes.refusals():
                 raise StorageError(refusal)
-        await self._bundles.listen()
+        self._line = await opened(self, self._bundles)
+        if self._line is not None:
+            self._bundles.open(self._line.address)
         self._floor.spawn(self._hold_root())
         self._floor.spawn(self._watch_cluster())
         self._floor.spawn(self._sweep())
@@ -470,10 +480,6 @@ class Engine(AttemptCalls, ActorCalls):
             raise WorkflowExistsError(workflow_id)
         await self.resume(workflow_id, listener)
         return False
-
-    def _has_ended_well(self, workflow_id: str) -> bool:
-        entry = self._registry.entries.get(workflow_id)
-        return entry is not None and entry.status == WorkflowStatus.SUCCESSFUL
 
     async def _load(self, workflow_id: str) -> list[Record]:
         records: list[Record] = await self._io(lambda: Journal(self._store, workflow_id).load())

@@ -124,6 +124,7 @@ class Line:
         self._socket = socket.create_connection(place, timeout=_CONNECT_SECONDS)
         self._socket.settimeout(None)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _keep_alive(self._socket)
         self._socket.sendall(address.secret)
         self._thread = threading.Thread(target=self._receive, name="rayflow-line", daemon=True)
         self._thread.start()
@@ -180,6 +181,14 @@ def line_to(address: Address) -> Line:
         if line is None or not line.is_open:
             line = _lines[address] = Line(address)
         return line
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    """Notice within half a minute that the other machine is gone."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, option):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 def _framed(message: Any) -> bytes:

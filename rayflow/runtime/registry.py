@@ -141,6 +141,11 @@ class Registry:
             raise WorkflowNotFoundError(workflow_id)
         return entry
 
+    def has_ended_well(self, workflow_id: str) -> bool:
+        """Whether it is there, and SUCCESSFUL."""
+        entry = self.entries.get(workflow_id)
+        return entry is not None and entry.status == WorkflowStatus.SUCCESSFUL
+
     async def remove(self, workflow_id: str) -> None:
         """Forget a workflow."""
         entry = replace(self.entries[workflow_id], status=DELETED, changed_at=time.time())
