@@ -13,7 +13,7 @@ INSTALLED_TEST := $(VENV)/.installed-test
 
 TYPED := rayflow rayflow_web workflows_app examples tools
 
-.PHONY: help up install test simulate scale live bench chaos screenshots check format clean
+.PHONY: help up install test simulate scale live bench bench-web chaos screenshots check format clean
 
 help: ## List the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1	\2/p' Makefile
@@ -44,6 +44,9 @@ live: $(INSTALLED_TEST) ## Measure how long a change takes to 200 open pages (AR
 
 bench: $(INSTALLED_TEST) ## Measure RayFlow beside plain Ray and its peers, and renew docs/performance.md (half an hour)
 	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+bench-web: $(INSTALLED_TEST) ## Measure launches, follower and pages on PostgreSQL (ARGS="--only launch")
+	@$(BIN)/python benchmarks/web.py $(ARGS)
 
 chaos: $(INSTALLED_TEST) ## Kill parts of running clusters at random for half an hour (ARGS="--minutes 5 --seed 7")
 	@$(BIN)/python -m tests.chaos $(ARGS)

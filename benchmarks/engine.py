@@ -4,34 +4,45 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import ray
 
 from benchmarks import work
+from benchmarks.kinds import TOGETHER, Figures, Kind, timed
 from rayflow import api, workflow
 
-Figures = dict[str, float]
+ONE_BY_ONE = 100  # submissions that are looked at each by itself
 
 
 @contextmanager
 def cluster(folder: Path, cpus: int) -> Iterator[None]:
-    """A Ray of our own, its processes warm, and an engine on an empty storage root."""
+    """A Ray of our own, its processes warm, and an engine on the root below ``folder``."""
     ray.init(
         num_cpus=cpus, log_to_driver=False, include_dashboard=False, _temp_dir=str(folder / "ray")
     )
     try:
-        workflow.init(storage=str(folder / "storage"))
+        with root(str(folder / "storage"), cpus):
+            yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def root(storage: str, cpus: int) -> Iterator[None]:
+    """An engine on a storage root of its own, on the Ray that is there."""
+    api.disconnect()  # from another one, perhaps
+    workflow.init(storage=storage)
+    try:
         ray.get([work.nothing.remote(n) for n in range(20 * cpus)])
         workflow.run(work.fan_out(20 * cpus), workflow_id="warm-up")
         yield
     finally:
         api.disconnect()
-        ray.shutdown()
 
 
 class Bench:
@@ -40,24 +51,24 @@ class Bench:
     def __init__(self) -> None:
         self._runs = 0
 
-    def _id(self) -> str:
+    def new_id(self) -> str:
+        """An id that no workflow has."""
         self._runs += 1
         return f"bench-{self._runs}"
 
-    def _timed(self, act: Callable[[], Any]) -> float:
-        begun = time.perf_counter()
-        act()
-        return time.perf_counter() - begun
-
     def fan_out(self, size: int) -> Figures:
         """``size`` tasks at once: plain Ray's rate, RayFlow's with a checkpoint of each, and their ratio."""
-        raw = self._timed(lambda: ray.get([work.nothing.remote(n) for n in range(size)]))
-        own = self._timed(lambda: workflow.run(work.fan_out(size), workflow_id=self._id()))
+        raw = timed(lambda: ray.get([work.nothing.remote(n) for n in range(size)]))
+        own = self.fan_out_alone(size)
         return {
             "raw_ray_tasks_per_s": size / raw,
             "fanout_tasks_per_s": size / own,
             "fanout_ratio": raw / own,
         }
+
+    def fan_out_alone(self, size: int) -> float:
+        """Seconds for ``size`` tasks at once."""
+        return timed(lambda: workflow.run(work.fan_out(size), workflow_id=self.new_id()))
 
     def chain(self, length: int) -> Figures:
         """``length`` tasks one after the other: plain Ray waits for each, RayFlow checkpoints each."""
@@ -67,46 +78,38 @@ class Bench:
             for _ in range(length):
                 value = ray.get(work.follow.remote(value))
 
-        raw = self._timed(one_by_one)
-        own = self._timed(lambda: workflow.run(work.chain(length), workflow_id=self._id()))
+        raw = timed(one_by_one)
+        own = self.chain_alone(length)
         return {
             "raw_ray_seq_ms": 1000 * raw / length,
             "chain_ms_per_task": 1000 * own / length,
             "chain_ratio": own / raw,
         }
 
+    def chain_alone(self, length: int) -> float:
+        """Seconds for a chain."""
+        return timed(lambda: workflow.run(work.chain(length), workflow_id=self.new_id()))
+
     def workflows(self, number: int) -> Figures:
-        """``number`` workflows of one task: how many a second, and how long each submission takes."""
-        spans = []
-
-        def submit(index: int) -> Any:
-            begun = time.perf_counter()
-            promise = workflow.run_async(work.nothing.bind(index), workflow_id=self._id())
-            spans.append(time.perf_counter() - begun)
-            return promise
-
-        took = self._timed(lambda: ray.get([submit(index) for index in range(number)]))
+        """``number`` workflows of one task from some threads, and how long one submission takes by itself."""
+        with ThreadPoolExecutor(TOGETHER) as pool:
+            took = timed(lambda: ray.get(list(pool.map(self._submit, range(number)))))
+        spans = [timed(lambda: self._submit(0)) for _ in range(ONE_BY_ONE)]
         return {
             "workflows_per_s": number / took,
             "submit_ms_p50": 1000 * statistics.median(spans),
         }
 
-    def resume(self, size: int) -> Figures:
-        """Submitting and finishing ``size`` tasks, then reading all of it back as after a crash."""
-        workflow_id = self._id()
-        workflow.run(work.fan_out(size), workflow_id=workflow_id)
-        memory = engine_memory()
-        took = self._timed(lambda: workflow.resume(workflow_id))
-        return {"resume_100k_s": took, "engine_rss_mb_100k": memory}
+    def kind(self, kind: Kind, size: int) -> Figures:
+        """One of the other kinds of work."""
+        return kind.measure(self.new_id(), size)
+
+    def _submit(self, number: int) -> Any:
+        return workflow.run_async(work.nothing.bind(number), workflow_id=self.new_id())
 
 
-def engine_memory() -> float:
-    """Mebibytes that the process of the engine holds."""
-    found = [
-        process.memory_info().rss
-        for process in psutil.process_iter(["cmdline"])
-        if any(
-            "EngineActor" in part or "ray::Engine" in part for part in process.info["cmdline"] or ()
-        )
-    ]
-    return max(found, default=0) / 2**20
+def until_quiet() -> None:
+    """Let what the last measurement has left behind come to its end."""
+    deadline = time.monotonic() + 30
+    while workflow.list_all({workflow.RUNNING, workflow.PENDING}) and time.monotonic() < deadline:
+        time.sleep(0.05)

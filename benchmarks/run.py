@@ -22,17 +22,19 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import report, side_by_side
-from benchmarks.engine import Bench, Figures, cluster
+from benchmarks import full, report, side_by_side
+from benchmarks.engine import Bench, cluster, root, until_quiet
+from benchmarks.kinds import KINDS, Figures
+
+Found = dict[str, list[float]]
+
+CPUS = os.cpu_count() or 2
 
 QUICK = {"fan_out": 2_000, "chain": 200, "workflows": 300}
-WHOLE = {"fan_out": 10_000, "chain": 1_000, "workflows": 2_000}
+WHOLE = {"fan_out": 10_000, "chain": 5_000, "workflows": 2_000}
+SMALL = {"fan_out": 1_000, "chain": 200}  # beside the whole ones: a task costs the same in both
 FULL = 100_000
-OF_PEERS = {
-    "fan_out": 500,
-    "chain": 100,
-    "workflows": 100,
-}  # they take longer; what counts are rates
+S3 = {"fan_out": 500, "chain": 50, "workflows": 100}
 
 
 def main() -> int:
@@ -40,18 +42,26 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="small sizes and two rounds, within a minute"
     )
-    parser.add_argument("--full", action="store_true", help="also the workflow of 100,000 tasks")
+    parser.add_argument(
+        "--full", action="store_true", help="also what takes minutes: 100,000 tasks, S3"
+    )
     parser.add_argument("--only", choices=["engine"], help="without the peers")
     parser.add_argument("--rounds", type=int, help="default 5, with --quick 2")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     chosen = parser.parse_args()
     rounds = chosen.rounds or (2 if chosen.quick else 5)
-    peers: dict[str, dict[str, list[float]]] = {}
-    sizes, begun = QUICK if chosen.quick else WHOLE, time.monotonic()
-    if chosen.only:
-        found = in_one_cluster(sizes, rounds, full=chosen.full)
+    found: Found = defaultdict(list)
+    peers: dict[str, Found] = {}
+    begun = time.monotonic()
+    if chosen.quick:
+        in_one_cluster(found, lambda bench: quick(bench, rounds, found))
+    elif chosen.only:
+        for _ in range(rounds):
+            in_one_cluster(found, whole_round)
     else:
-        found, peers = with_peers(sizes, rounds)
+        with_peers(rounds, found, peers)
+    if chosen.full or not (chosen.quick or chosen.only):
+        add(found, everything_large())
     figures = {"machine": machine(), "rounds": rounds}
     figures |= {"seconds": round(time.monotonic() - begun, 1)}
     figures |= {name: round(statistics.median(values), 4) for name, values in found.items()}
@@ -64,73 +74,96 @@ def main() -> int:
     return 0
 
 
-def in_one_cluster(sizes: dict[str, int], rounds: int, *, full: bool) -> dict[str, list[float]]:
-    """RayFlow and plain Ray, in turn."""
-    with tempfile.TemporaryDirectory(prefix="rf-bench-") as folder:
-        return measure(Path(folder), sizes, rounds, full=full)
+def add(found: Found, figures: Figures) -> None:
+    """Put the figures of a round to those of the others."""
+    for name, value in figures.items():
+        found[name].append(value)
 
 
-def with_peers(
-    sizes: dict[str, int], rounds: int
-) -> tuple[dict[str, list[float]], dict[str, dict[str, list[float]]]]:
-    """RayFlow and plain Ray, then every peer, and all again; each round with processes of its own."""
-    found: dict[str, list[float]] = defaultdict(list)
-    peers: dict[str, dict[str, list[float]]] = {
-        p.name: defaultdict(list) for p in side_by_side.PEERS
+def in_one_cluster(found: Found, act: Callable[[Bench], Figures]) -> None:
+    """Measure with processes of its own, on an empty storage."""
+    with tempfile.TemporaryDirectory(prefix="rf-bench-") as folder, cluster(Path(folder), CPUS):
+        add(found, act(Bench()))
+
+
+def quick(bench: Bench, rounds: int, found: Found) -> Figures:
+    """What is compared alternates within a round."""
+    for _ in range(rounds):
+        add(found, three(bench, QUICK))
+    return {}
+
+
+def three(bench: Bench, sizes: dict[str, int]) -> Figures:
+    """The three kinds of work that all peers do."""
+    figures = bench.fan_out(sizes["fan_out"]) | bench.chain(sizes["chain"])
+    return figures | bench.workflows(sizes["workflows"])
+
+
+def whole_round(bench: Bench) -> Figures:
+    """Everything that is measured in every round."""
+    figures = {
+        "fanout_us_1k": 1e6 * bench.fan_out_alone(SMALL["fan_out"]) / SMALL["fan_out"],
+        "chain_ms_200": 1e3 * bench.chain_alone(SMALL["chain"]) / SMALL["chain"],
     }
+    figures |= three(bench, WHOLE)
+    figures["fanout_us_10k"] = 1e6 / figures["fanout_tasks_per_s"]
+    for kind in KINDS:
+        until_quiet()
+        figures |= bench.kind(kind, kind.size)
+    return figures
+
+
+def everything_large() -> Figures:
+    """What is measured once."""
+    figures: Figures = {}
+    with tempfile.TemporaryDirectory(prefix="rf-bench-") as folder, cluster(Path(folder), CPUS):
+        bench = Bench()
+        figures["fanout_us_100k"] = 1e6 * bench.fan_out_alone(FULL) / FULL
+        figures |= full.submission(FULL, bench.new_id())
+        figures |= full.crash(FULL, bench.new_id(), Path(folder) / "storage")
+        figures["continuations_10k_s"] = KINDS[-1].measure(bench.new_id(), 10_000)[
+            "continuations_s"
+        ]
+        figures["workflows_per_s_empty"] = bench.workflows(1_000)["workflows_per_s"]
+        with full.s3() as address, root(address("bench"), CPUS):
+            figures |= {f"s3_{name}": value for name, value in three(bench, S3).items()}
+    with tempfile.TemporaryDirectory(prefix="rf-bench-") as folder:
+        full.fill(Path(folder) / "storage", FULL)
+        with cluster(Path(folder), CPUS):
+            figures["workflows_per_s_after_100k"] = Bench().workflows(1_000)["workflows_per_s"]
+    return figures
+
+
+def with_peers(rounds: int, found: Found, peers: dict[str, Found]) -> None:
+    """RayFlow and plain Ray, then every peer, and all again; each round with processes of its own."""
+    peers |= {peer.name: defaultdict(list) for peer in side_by_side.PEERS}
     for peer in side_by_side.PEERS:
         peer.install()
     with side_by_side.database() as address:
-        for _ in range(rounds):
-            for name, values in in_one_cluster(sizes, 1, full=False).items():
-                found[name] += values
+        for number in range(1, rounds + 1):
+            in_one_cluster(found, whole_round)
             for peer in side_by_side.PEERS:
                 database = address if peer.needs_database else None
                 try:
-                    figures = peer.measure(OF_PEERS, os.cpu_count() or 2, database)
+                    add(peers[peer.name], peer.measure(CPUS, database))
                 except subprocess.SubprocessError as error:
                     print(f"{peer.name} could not be measured: {error}", file=sys.stderr)
-                    continue
-                for name, value in figures.items():
-                    peers[peer.name][name].append(value)
-    return found, peers
+            print(f"round {number} of {rounds} is done", file=sys.stderr)
 
 
-def compare(
-    figures: dict[str, Any],
-    found: dict[str, list[float]],
-    peers: dict[str, dict[str, list[float]]],
-) -> None:
-    """Keep the figures of this day, and put the table into the page."""
+def compare(figures: dict[str, Any], found: Found, peers: dict[str, Found]) -> None:
+    """Keep the figures of this day, and put tables and plots into the page."""
     plain = {
         "fanout_tasks_per_s": found["raw_ray_tasks_per_s"],
         "chain_ms_per_task": found["raw_ray_seq_ms"],
     }
     table = report.table({"RayFlow": found, "plain Ray, nothing stored": plain, **peers})
-    report.publish(table)
+    report.publish("figures", table)
+    report.publish("kinds", report.table_of_kinds(found))
+    report.publish("large", report.table_of_the_large(found))
     stored = report.store({**figures, "rounds_of_all": {"RayFlow": found, **peers}})
+    side_by_side.draw(stored)
     print(f"{table}\n\n{stored}")
-
-
-def measure(
-    folder: Path, sizes: dict[str, int], rounds: int, *, full: bool
-) -> dict[str, list[float]]:
-    """Every figure of every round; what is compared alternates within a round."""
-    found: dict[str, list[float]] = defaultdict(list)
-
-    def add(act: Callable[[int], Figures], size: int) -> None:
-        for name, value in act(size).items():
-            found[name].append(value)
-
-    with cluster(folder, os.cpu_count() or 2):
-        bench = Bench()
-        for _ in range(rounds):
-            add(bench.fan_out, sizes["fan_out"])
-            add(bench.chain, sizes["chain"])
-            add(bench.workflows, sizes["workflows"])
-        if full:
-            add(bench.resume, FULL)
-    return found
 
 
 def machine() -> dict[str, Any]:

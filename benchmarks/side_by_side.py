@@ -24,6 +24,7 @@ class Peer:
     environment: str
     packages: tuple[str, ...]
     program: str
+    sizes: tuple[int, int, int] = (500, 100, 100)  # what counts are rates
     needs_database: bool = False
 
     @property
@@ -43,13 +44,13 @@ class Peer:
         pip = [str(self.python), "-m", "pip", "install", "--quiet", *self.packages]
         subprocess.run(pip, check=True)
 
-    def measure(self, sizes: dict[str, int], cpus: int, database: str | None) -> dict[str, float]:
+    def measure(self, cpus: int, database: str | None) -> dict[str, float]:
         """One round; the figures by their names.
 
         Raises:
             subprocess.SubprocessError: its program fails or does not end.
         """
-        words = [str(sizes[name]) for name in ("fan_out", "chain", "workflows")]
+        words = [str(size) for size in self.sizes]
         environment = {**os.environ, **({"BENCH_DATABASE": database} if database else {})}
         environment.pop("PYTHONPATH", None)
         ended = subprocess.run(
@@ -66,8 +67,15 @@ PEERS = (
     Peer("ray.workflow (Ray 2.44)", "ray-workflow", ("ray==2.44.1", "pyarrow"), "ray_workflow.py"),
     Peer("DBOS, SQLite", "dbos", _DBOS, "dbos_steps.py"),
     Peer("DBOS, PostgreSQL", "dbos", _DBOS, "dbos_steps.py", needs_database=True),
-    Peer("Prefect", "prefect", ("prefect",), "prefect_flows.py"),
+    Peer("Prefect", "prefect", ("prefect",), "prefect_flows.py", sizes=(200, 20, 32)),
 )
+_PLOTS = Peer("plots", "plots", ("matplotlib",), "../plots.py")
+
+
+def draw(figures: Path) -> None:
+    """Make the plots of the page from the stored figures, with a library that nothing else needs."""
+    _PLOTS.install()
+    subprocess.run([str(_PLOTS.python), str(HERE / "plots.py"), str(figures)], check=True)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Work = Callable[[int], Any]
+TOGETHER = 16  # workflows that are submitted at once
 
 
 @dataclass(frozen=True)

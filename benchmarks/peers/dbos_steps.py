@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import Any
 
-from common import Sizes, measured
+from common import TOGETHER, Sizes, measured
 from dbos import DBOS
 
 
@@ -33,7 +34,13 @@ async def single(number: int) -> int:
 
 
 async def many(number: int) -> None:
-    handles = [await DBOS.start_workflow_async(single, n) for n in range(number)]
+    places = asyncio.Semaphore(TOGETHER)
+
+    async def submit(place: int) -> Any:
+        async with places:
+            return await DBOS.start_workflow_async(single, place)
+
+    handles = await asyncio.gather(*[submit(place) for place in range(number)])
     await asyncio.gather(*[handle.get_result() for handle in handles])
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 os.environ.setdefault("PREFECT_HOME", tempfile.mkdtemp(prefix="rf-bench-prefect-"))
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
 
-from common import Sizes, measured
+from common import TOGETHER, Sizes, measured
 from prefect import flow, task
 
 
@@ -38,8 +39,8 @@ def single(number: int) -> int:
 
 
 def many(number: int) -> None:
-    for place in range(number):
-        single(place)
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        list(pool.map(single, range(number)))
 
 
 def main(sizes: Sizes, folder: str) -> dict[str, float]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import ray
-from common import Sizes, measured
+from common import TOGETHER, Sizes, measured
 from ray import workflow
 
 
@@ -37,7 +38,8 @@ def chain(length: int) -> None:
 
 
 def workflows(number: int) -> None:
-    ray.get([workflow.run_async(nothing.bind(n)) for n in range(number)])
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        ray.get(list(pool.map(lambda n: workflow.run_async(nothing.bind(n)), range(number))))
 
 
 def main(sizes: Sizes, folder: str) -> dict[str, float]:
