@@ -31,9 +31,12 @@ ADVANCE_BULK = "workflows_app.advance_bulk"
 
 DOORBELL = "doorbell"
 
+# Ids in one message: few enough that several workers share a large number.
+TOGETHER = 25
+
 
 def enqueue(task: str, *ids: str) -> None:
-    """Have Celery run `task` for each id once the current transaction has committed."""
+    """Have Celery run `task` for all ids, some at a time, once the current transaction has committed."""
     if ids:
         transaction.on_commit(partial(_send_tasks, task, ids))
 
@@ -58,9 +61,11 @@ def group_of(topic: str) -> str:
 
 def _send_tasks(task: str, ids: tuple[str, ...]) -> None:
     headers = log_context.message_headers()
-    for sent, each in enumerate(ids):
+    for sent in range(0, len(ids), TOGETHER):
         try:
-            current_app.send_task(task, args=(each,), retry=False, headers=headers)
+            current_app.send_task(
+                task, args=ids[sent : sent + TOGETHER], retry=False, headers=headers
+            )
         except (OperationalError, RedisError, OSError) as error:
             # The others would only wait for the same dead Redis.
             logger.warning(

@@ -16,15 +16,16 @@ logger = logging.getLogger(__name__)
 
 
 @shared_task(name="workflows_app.run_command")
-def run_command(command_id: str) -> None:
-    """Carry out one command."""
-    services.run_command(command_id)
+def run_command(*command_ids: str) -> None:
+    """Carry out some commands."""
+    services.run_commands(command_ids)
 
 
 @shared_task(name="workflows_app.advance_bulk")
-def advance_bulk(bulk_id: str) -> None:
-    """Send the next chunk of a bulk operation."""
-    services.advance_bulk(bulk_id)
+def advance_bulk(*bulk_ids: str) -> None:
+    """Send the next chunks of bulk operations."""
+    for bulk_id in bulk_ids:
+        services.advance_bulk(bulk_id)
 
 
 @shared_task(name="workflows_app.sweep")

@@ -14,6 +14,10 @@ are idempotent, so a second execution of the same command finds its own work and
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import nullcontext
+from contextvars import copy_context
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -32,37 +36,78 @@ logger = logging.getLogger(__name__)
 # About ten minutes in all: an engine that restarts is back long before.
 MAX_ATTEMPTS = 25
 LONGEST_PAUSE_SECONDS = 30.0
+# How many of one message wait for the engine at once.
+SIDE_BY_SIDE = 16
+
+Outcome = dict[str, Any] | Exception | None
 
 
 def run_command(command_id: str | UUID) -> None:
     """Carry one command out, unless somebody else has taken it or it is done."""
-    command = _take(command_id)
-    if command is None:
-        return
+    run_commands([command_id])
+
+
+def run_commands(command_ids: Sequence[str | UUID]) -> None:
+    """Carry commands out side by side, but those that somebody else has taken or that are done.
+
+    So the engine makes durable together what arrives together.
+    """
+    engine, commands = gateway(), _take(command_ids)
+    if len(commands) == 1:
+        _conclude([(commands[0], _outcome(engine, commands[0]))])
+    elif commands:
+        with ThreadPoolExecutor(min(len(commands), SIDE_BY_SIDE), "command") as pool:
+            running = {
+                pool.submit(copy_context().run, _outcome, engine, command): command
+                for command in commands
+            }
+            while running:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                _conclude([(running.pop(each), each.result()) for each in done])
+
+
+def _take(command_ids: Sequence[str | UUID]) -> list[Command]:
+    now = timezone.now()
+    taken = Command.objects.filter(id__in=command_ids, state=CommandState.QUEUED).update(
+        state=CommandState.RUNNING, started_at=now, attempts=F("attempts") + 1
+    )
+    if not taken:
+        return []
+    ours = Command.objects.filter(id__in=command_ids, state=CommandState.RUNNING, started_at=now)
+    return list(ours.select_related("created_by"))
+
+
+def _outcome(engine: Gateway, command: Command) -> Outcome:
+    """What the engine answers, or what kept it from that. Does not touch the database."""
     log_context.bind(command_id=str(command.id), workflow_id=command.workflow_id)
     logger.info("%s of %s, attempt %d", command.kind, command.workflow_id, command.attempts)
     try:
-        result = _execute(gateway(), command)
+        return _execute(engine, command)
     except EngineProblem as problem:
         logger.warning("%s", problem)
-        if problem.retryable and command.attempts < MAX_ATTEMPTS:
-            _retry_later(command, problem)
-        else:
-            _finish(command, CommandState.FAILED, problem=problem.as_dict())
+        return problem
     except Exception as error:
         logger.exception("Command %s (%s %s)", command.id, command.kind, command.workflow_id)
-        _finish(command, CommandState.FAILED, problem=_unexpected(command, error))
-    else:
-        _finish(command, CommandState.SUCCEEDED, problem=None, result=result)
+        return error
 
 
-def _take(command_id: str | UUID) -> Command | None:
-    taken = Command.objects.filter(id=command_id, state=CommandState.QUEUED).update(
-        state=CommandState.RUNNING, started_at=timezone.now(), attempts=F("attempts") + 1
-    )
-    if not taken:
-        return None
-    return Command.objects.select_related("created_by").get(id=command_id)
+def _conclude(ended: Sequence[tuple[Command, Outcome]]) -> None:
+    """Write down what has become of commands.
+
+    Launches share a transaction. Others change rows of workflows, which the follower locks in an order of its own.
+    """
+    are_launches = all(command.kind == CommandKind.LAUNCH for command, _ in ended)
+    with transaction.atomic() if are_launches else nullcontext():
+        for command, outcome in ended:
+            if isinstance(outcome, EngineProblem):
+                if outcome.retryable and command.attempts < MAX_ATTEMPTS:
+                    _retry_later(command, outcome)
+                else:
+                    _finish(command, CommandState.FAILED, problem=outcome.as_dict())
+            elif isinstance(outcome, Exception):
+                _finish(command, CommandState.FAILED, problem=_unexpected(command, outcome))
+            else:
+                _finish(command, CommandState.SUCCEEDED, problem=None, result=outcome)
 
 
 def _execute(engine: Gateway, command: Command) -> dict[str, Any] | None:

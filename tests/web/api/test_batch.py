@@ -11,7 +11,9 @@ from django.test import Client
 from tests.web import factories
 from tests.web.fake_gateway import FakeGateway
 from tests.web.pages import statements
+from tests.web.worker import deliver, lose_everything
 from workflows_app import services
+from workflows_app.gateway import EngineProblem
 from workflows_app.models import AuditEntry, Command
 
 pytestmark = pytest.mark.django_db
@@ -119,3 +121,48 @@ def test_a_batch_sent_twice_with_a_key_is_launched_once(api: Client) -> None:
 def test_a_workflow_called_batch_stays_within_reach(api: Client, operator: User) -> None:
     factories.workflow("batch")
     assert api.get(BATCH).json()["workflow_id"] == "batch"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_travels_in_few_messages_and_a_failure_is_its_own(
+    api: Client, engine: FakeGateway
+) -> None:
+    launch = engine.launch
+
+    def refuse_one(**request: Any) -> None:
+        if request["workflow_id"] == "b-7":
+            raise EngineProblem("full", title="Full", detail="There is no place.", status=409)
+        if request["workflow_id"] == "b-8":
+            raise ZeroDivisionError("a mistake of ours")
+        launch(**request)
+
+    engine.launch = refuse_one  # type: ignore[method-assign]
+    post(api, some(60))
+    assert deliver() == 3
+    states = dict(Command.objects.values_list("workflow_id", "state"))
+    assert {name for name, state in states.items() if state == "FAILED"} == {"b-7", "b-8"}
+    assert list(states.values()).count("SUCCEEDED") == 58
+    problem = Command.objects.get(workflow_id="b-7").problem
+    assert problem is not None
+    assert problem["detail"] == "There is no place."
+
+
+def test_commands_that_arrive_twice_are_carried_out_once(api: Client, engine: FakeGateway) -> None:
+    post(api, some(30))
+    lose_everything()
+    ids = [command.pk for command in Command.objects.all()]
+    services.run_commands(ids[:20])
+    services.run_commands(ids)
+    assert sorted(name for _, name in engine.calls) == sorted(f"b-{n}" for n in range(30))
+    assert set(Command.objects.values_list("state", "attempts")) == {("SUCCEEDED", 1)}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_engine_that_is_away_keeps_the_whole_batch_waiting(
+    api: Client, engine: FakeGateway
+) -> None:
+    engine.is_down = True
+    post(api, some(30))
+    deliver()
+    assert set(Command.objects.values_list("state", "attempts")) == {("QUEUED", 1)}
+    assert all(command.problem for command in Command.objects.all())
