@@ -306,7 +306,8 @@ class Floor:
         runner = await live.accepted()
         if runner is not None and not live.is_done:
             runner.admit(status_fact(WorkflowStatus.RUNNING))
-            await self._registry.put(workflow_id, WorkflowStatus.RUNNING)
+            if live.written is None:  # else the index is about to hear of its end, which comes last
+                await self._registry.put(workflow_id, WorkflowStatus.RUNNING)
 
 
 def needs_slot(actor: dict[str, Any] | None, parent: dict[str, Any] | None) -> bool:

@@ -31,4 +31,5 @@ def test_an_odd_id_works_like_any_other(engine: str, odd: str) -> None:
         "index",
         "functions",
         "check",
+        "redo",
     }
