@@ -17,6 +17,8 @@ from typing import Any
 from django.db import connection
 from django.db.models import DateTimeField, Field, JSONField, Model
 
+from workflows_app.payloads import Encoded
+
 BATCH = 2_000
 
 Convert = Callable[[Any], Any]
@@ -141,7 +143,7 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _json(value: Any) -> str:
-    return _encode(value)
+    return value if isinstance(value, Encoded) else _encode(value)
 
 
 def _naive(moment: datetime) -> str:

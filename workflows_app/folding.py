@@ -42,7 +42,7 @@ class Event:
     kind: str
     task_id: str | None
     attempt: int | None
-    data: dict[str, Any]
+    data: payloads.Encoded
     workflow_id: int = 0
 
 

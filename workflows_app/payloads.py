@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 MAX_TEXT = 64 * 1024
@@ -25,8 +26,50 @@ def text(value: Any, limit: int = MAX_TEXT) -> str:
     return f"{clean[:limit]}… [{len(clean) - limit} more characters]"
 
 
-def document(value: Any, depth: int = 0) -> Any:
+class Encoded(str):
+    """A JSON document as text, ready for the database."""
+
+    __slots__ = ()
+
+
+def document(value: Any) -> Any:
     """`value` as a JSON document that both databases store."""
+    return _cleaned(value)[0]
+
+
+def event_data(value: dict[str, Any]) -> Encoded:
+    """The data of an event, without its large members if it would be too big for the history."""
+    clean, encoded = _cleaned(value)
+    if len(encoded) <= MAX_EVENT_BYTES:
+        return Encoded(encoded)
+    share = MAX_EVENT_BYTES // (len(clean) + 1)
+    small = {key: each for key, each in clean.items() if len(_encode(each)) <= share}
+    left_out = sorted(clean.keys() - small.keys())
+    more = {"truncated": True, "left_out": left_out[:50], "total_bytes": len(encoded)}
+    return Encoded(_encode({**small, **more}))
+
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+# What the text of a document that cannot be stored as it is has in it; others may have it too.
+_DOUBTFUL = re.compile(r"NaN|Infinity|\\u0000|\\ud[89a-f]")
+
+
+def _cleaned(value: Any) -> tuple[Any, str]:
+    """A document, and its text. Most are fit as they are, which their text tells at once."""
+    if value is None:
+        return None, "null"
+    try:
+        encoded = _encode(value)
+    except (TypeError, ValueError, RecursionError):
+        encoded = ""
+    is_flat = encoded.count("[") + encoded.count("{") < MAX_DEPTH
+    if encoded and len(encoded) <= MAX_TEXT and is_flat and not _DOUBTFUL.search(encoded):
+        return value, encoded
+    clean = _document(value, 0)
+    return clean, _encode(clean)
+
+
+def _document(value: Any, depth: int) -> Any:
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
@@ -36,23 +79,7 @@ def document(value: Any, depth: int = 0) -> Any:
     if depth >= MAX_DEPTH:
         return text(value, 200)
     if isinstance(value, dict):
-        return {text(key): document(each, depth + 1) for key, each in value.items()}
+        return {text(key): _document(each, depth + 1) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [document(each, depth + 1) for each in value]
+        return [_document(each, depth + 1) for each in value]
     return text(value)
-
-
-def event_data(value: dict[str, Any]) -> dict[str, Any]:
-    """The data of an event, without its large members if it would be too big for the history."""
-    clean: dict[str, Any] = document(value)
-    size = _size(clean)
-    if size <= MAX_EVENT_BYTES:
-        return clean
-    share = MAX_EVENT_BYTES // (len(clean) + 1)
-    small = {key: each for key, each in clean.items() if _size(each) <= share}
-    left_out = sorted(clean.keys() - small.keys())
-    return {**small, "truncated": True, "left_out": left_out[:50], "total_bytes": size}
-
-
-def _size(value: Any) -> int:
-    return len(json.dumps(value, separators=(",", ":")))
