@@ -183,6 +183,8 @@ class Journal:
 
         The first epoch of a workflow needs no seal: nothing is older.
         """
+        if len(epochs) == 1:
+            return {epochs[0]: {}}
         seals: dict[int, dict[int, int]] = {}
         for epoch in reversed(epochs):
             first = next(iter(self._log.read(epoch)), None)
