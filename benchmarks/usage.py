@@ -24,13 +24,13 @@ class Usage:
 
     def look(self) -> None:
         """Take everything into account that has happened until now."""
-        own = psutil.Process()
+        own, is_first = psutil.Process(), not self._last
         for process in [own, *own.children(recursive=True)]:
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 role = "program" if process == own else _role(process)
                 times = process.cpu_times()
                 seconds = times.user + times.system
-                self._first.setdefault(process.pid, seconds if not self._last else 0.0)
+                self._first.setdefault(process.pid, seconds if is_first else 0.0)
                 self._last[process.pid] = role, seconds
                 memory = process.memory_info().rss / MEBIBYTE
                 self.mebibytes[role] = max(self.mebibytes[role], memory)
