@@ -98,9 +98,8 @@ class Redo:
         """
         older = self._log.epochs()
         self._claim((older[-1] if older else 0) + 1)
-        for epoch in older:
-            for change in _in_force(self._changes(epoch)):
-                self._files.restore(change.key, change.offset, change.data or b"")
+        for change in _in_force([change for epoch in older for change in self._changes(epoch)]):
+            self._files.restore(change.key, change.offset, change.data or b"")
         self._retire(older)
 
     @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from rayflow.errors import DataSaveError, FencedError, JournalCorruptError
 from rayflow.storage import redo
 from rayflow.storage.local import LocalStore
+from rayflow.storage.log import Frame
 from tests.waiting import until
 
 KEYS = [f"workflows/{n % 2}/{n}/journal/1" for n in range(6)]
@@ -203,3 +206,35 @@ def test_a_store_that_nobody_owns_brings_each_append_to_disk(
     assert len(synced) == 2
     assert contents(tmp_path) == {"a": b"1", "b": b"1"}
     assert not (tmp_path / "redo").exists()
+
+
+def test_what_was_deleted_while_a_long_log_was_ended_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redo, "MOST_BYTES", 2_000)
+    store = owned(tmp_path)
+    monkeypatch.setattr(store, "sync", lambda: threading.Event().wait(600))  # it takes too long
+    store_some = {f"f{n}": b"x" * 300 for n in range(10)}
+    append(store, **store_some)  # from now on there are two logs
+    store.delete("f3")
+    append(store, f11=b"y", f12=b"y")
+    assert len(list((tmp_path / "redo").iterdir())) == 2
+    before = contents(tmp_path)
+    owned(tmp_path)
+    assert contents(tmp_path) == before
+    assert "f3" not in before
+
+
+def test_a_log_that_its_owner_ends_meanwhile_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(owned(tmp_path), a=b"1", b=b"2")
+    before, read = contents(tmp_path), redo.EpochLog.read
+
+    def gone(self: redo.EpochLog, epoch: int) -> Iterator[Frame]:
+        (tmp_path / "redo" / f"{epoch:06d}.arrows").unlink()
+        return read(self, epoch)
+
+    monkeypatch.setattr(redo.EpochLog, "read", gone)
+    owned(tmp_path)
+    assert contents(tmp_path) == before
