@@ -16,12 +16,18 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rayflow.runtime.exchange import Address, Hearer, Line, Peer, listen
 from rayflow.runtime.processes import node_address
 
 logger = logging.getLogger("rayflow.engine")
+
+
+MOST_BYTES = 2**20  # the engine reads a call between other things, and all of it at once
+
+Waiting = dict[int, "Future[bytes | None]"]
 
 
 class UnreachedError(Exception):
@@ -95,8 +101,8 @@ class Direct:
         self._address = address
         self._lock = threading.Lock()
         self._line: Line | None = None
+        self._waiting: Waiting = {}  # for answers over this line
         self._process = os.getpid()
-        self._waiting: dict[int, Future[bytes | None]] = {}
         self._numbers = itertools.count(1)
         self._is_off = False
 
@@ -110,7 +116,7 @@ class Direct:
             asked = pickle.dumps((method, args))
         except Exception as error:
             raise UnreachedError from error
-        answer = self._ask(asked)
+        answer = self._ask(asked) if len(asked) <= MOST_BYTES else None
         if answer is None:
             raise UnreachedError
         is_well, result = pickle.loads(answer)
@@ -126,9 +132,8 @@ class Direct:
             line.close()
 
     def _ask(self, asked: bytes) -> bytes | None:
-        line, number = self._connected(), next(self._numbers)
-        waiting: Future[bytes | None] = Future()
-        self._waiting[number] = waiting
+        (line, others), number = self._connected(), next(self._numbers)
+        waiting = others[number] = Future[bytes | None]()
         try:
             line.send(("ask", number, asked))
             if not line.is_open:  # before this one was waiting, so nobody tells it
@@ -137,34 +142,37 @@ class Direct:
         except OSError as error:
             raise UnreachedError from error
         finally:
-            self._waiting.pop(number, None)
+            others.pop(number, None)
 
-    def _connected(self) -> Line:
+    def _connected(self) -> tuple[Line, Waiting]:
         with self._lock:
             if self._process != os.getpid():  # the line is that of the process that was forked
-                self._line, self._waiting, self._process = None, {}, os.getpid()
+                self._line, self._process = None, os.getpid()
             if self._line is None or not self._line.is_open:
-                self._line = self._connect()
-            return self._line
+                self._line, self._waiting = self._connect()
+            return self._line, self._waiting
 
-    def _connect(self) -> Line:
+    def _connect(self) -> tuple[Line, Waiting]:
         """A new line; where there cannot be one, nobody tries again."""
         address = None if self._is_off else self._address()
         try:
             if address is not None:
-                line = Line(address)
-                line.receive = self._receive
-                return line
+                line, waiting = Line(address), Waiting()
+                line.receive = partial(_receive, waiting)
+                return line, waiting
         except OSError:
             pass
         self._is_off = True
         raise UnreachedError
 
-    def _receive(self, message: Any) -> None:
-        if message is None:  # the line is gone
-            for waiting in list(self._waiting.values()):
-                waiting.set_result(None)
-            return
-        _, number, answer = message
-        if (asked := self._waiting.get(number)) is not None:
-            asked.set_result(answer)
+
+def _receive(waiting: Waiting, message: Any) -> None:
+    """What comes over a line, in its thread; nothing means that it is gone."""
+    if message is None:
+        for each in list(waiting.values()):
+            if not each.done():  # and not taken away yet
+                each.set_result(None)
+        return
+    _, number, answer = message
+    if (asked := waiting.get(number)) is not None:
+        asked.set_result(answer)

@@ -153,7 +153,7 @@ def test_an_engine_that_came_back_is_called_at_its_new_address(
 
 
 def test_what_only_ray_can_carry_is_left_to_it(direct: Direct) -> None:
-    for method, args in (("echo", (lambda: None,)), ("unpicklable", ())):
+    for method, args in (("echo", (lambda: None,)), ("unpicklable", ()), ("echo", (bytes(2**20),))):
         with pytest.raises(UnreachedError):
             direct.call(method, *args)
     assert direct.call("echo", 1) == (1,)
