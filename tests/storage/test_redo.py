@@ -13,7 +13,7 @@ import pytest
 from rayflow.errors import DataSaveError, FencedError, JournalCorruptError
 from rayflow.storage import redo
 from rayflow.storage.local import LocalStore
-from rayflow.storage.log import Frame
+from rayflow.storage.log import EpochLog, Frame
 from tests.waiting import until
 
 KEYS = [f"workflows/{n % 2}/{n}/journal/1" for n in range(6)]
@@ -229,12 +229,12 @@ def test_a_log_that_its_owner_ends_meanwhile_is_not_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append(owned(tmp_path), a=b"1", b=b"2")
-    before, read = contents(tmp_path), redo.EpochLog.read
+    before, read = contents(tmp_path), EpochLog.read
 
-    def gone(self: redo.EpochLog, epoch: int) -> Iterator[Frame]:
+    def gone(self: EpochLog, epoch: int) -> Iterator[Frame]:
         (tmp_path / "redo" / f"{epoch:06d}.arrows").unlink()
         return read(self, epoch)
 
-    monkeypatch.setattr(redo.EpochLog, "read", gone)
+    monkeypatch.setattr(EpochLog, "read", gone)
     owned(tmp_path)
     assert contents(tmp_path) == before
