@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("svg")
-matplotlib.rcParams |= {"svg.hashsalt": "rayflow", "font.size": 10, "svg.fonttype": "none"}
+matplotlib.rcParams |= {"svg.hashsalt": "rayflow", "font.size": 10, "svg.fonttype": "path"}
 
 from matplotlib import pyplot  # noqa: E402
 
@@ -35,7 +35,9 @@ def main() -> None:
     compared = {"RayFlow": own, "plain Ray": plain, **systems}
     figure, axes = pyplot.subplots(1, len(SHOWN), figsize=(11, 3.2), layout="constrained")
     for axis, key in zip(axes, SHOWN, strict=True):
-        bars(axis, key, {name: rounds[key] for name, rounds in compared.items() if key in rounds})
+        bars(axis, key, {name: rounds.get(key, []) for name, rounds in compared.items()})
+    for axis in axes[1:]:
+        axis.set_yticklabels([])
     save(figure, "performance-peers.svg")
     flat(own)
 
@@ -43,17 +45,21 @@ def main() -> None:
 def bars(axis: Any, key: str, rounds: dict[str, list[float]]) -> None:
     """A bar for each system, on a scale by powers of ten, with the spread of its rounds."""
     names = list(rounds)[::-1]
-    middles = [statistics.median(rounds[name]) for name in names]
-    spread = [
-        [m - min(rounds[n]) for n, m in zip(names, middles, strict=True)],
-        [max(rounds[n]) - m for n, m in zip(names, middles, strict=True)],
-    ]
-    colours = [OWN if name == "RayFlow" else OTHER for name in names]
-    axis.barh(names, middles, xerr=spread, color=colours, ecolor="#444", capsize=2)
+    for place, values in enumerate(rounds[name] for name in names):
+        if not values:
+            where = axis.get_yaxis_transform()
+            axis.text(0.02, place, "not measured", va="center", fontsize=8, transform=where)
+            continue
+        middle, least, most = statistics.median(values), min(values), max(values)
+        colour = OWN if names[place] == "RayFlow" else OTHER
+        spread = [[middle - least], [most - middle]]
+        axis.barh(place, middle, xerr=spread, color=colour, ecolor="#444", capsize=2)
+        shown = f"{middle:,.0f}" if middle >= 10 else f"{middle:,.1f}"
+        axis.text(most * 1.2, place, shown, va="center", fontsize=9)
+    found = [statistics.median(values) for values in rounds.values() if values]
+    axis.set_yticks(range(len(names)), names)
     axis.set_xscale("log")
-    axis.set_xlim(min(middles) / 3, max(middles) * 6)
-    for place, middle in enumerate(middles):
-        axis.text(middle * 1.25, place, f"{middle:,.3g}", va="center", fontsize=9)
+    axis.set_xlim(min(found) / 3, max(found) * 8)
     title, unit = SHOWN[key]
     axis.set_title(title, loc="left", fontweight="bold")
     axis.set_xlabel(unit)
@@ -66,7 +72,7 @@ def flat(own: dict[str, list[float]]) -> None:
     sizes = ["1,000", "10,000", "100,000"][: len(keys)]
     figure, axis = pyplot.subplots(figsize=(5.5, 2.8), layout="constrained")
     axis.plot(sizes, [statistics.median(own[key]) for key in keys], marker="o", color=OWN)
-    axis.set_ylim(bottom=0)
+    axis.set_ylim(bottom=0, top=1.15 * max(statistics.median(own[key]) for key in keys))
     axis.set_title("What a task costs", loc="left", fontweight="bold")
     axis.set_ylabel("µs a task")
     axis.set_xlabel("tasks side by side")
