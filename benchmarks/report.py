@@ -31,7 +31,7 @@ LARGE = {
     "workflows_per_s_after_100k": ("workflows of one task a second, beside 100,000 that have ended", 0),
     "submit_100k_s": ("s until a graph of 100,000 tasks is accepted", 1),
     "resume_100k_s": ("s from a kill of the engine at 50,000 of 100,000 tasks to the next task", 1),
-    "engine_rss_mb_100k": ("MiB of the engine at most meanwhile", 0),
+    "engine_rss_mb_100k": ("MiB that the engine grows meanwhile, at most", 0),
     "continuations_10k_s": ("s for 10,000 continuations", 0),
     "s3_fanout_tasks_per_s": ("tasks a second on an S3 server, 500 side by side", 0),
     "s3_chain_ms_per_task": ("ms a link on an S3 server", 0),

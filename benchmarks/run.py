@@ -117,10 +117,11 @@ def everything_large() -> Figures:
     """What is measured once."""
     figures: Figures = {}
     with tempfile.TemporaryDirectory(prefix="rf-bench-") as folder, cluster(Path(folder), CPUS):
+        figures |= full.crash(FULL, Bench().new_id(), Path(folder) / "storage")
+    with tempfile.TemporaryDirectory(prefix="rf-bench-") as folder, cluster(Path(folder), CPUS):
         bench = Bench()
         figures["fanout_us_100k"] = 1e6 * bench.fan_out_alone(FULL) / FULL
         figures |= full.submission(FULL, bench.new_id())
-        figures |= full.crash(FULL, bench.new_id(), Path(folder) / "storage")
         figures["continuations_10k_s"] = KINDS[-1].measure(bench.new_id(), 10_000)[
             "continuations_s"
         ]

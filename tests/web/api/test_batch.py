@@ -16,7 +16,7 @@ from workflows_app import services
 from workflows_app.gateway import EngineProblem
 from workflows_app.models import AuditEntry, Command
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_queue")]
 
 BATCH = "/api/v1/workflows/batch/"
 
