@@ -59,18 +59,18 @@ def launches() -> Figures:
         flows = str(CHECKOUT / "benchmarks" / "flows.py")
         try:
             instance.start(RAYFLOW_FLOWS=flows, DATABASE_URL=server.address)
-            return _launched(instance)
+            return _launched(instance, server.address)
         finally:
             instance.destroy()
 
 
-def _launched(instance: Any) -> Figures:
+def _launched(instance: Any, database: str) -> Figures:
     import httpx
 
     from tests.acceptance.conftest import rayflow
 
     made = rayflow("token", "create", "bench", "--user", "operator", "--scope", "write",
-                   "--data-dir", str(instance.folder))  # fmt: skip
+                   "--data-dir", str(instance.folder), DATABASE_URL=database)  # fmt: skip
     headers = {"Authorization": f"Bearer {made.stdout.strip()}"}
     with httpx.Client(base_url=f"{instance.url}/api/v1/", headers=headers, timeout=120) as api:
         _wait(lambda: api.get("definitions/bench/").status_code == 200)
@@ -111,7 +111,7 @@ def followed() -> Figures:
             environment = {
                 **os.environ,
                 "DATABASE_URL": server.address,
-                "RAYFLOW_STORAGE": folder,
+                "BENCH_STORAGE": folder,
                 "DJANGO_SETTINGS_MODULE": "tests.settings",
             }
             ended = subprocess.run(
@@ -123,13 +123,14 @@ def followed() -> Figures:
 
 
 def follow() -> None:
-    """Print how many records a second go from ``RAYFLOW_STORAGE`` into ``DATABASE_URL``."""
+    """Print how many records a second go from ``BENCH_STORAGE`` into ``DATABASE_URL``."""
     import logging
 
     import django
 
     django.setup()
     logging.disable(logging.WARNING)
+    from django.conf import settings
     from django.core.management import call_command
 
     from workflows_app.engine import RayGateway
@@ -143,6 +144,7 @@ def follow() -> None:
         def changes(self, cursor: str | None, timeout: float) -> Changes:
             return Changes(cursor="1", workflow_ids=[], reset=cursor is None)
 
+    settings.RAYFLOW_STORAGE = os.environ["BENCH_STORAGE"]
     call_command("migrate", verbosity=0)
     follower, begun = Follower(Recorded()), time.monotonic()
     follower.step(0.0)
