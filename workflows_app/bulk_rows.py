@@ -6,7 +6,6 @@ follower needs. Here a column is asked once. Rows are written as the same values
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -17,7 +16,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import DateTimeField, Field, JSONField, Model
 
-from workflows_app.payloads import Encoded
+from workflows_app.payloads import Encoded, encode
 
 BATCH = 2_000
 
@@ -139,11 +138,8 @@ def _converter(field: Field[Any, Any], vendor: str) -> Convert | None:
     return None
 
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-
-
 def _json(value: Any) -> str:
-    return value if isinstance(value, Encoded) else _encode(value)
+    return value if isinstance(value, Encoded) else encode(value)
 
 
 def _naive(moment: datetime) -> str:

@@ -55,6 +55,7 @@ class Draft:
         self.changed_tasks: dict[str, Task] = {}
         self.attempts: dict[tuple[str, int], TaskAttempt] = {}
         self.events: list[Event] = []
+        self.data: dict[str, Any] = {}  # of the record that was noted last, fit for the database
         self._loader = loader
         self._replaced_loaded = False
 
@@ -63,6 +64,7 @@ class Draft:
         now = moment(record.time)
         self.workflow.event_seq = record.seq
         self.workflow.changed_at = now
+        self.data, encoded = payloads.cleaned(record.data)
         self.events.append(
             Event(
                 record.seq,
@@ -70,7 +72,7 @@ class Draft:
                 payloads.text(record.kind, 40),
                 None if record.task_id is None else payloads.text(record.task_id),
                 record.attempt,
-                payloads.event_data(record.data),
+                payloads.event_data(self.data, encoded),
             )
         )
         return now

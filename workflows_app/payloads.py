@@ -16,6 +16,9 @@ MAX_EVENT_BYTES = 8 * 1024
 MAX_DEPTH = 40
 
 
+encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def text(value: Any, limit: int = MAX_TEXT) -> str:
     """`value` as text that both databases store, cut to `limit` characters."""
     if type(value) is str and len(value) <= limit and value.isascii() and "\x00" not in value:
@@ -34,39 +37,40 @@ class Encoded(str):
 
 def document(value: Any) -> Any:
     """`value` as a JSON document that both databases store."""
-    return _cleaned(value)[0]
+    return cleaned(value)[0]
 
 
-def event_data(value: dict[str, Any]) -> Encoded:
-    """The data of an event, without its large members if it would be too big for the history."""
-    clean, encoded = _cleaned(value)
+def event_data(clean: dict[str, Any], encoded: str) -> Encoded:
+    """The data of an event, without its large members if it would be too big for the history.
+
+    `clean`, `encoded`: what :func:`cleaned` has made of it.
+    """
     if len(encoded) <= MAX_EVENT_BYTES:
         return Encoded(encoded)
     share = MAX_EVENT_BYTES // (len(clean) + 1)
-    small = {key: each for key, each in clean.items() if len(_encode(each)) <= share}
+    small = {key: each for key, each in clean.items() if len(encode(each)) <= share}
     left_out = sorted(clean.keys() - small.keys())
     more = {"truncated": True, "left_out": left_out[:50], "total_bytes": len(encoded)}
-    return Encoded(_encode({**small, **more}))
+    return Encoded(encode({**small, **more}))
 
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 # What the text of a document that cannot be stored as it is has in it; others may have it too.
 _DOUBTFUL = re.compile(r"NaN|Infinity|\\u0000|\\ud[89a-f]")
 
 
-def _cleaned(value: Any) -> tuple[Any, str]:
+def cleaned(value: Any) -> tuple[Any, str]:
     """A document, and its text. Most are fit as they are, which their text tells at once."""
     if value is None:
         return None, "null"
     try:
-        encoded = _encode(value)
+        encoded = encode(value)
     except (TypeError, ValueError, RecursionError):
         encoded = ""
     is_flat = encoded.count("[") + encoded.count("{") < MAX_DEPTH
     if encoded and len(encoded) <= MAX_TEXT and is_flat and not _DOUBTFUL.search(encoded):
         return value, encoded
     clean = _document(value, 0)
-    return clean, _encode(clean)
+    return clean, encode(clean)
 
 
 def _document(value: Any, depth: int) -> Any:

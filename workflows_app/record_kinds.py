@@ -45,7 +45,7 @@ def _when(value: Any, default: D) -> datetime | D:
 
 
 def _accepted(draft: Draft, record: EngineRecord, now: datetime) -> None:
-    data = payloads.document(record.data)
+    data = draft.data
     workflow = draft.workflow
     workflow.root_task_id = data.get("root") or ""
     workflow.definition = data.get("definition")
@@ -60,7 +60,7 @@ def _accepted(draft: Draft, record: EngineRecord, now: datetime) -> None:
 
 
 def _task(draft: Draft, record: EngineRecord, now: datetime) -> None:
-    data = payloads.document(record.data)
+    data = draft.data
     task_id = payloads.text(record.task_id)
     task = draft.tasks.get(task_id)
     is_new = task is None
@@ -79,7 +79,7 @@ def _task(draft: Draft, record: EngineRecord, now: datetime) -> None:
 
 
 def _status(draft: Draft, record: EngineRecord, now: datetime) -> None:
-    data = payloads.document(record.data)
+    data = draft.data
     workflow = draft.workflow
     workflow.status = WorkflowStatus(data["status"])
     workflow.error = data.get("error")

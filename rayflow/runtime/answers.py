@@ -8,9 +8,10 @@ from typing import Any
 from rayflow.core.records import Record
 from rayflow.errors import WorkflowCancellationError
 from rayflow.runtime import metadata, results
+from rayflow.runtime.commits import Io
 from rayflow.runtime.floor import Floor
 from rayflow.runtime.references import Output
-from rayflow.runtime.registry import Io, Registry
+from rayflow.runtime.registry import Registry
 
 Load = Callable[[str], Awaitable[list[Record]]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from rayflow.runtime import engine_logs, family
 from rayflow.runtime.admission import Admission
 from rayflow.runtime.bundles import Bundles
 from rayflow.runtime.clock import RealClock
+from rayflow.runtime.commits import Io
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.family import Family
 from rayflow.runtime.feed import Feed
@@ -42,8 +43,6 @@ BUNDLES_PER_CPU = 4
 MOST_RECENT = 256
 
 _AT_REST = WorkflowStatus.SUCCESSFUL
-
-Io = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 class Floor:
@@ -119,7 +118,7 @@ class Floor:
                 f"{self._instance}:{id(live):x}",
             )
             status = WorkflowStatus.RUNNING if may_run else WorkflowStatus.PENDING
-            new = self._registry.new(workflow_id, status, accepted)
+            new = self._registry.entry_of(workflow_id, status, accepted=accepted)
             await runner.commit([*opened.first, status_fact(status)], patiently=False, entry=new)
             self._registry.entries[workflow_id] = new
         except BaseException:
@@ -232,7 +231,8 @@ class Floor:
         ) -> None:
             end = _end_in(records) if entry is None and live.lane is None else None
             if end is not None:
-                live.written = self._registry.changed(workflow_id, *end)
+                status, was = end
+                live.written = self._registry.entry_of(workflow_id, status, was=was)
             trouble = await self._registry.commits.records(writer, records, entry or live.written)
             if trouble is not None and entry is not None:
                 raise trouble

@@ -22,7 +22,7 @@ from rayflow.errors import (
     StorageError,
     WorkflowNotFoundError,
 )
-from rayflow.runtime.commits import Commits
+from rayflow.runtime.commits import Commits, Io
 from rayflow.storage.index import DELETED, SUSPENDED, Index, IndexEntry, Owner
 from rayflow.storage.rebuild import entries_from_journals
 from rayflow.storage.root import check_writable, mark
@@ -34,8 +34,6 @@ BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 5.0
 TRIES = 3
 TRY_AGAIN_SECONDS = 0.2
-
-Io = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 class Registry:
@@ -90,23 +88,13 @@ class Registry:
             except StorageError:
                 continue  # the journals find out; a missed heartbeat alone changes nothing
 
-    def new(self, workflow_id: str, status: WorkflowStatus, accepted: dict[str, Any]) -> IndexEntry:
-        """The entry of a workflow that becomes live; ``accepted`` is what is recorded of it."""
-        return self._entry(workflow_id, status, accepted, None)
-
     async def put(
         self, workflow_id: str, status: WorkflowStatus, *, was: str | None = None
     ) -> None:
         """Record the status of a workflow, and of a RESUMABLE one what it ``was``."""
-        entry = self._entry(workflow_id, status, {}, was)
+        entry = self.entry_of(workflow_id, status, was=was)
         await self.commits.entry(entry)
         self.entries[workflow_id] = entry
-
-    def changed(
-        self, workflow_id: str, status: WorkflowStatus, was: str | None = None
-    ) -> IndexEntry:
-        """The entry of a workflow that is to have another status."""
-        return self._entry(workflow_id, status, {}, was)
 
     async def follow(
         self,
@@ -123,7 +111,7 @@ class Registry:
         if written is not None and (written.status, written.was) == (status, was):
             self.entries[workflow_id] = written
             return
-        entry = self._entry(workflow_id, status, {}, was)
+        entry = self.entry_of(workflow_id, status, was=was)
         try:
             await self._insist_on(lambda: self.commits.entry(entry))
         except StorageError as error:
@@ -221,11 +209,18 @@ class Registry:
                 await asyncio.sleep(TRY_AGAIN_SECONDS)
         return await work()
 
-    def _entry(
-        self, workflow_id: str, status: WorkflowStatus, accepted: dict[str, Any], was: str | None
+    def entry_of(
+        self,
+        workflow_id: str,
+        status: WorkflowStatus,
+        *,
+        accepted: dict[str, Any] | None = None,
+        was: str | None = None,
     ) -> IndexEntry:
+        """The entry of a workflow that has ``status`` now; ``accepted``: of a new one, what is recorded of it."""
         now, old = time.time(), self.entries.get(workflow_id)
         if old is None:
+            accepted = accepted or {}
             definition, actor = accepted.get("definition"), accepted.get("actor") or {}
             name = actor.get("name")
             return IndexEntry(workflow_id, str(status), now, now, definition, actor=name)

@@ -99,7 +99,7 @@ def test_a_bulk_operation_of_many_chunks_survives_a_worker_that_dies_in_the_midd
     services.advance_bulk(bulk.id)
     first = list(Command.objects.filter(bulk=bulk).order_by("created_at")[:10])
     for command in first[:9]:
-        services.run_command(command.id)
+        services.run_commands([command.id])
     Command.objects.filter(id=first[9].id).update(state="RUNNING", attempts=1)
     lose_everything()
     earlier = timezone.now() - timedelta(minutes=5)

@@ -10,7 +10,7 @@ from tests.web.fake_gateway import FakeGateway
 from tests.web.pages import check_markup, signed_in, text_of
 from workflows_app import services
 from workflows_app.models import AuditEntry, BulkOperation, BulkState, Command, Workflow
-from workflows_app.services import advance_bulk, run_command
+from workflows_app.services import advance_bulk, run_commands
 
 pytestmark = pytest.mark.django_db
 
@@ -88,7 +88,7 @@ def test_ticked_workflows_are_resumed_together(operator: User, engine: FakeGatew
     assert response.headers["Location"] == f"/bulk/{bulk.id}/"
     advance_bulk(bulk.id)
     for command in Command.objects.all():
-        run_command(command.id)
+        run_commands([command.id])
     text = text_of(client.get(f"/bulk/{bulk.id}/"))
     assert "Resume 3 workflows" in text
     assert "2 done" in text

@@ -15,7 +15,7 @@ from tests.web.fake_gateway import FakeGateway
 from tests.web.pages import check_markup, signed_in, text_of
 from workflows_app.follower import Follower
 from workflows_app.models import Command
-from workflows_app.services import run_command
+from workflows_app.services import run_commands
 
 pytestmark = pytest.mark.django_db
 
@@ -188,7 +188,7 @@ def test_the_story_from_form_to_running_workflow(
     client = signed_in(operator)
     address = client.post(LAUNCH, {**GOOD, "workflow_id": "mine"}).headers["Location"]
     assert "Waiting for a worker" in text_of(client.get(address))
-    run_command(Command.objects.get().id)
+    run_commands([Command.objects.get().id])
     follower.step(0)
     text = text_of(client.get(address))
     assert "Running" in text

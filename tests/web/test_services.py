@@ -215,8 +215,8 @@ def test_a_command_delivered_twice_is_carried_out_once(
     operator: User, make_workflow: Callable[..., Workflow], engine: FakeGateway
 ) -> None:
     command = services.request(operator, "resume", make_workflow("w1", "FAILED"))
-    services.run_command(str(command.id))
-    services.run_command(str(command.id))
+    services.run_commands([str(command.id)])
+    services.run_commands([str(command.id)])
     assert engine.calls == [("resume", "w1")]
 
 
@@ -278,11 +278,11 @@ def test_a_worker_thought_dead_does_not_overrule_the_one_that_took_over(
         # While this worker is in the engine, the sweep gives the command to another one.
         engine.cancel = real_cancel  # type: ignore[method-assign]
         Command.objects.filter(id=command.id).update(state="QUEUED")
-        services.run_command(str(command.id))
+        services.run_commands([str(command.id)])
         raise EngineProblem("x", title="x", detail="too late", status=500)
 
     engine.cancel = slow_cancel  # type: ignore[method-assign]
-    services.run_command(str(command.id))
+    services.run_commands([str(command.id)])
     command.refresh_from_db()
     assert (command.state, command.attempts) == ("SUCCEEDED", 2)
 

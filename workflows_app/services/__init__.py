@@ -18,7 +18,7 @@ from workflows_app.services.bulk_control import (
 )
 from workflows_app.services.commands import request
 from workflows_app.services.definitions import sync_definitions
-from workflows_app.services.execution import run_command, run_commands
+from workflows_app.services.execution import run_commands
 from workflows_app.services.failures import resolve, triage, unresolve
 from workflows_app.services.forking import fork, plan
 from workflows_app.services.launching import launch, rerun
@@ -64,7 +64,6 @@ __all__ = [
     "rerun",
     "resolve",
     "retry_failed",
-    "run_command",
     "run_commands",
     "save_view",
     "send_again",

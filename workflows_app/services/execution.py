@@ -42,11 +42,6 @@ SIDE_BY_SIDE = 16
 Outcome = dict[str, Any] | Exception | None
 
 
-def run_command(command_id: str | UUID) -> None:
-    """Carry one command out, unless somebody else has taken it or it is done."""
-    run_commands([command_id])
-
-
 def run_commands(command_ids: Sequence[str | UUID]) -> None:
     """Carry commands out side by side, but those that somebody else has taken or that are done.
 

@@ -47,7 +47,7 @@ def test_all_of_a_batch_are_launched_in_its_order(api: Client, engine: FakeGatew
     assert body["count"] == 20
     assert [item["workflow_id"] for item in body["items"]] == [f"b-{n}" for n in range(20)]
     for command in Command.objects.all():
-        services.run_command(command.pk)
+        services.run_commands([command.pk])
     assert {name for verb, name in engine.calls if verb == "launch"} == {
         f"b-{n}" for n in range(20)
     }
