@@ -22,7 +22,8 @@ from rayflow.errors import WorkflowNotResumableError
 from rayflow.options import check_metadata, check_seconds
 from rayflow.runtime import environment, nodes
 from rayflow.runtime.actor_calls import ActorCall
-from rayflow.runtime.cluster import Connection, Connector, answered, unwrapped
+from rayflow.runtime.cluster import Connector
+from rayflow.runtime.connection import Connection, answered, unwrapped
 from rayflow.runtime.feed import Changes
 from rayflow.runtime.intake import Submission
 from rayflow.runtime.references import ValueWriter
@@ -38,8 +39,9 @@ def init(
     max_running_workflows: int | None = None,
     max_pending_workflows: int | None = None,
     auto_resume: bool | None = None,
+    engines: int | None = None,
 ) -> None:
-    """Connect to Ray and to the engine of a storage root, starting what is not there yet.
+    """Connect to Ray and to the engines of a storage root, starting what is not there yet.
 
     Args:
         storage: a path, a pyarrow URI, a pair (``pyarrow.fs.FileSystem``, base path), or
@@ -48,15 +50,17 @@ def init(
         max_running_workflows: at most so many run at once; -1 is unlimited.
         max_pending_workflows: at most so many more wait; -1 is unlimited, 0 means no queue.
         auto_resume: resume what an earlier cluster left RESUMABLE.
+        engines: so many processes drive the workflows, each those whose ids a hash gives to it; from 1 to 64.
+            The limits are for all together. Default: as many as the root has had before, at first one.
 
     Raises:
-        TypeError, ValueError: a bad limit or storage, or one that differs from those in use.
+        TypeError, ValueError: a bad limit, number or storage, or one that differs from those in use.
         RootInUseError: another cluster's engine owns the root.
         StorageError: the storage cannot be used, or is not shared with every node.
 
     Source: seed 000, "Concurrency Control"; ``ray-workflows`` 1.2.
     """
-    chosen = ChosenLimits.parse(max_running_workflows, max_pending_workflows)
+    chosen = ChosenLimits.parse(max_running_workflows, max_pending_workflows, engines)
     _connector.connect(storage, chosen, resume_interrupted=bool(auto_resume))
 
 
@@ -129,7 +133,7 @@ def run_async(
             workflow_timeout=workflow_timeout,
             listener=listener,
         )
-    return connection.engine.output.remote(chosen, has_started=True)
+    return output_ref(chosen)
 
 
 def submit(
@@ -181,8 +185,11 @@ def submit(
             _has_old_names(),
             parent,
         )
-        verb = ("submit",) if attempt is None else ("submit_child", attempt)
-        stored.is_used = connection.call(*verb, submission, listener)
+        if attempt is None:
+            stored.is_used = connection.at(chosen).call("submit", submission, listener)
+        else:  # a parent knows of its child first
+            engine = connection.at(attempt[0])
+            stored.is_used = engine.call("submit_child", attempt, submission, listener)
     return chosen
 
 
@@ -225,7 +232,7 @@ def create_actor(actor_id: str, constructor: Any, cls: type, about: dict[str, An
             actor=about,
         )
         with connection.listener.submitting() as listener:
-            stored.is_used = connection.call("create_actor", submission, listener)
+            stored.is_used = connection.at(actor_id).call("create_actor", submission, listener)
     return stored.is_used
 
 
@@ -239,7 +246,7 @@ def call_actor(
 def call_actor_async(connection: Connection, actor_id: str, call: Any, call_id: str) -> Any:
     """Like :func:`call_actor`, but the call is durable when this returns."""
     task_id = unwrapped(_called(connection, "call_actor", actor_id, call, call_id, None))
-    return connection.engine.output.remote(actor_id, task_id, has_started=True)
+    return connection.at(actor_id).actor.output.remote(actor_id, task_id, has_started=True)
 
 
 def _called(
@@ -251,7 +258,7 @@ def _called(
     callers = () if task is None else task.callers
     asked = ActorCall(actor_id, graph, call_id, callers)
     with connection.listener.submitting() as listener:
-        return getattr(connection.engine, verb).remote(asked, listener)
+        return getattr(connection.at(actor_id).actor, verb).remote(asked, listener)
 
 
 def _graph_of_call(
@@ -285,8 +292,8 @@ def resume_async(workflow_id: str) -> Any:
     checked = validate_workflow_id(workflow_id)
     connection = _connector.connect()
     with connection.listener.submitting() as listener:
-        connection.call("resume", checked, listener)
-    return connection.engine.output.remote(checked, has_started=True)
+        connection.at(checked).call("resume", checked, listener)
+    return output_ref(checked)
 
 
 def resume_all(include_failed: bool = False) -> list[tuple[str, Any]]:
@@ -300,10 +307,7 @@ def resume_all(include_failed: bool = False) -> list[tuple[str, Any]]:
     connection = _connector.connect()
     with connection.listener.submitting() as listener:
         resumed: list[str] = connection.call("resume_all", include_failed, listener)
-    return [
-        (workflow_id, connection.engine.output.remote(workflow_id, has_started=True))
-        for workflow_id in resumed
-    ]
+    return [(workflow_id, output_ref(workflow_id)) for workflow_id in resumed]
 
 
 def plan_resume(workflow_id: str) -> ResumePlan:
@@ -316,7 +320,7 @@ def plan_resume(workflow_id: str) -> ResumePlan:
 
     Source: ``user-demand`` 4.6.
     """
-    plan: ResumePlan = _connector.connect().call("plan_resume", validate_workflow_id(workflow_id))
+    plan: ResumePlan = _call("plan_resume", workflow_id)
     return plan
 
 
@@ -332,7 +336,7 @@ def cancel(workflow_id: str, *, force: bool = False) -> None:
     Raises:
         WorkflowNotFoundError: no workflow has this id.
     """
-    _connector.connect().call("cancel", validate_workflow_id(workflow_id), bool(force))
+    _call("cancel", workflow_id, bool(force))
 
 
 def request_cancel(workflow_id: str) -> None:
@@ -341,7 +345,7 @@ def request_cancel(workflow_id: str) -> None:
     Raises:
         WorkflowNotFoundError: no workflow has this id.
     """
-    _connector.connect().call("cancel", validate_workflow_id(workflow_id), False, False)
+    _call("cancel", workflow_id, False, False)
 
 
 def suspend(workflow_id: str, *, force: bool = False) -> None:
@@ -354,7 +358,7 @@ def suspend(workflow_id: str, *, force: bool = False) -> None:
     Raises:
         WorkflowNotFoundError: no workflow has this id.
     """
-    _connector.connect().call("suspend", validate_workflow_id(workflow_id), bool(force))
+    _call("suspend", workflow_id, bool(force))
 
 
 def request_suspend(workflow_id: str) -> None:
@@ -363,7 +367,7 @@ def request_suspend(workflow_id: str) -> None:
     Raises:
         WorkflowNotFoundError: no workflow has this id.
     """
-    _connector.connect().call("suspend", validate_workflow_id(workflow_id), False, False)
+    _call("suspend", workflow_id, False, False)
 
 
 def delete(workflow_id: str) -> None:
@@ -373,7 +377,7 @@ def delete(workflow_id: str) -> None:
         WorkflowStillActiveError: it is running or pending.
         WorkflowNotFoundError: no workflow has this id.
     """
-    _connector.connect().call("delete", validate_workflow_id(workflow_id))
+    _call("delete", workflow_id)
 
 
 def get_output(workflow_id: str, *, task_id: str | None = None) -> Any:
@@ -391,7 +395,7 @@ def get_output(workflow_id: str, *, task_id: str | None = None) -> Any:
 def get_output_async(workflow_id: str, *, task_id: str | None = None) -> Any:
     """Like :func:`get_output`, but returns an ``ObjectRef``."""
     checked = validate_workflow_id(workflow_id)
-    return _connector.connect().engine.output.remote(checked, task_id)
+    return _connector.connect().at(checked).actor.output.remote(checked, task_id)
 
 
 def get_status(workflow_id: str) -> WorkflowStatus:
@@ -400,7 +404,7 @@ def get_status(workflow_id: str) -> WorkflowStatus:
     Raises:
         WorkflowNotFoundError: no workflow has this id.
     """
-    return WorkflowStatus(_connector.connect().call("status", validate_workflow_id(workflow_id)))
+    return WorkflowStatus(_call("status", workflow_id))
 
 
 def get_metadata(workflow_id: str, task_id: str | None = None) -> dict[str, Any]:
@@ -409,9 +413,7 @@ def get_metadata(workflow_id: str, task_id: str | None = None) -> dict[str, Any]
     Raises:
         ValueError: no such workflow or task.
     """
-    found: dict[str, Any] = _connector.connect().call(
-        "metadata", validate_workflow_id(workflow_id), task_id
-    )
+    found: dict[str, Any] = _call("metadata", workflow_id, task_id)
     return found
 
 
@@ -458,7 +460,19 @@ def changes(cursor: str | None, timeout: float) -> Changes:
 
 def output_of(workflow_id: str) -> Any:
     """The value of a workflow that has ended well, computed once more if it was not to be stored."""
-    return _get(_connector.connect().engine.output.remote(workflow_id, has_started=True))
+    return _get(output_ref(workflow_id))
+
+
+def output_ref(workflow_id: str) -> Any:
+    """An ``ObjectRef`` to the value of a workflow that was started just now, or has ended well."""
+    engine = _connector.connect().at(workflow_id)
+    return engine.actor.output.remote(workflow_id, has_started=True)
+
+
+def _call(verb: str, workflow_id: str, *args: Any) -> Any:
+    """Call the engine that a workflow belongs to, and wait."""
+    checked = validate_workflow_id(workflow_id)
+    return _connector.connect().at(checked).call(verb, checked, *args)
 
 
 def _get(ref: Any) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 DEFAULT_STORAGE = "/tmp/ray/workflow_data"  # the old library's default: one node only
 NAMESPACE = "rayflow"
+MOST_ENGINES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,21 +20,27 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ChosenLimits:
-    """Limits as somebody asks for them: -1 is unlimited, None leaves what is in force."""
+    """Limits, and a number of engines, as somebody asks for them: None leaves what is in force.
+
+    A limit of -1 is unlimited.
+    """
 
     running: int | None = None
     pending: int | None = None
+    engines: int | None = None
 
     @classmethod
-    def parse(cls, running: object, pending: object) -> ChosenLimits:
-        """Limits as ``workflow.init`` takes them; 0 pending means no queue.
+    def parse(cls, running: object, pending: object, engines: object = None) -> ChosenLimits:
+        """What ``workflow.init`` takes; 0 pending means no queue.
 
         Raises:
-            TypeError: a limit is no integer.
-            ValueError: a limit is out of range.
+            TypeError: one of them is no integer.
+            ValueError: one of them is out of range.
         """
         return cls(
-            _limit("max_running_workflows", running, 1), _limit("max_pending_workflows", pending, 0)
+            _limit("max_running_workflows", running, 1),
+            _limit("max_pending_workflows", pending, 0),
+            _engines(engines),
         )
 
     @property
@@ -62,8 +69,22 @@ def default_storage() -> str:
 def _limit(name: str, value: object, least: int) -> int | None:
     if value is None:
         return None
+    limit = _integer(name, value)
+    if limit != -1 and limit < least:
+        raise ValueError(f"{name} must be -1 (unlimited) or at least {least}, not {limit}.")
+    return limit
+
+
+def _engines(value: object) -> int | None:
+    if value is None:
+        return None
+    count = _integer("engines", value)
+    if not 1 <= count <= MOST_ENGINES:
+        raise ValueError(f"engines must be from 1 to {MOST_ENGINES}, not {count}.")
+    return count
+
+
+def _integer(name: str, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}: {value!r}.")
-    if value != -1 and value < least:
-        raise ValueError(f"{name} must be -1 (unlimited) or at least {least}, not {value}.")
     return value

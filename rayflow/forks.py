@@ -10,7 +10,7 @@ from rayflow import api
 from rayflow.core.foresight import ResumePlan
 from rayflow.core.ids import validate_workflow_id
 from rayflow.options import check_metadata
-from rayflow.runtime.cluster import answered
+from rayflow.runtime.connection import answered
 from rayflow.runtime.forks import Fork
 
 
@@ -61,7 +61,7 @@ def fork_async(
     """Like :func:`fork`, but returns an ``ObjectRef`` as soon as the fork is accepted."""
     chosen = api.fresh_id() if new_workflow_id is None else new_workflow_id
     submit(workflow_id, chosen, from_tasks=_names(from_tasks), metadata=metadata, listens=True)
-    return api.connection().engine.output.remote(chosen, has_started=True)
+    return api.output_ref(chosen)
 
 
 def plan_fork(workflow_id: str, *, from_tasks: str | Iterable[str] = ()) -> ResumePlan:
@@ -71,7 +71,7 @@ def plan_fork(workflow_id: str, *, from_tasks: str | Iterable[str] = ()) -> Resu
         WorkflowNotFoundError, WorkflowNotForkableError, ValueError: as :func:`fork`.
     """
     checked = validate_workflow_id(workflow_id)
-    plan: ResumePlan = api.connection().call("plan_fork", checked, _names(from_tasks))
+    plan: ResumePlan = api.connection().at(checked).call("plan_fork", checked, _names(from_tasks))
     return plan
 
 
@@ -102,11 +102,12 @@ def submit(
         created_by,
     )
     connection = api.connection()
+    engine = connection.at(asked.origin)
     if not listens:
-        connection.call("fork", asked)
+        engine.call("fork", asked)
         return
     with connection.listener.submitting() as listener:
-        connection.call("fork", asked, listener)
+        engine.call("fork", asked, listener)
 
 
 def _names(from_tasks: str | Iterable[str]) -> tuple[str, ...]:

@@ -14,9 +14,10 @@ from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record, WorkflowStatus
 from rayflow.errors import DataLoadError, KeyNotFoundError
 from rayflow.storage import layout
-from rayflow.storage.index import Index, IndexEntry
+from rayflow.storage.index import IndexEntry
 from rayflow.storage.journal import Journal, Page, Position
 from rayflow.storage.logs import LogFile
+from rayflow.storage.partition import read_entries
 from rayflow.storage.root import open_store
 from rayflow.storage.store import Store
 
@@ -37,12 +38,11 @@ class Root:
         Raises:
             JournalCorruptError: the index is damaged.
         """
-        index = Index(self._store)
-        entries = index.read().values()
-        owner = index.owner()
-        if owner is not None and owner.is_fresh:
-            return list(entries)
-        return [_orphaned(entry) for entry in entries]
+        found: list[IndexEntry] = []
+        for owner, entries in read_entries(self._store):
+            is_owned = owner is not None and owner.is_fresh
+            found += entries if is_owned else map(_orphaned, entries)
+        return found
 
     def records(self, workflow_id: str, position: str | None, limit: int = 10_000) -> Page:
         """The records behind ``position`` (nothing: from the start), about ``limit`` of them.

@@ -170,7 +170,7 @@ def tell(workflow_id: str, message: Message) -> None:
         if getattr(message, what) is not None:
             _name(what, getattr(message, what))
     payload = _checked_payload(checked, message.name, message.payload)
-    connection().call("tell", checked, replace(message, payload=payload))
+    connection().at(checked).call("tell", checked, replace(message, payload=payload))
 
 
 def _checked_payload(workflow_id: str, name: str, payload: Any) -> Any:

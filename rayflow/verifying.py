@@ -18,9 +18,8 @@ from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record
 from rayflow.core.state import fold
 from rayflow.errors import JournalCorruptError, RootInUseError, StorageError, WorkflowError
-from rayflow.storage import layout, rebuild
+from rayflow.storage import layout, partition, rebuild
 from rayflow.storage.address import name_of
-from rayflow.storage.index import Index
 from rayflow.storage.journal import Journal
 from rayflow.storage.root import open_store
 from rayflow.storage.store import Store
@@ -50,7 +49,8 @@ def verify(store: Store, *, deep: bool = False) -> Iterator[Finding]:
         deep: read values and compare their checksums, instead of looking at their lengths.
     """
     try:
-        entries = Index(store).read()
+        parts = partition.read_entries(store)
+        entries = {entry.workflow_id: entry for _, some in parts for entry in some}
     except JournalCorruptError as error:
         entries = {}
         yield Finding("", "index", f"{error} The next engine, or --rebuild-index, makes it anew.")
@@ -73,15 +73,14 @@ def rebuild_index(store: Store) -> int:
         RootInUseError: an engine uses the root.
         StorageError: the storage failed.
     """
-    index = Index(store)
-    owner = index.owner()
-    if owner is not None and owner.is_fresh:
+    if any(owner.is_fresh for owner in partition.owners(store)):
         raise RootInUseError(
             f"An engine uses {store.uri}, and keeps the index itself. Stop its Ray cluster, then try again."
         )
-    store.own()
+    for number in reversed(range(partition.count_of(store))):
+        store.own(number)
     entries = rebuild.entries_from_journals(store)
-    index.rewrite(entries)
+    partition.rewrite(store, entries)
     return len(entries)
 
 

@@ -16,7 +16,7 @@ from rayflow.core.ids import task_name, validate_workflow_id
 from rayflow.options import check_metadata
 from rayflow.runtime import methods, nodes, reading
 from rayflow.runtime.actor_calls import ActorView
-from rayflow.runtime.cluster import Connection, answered
+from rayflow.runtime.connection import Connection, Reach, answered
 from rayflow.runtime.nodes import MethodNode
 from rayflow.steps import checked_options, divided
 
@@ -173,7 +173,7 @@ class VirtualActor:
             VirtualActorNotFoundError: there is no such actor (a ``ValueError``).
         """
         self._looked_at()
-        return self._connection().engine.actor_ready.remote(self._actor_id)
+        return self._reach().actor.actor_ready.remote(self._actor_id)
 
     def migrate(self, to: VirtualActorClass, convert: Callable[[Any], Any] | None = None) -> None:
         """Give the actor another class, and its state another form; a call like others, in its turn.
@@ -199,10 +199,13 @@ class VirtualActor:
         """That of the engine which the handle came from, wherever it travelled."""
         return api.connection(self._engine)
 
+    def _reach(self) -> Reach:
+        return self._connection().at(self._actor_id)
+
     def _looked_at(self) -> ActorView:
         """The present view of the actor; a state that is known already does not travel again."""
         known = self._view
-        found: ActorView = self._connection().call(
+        found: ActorView = self._reach().call(
             "actor_view", self._actor_id, None if known is None else known.version
         )
         if known is None or known.version != found.version:
@@ -267,7 +270,7 @@ class ActorMethod:
             rays = {"max_retries": ours.get("max_retries", _RETRIES), **rays}
             call = self._call(args, kwargs)
             return reading.read_async(
-                connection.storage, connection.engine, self._actor.actor_id, call, rays
+                connection.storage, self._actor._reach().actor, self._actor.actor_id, call, rays
             )
         node = self._node(args, kwargs)
         return api.call_actor_async(connection, self._actor.actor_id, node, self._id_of(node))

@@ -30,6 +30,20 @@ class Admission:
         self._pending[workflow_id] = None
         return False
 
+    def has(self, workflow_id: str) -> bool | None:
+        """Whether it has a slot (True), a place in the queue (False), or neither."""
+        return (
+            True
+            if workflow_id in self._running
+            else False
+            if workflow_id in self._pending
+            else None
+        )
+
+    def restore(self, workflow_id: str, *, is_running: bool) -> None:
+        """Give it the slot, or the place at the end of the queue, that it has had before."""
+        (self._running if is_running else self._pending)[workflow_id] = None
+
     def leave(self, workflow_id: str) -> None:
         """Give up the slot or the place, if it has one."""
         self._running.pop(workflow_id, None)

@@ -16,18 +16,18 @@ from dataclasses import asdict
 
 import ray
 
-from rayflow.config import NAMESPACE, Limits
+from rayflow.config import NAMESPACE, ChosenLimits
 
 _SECONDS = 120.0
 _OF_THE_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # how Ray gives a submitted job its environment
 
 
-def start(storage: str, limits: Limits, instance: str) -> bool:
+def start(storage: str, chosen: ChosenLimits, instance: str) -> bool:
     """Make the engine of ``storage``; False if that fails, as when only this program has RayFlow."""
     wanted = {
         "cluster": ray.get_runtime_context().gcs_address,
         "storage": storage,
-        "limits": asdict(limits),
+        "chosen": asdict(chosen),
         "instance": instance,
     }
     with suppress(subprocess.TimeoutExpired):
@@ -55,7 +55,7 @@ def main() -> None:
 
     wanted = json.load(sys.stdin)
     ray.init(wanted["cluster"], namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
-    engine = make_engine(wanted["storage"], Limits(**wanted["limits"]), wanted["instance"])
+    engine = make_engine(wanted["storage"], ChosenLimits(**wanted["chosen"]), wanted["instance"])
     ray.get(engine.__ray_ready__.remote(), timeout=_SECONDS)
 
 

@@ -11,6 +11,7 @@ from rayflow.errors import StaleAttemptError, WorkflowEndedError
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.floor import Floor
 from rayflow.runtime.intake import Submission
+from rayflow.runtime.peers import Peers
 from rayflow.runtime.processes import Place
 
 Attempt = tuple[str, str, int, str]  # workflow, task, number, token
@@ -20,19 +21,16 @@ class AttemptCalls(ABC):
     """The part of the engine that attempts call; what is said of one that is over counts for nothing."""
 
     _floor: Floor
+    _peers: Peers
 
     @abstractmethod
     async def start(self) -> Any:
         """Take over the root, once."""
 
-    @abstractmethod
-    async def submit(self, submission: Submission, listener: str | None = None) -> bool:
-        """Record and accept a workflow."""
-
     async def submit_child(
         self, attempt: Attempt, submission: Submission, listener: str | None = None
     ) -> bool:
-        """Like :meth:`submit`, for an attempt that starts a child workflow; its parent knows it first.
+        """Like ``submit``, for an attempt that starts a child workflow; its parent knows it first.
 
         Raises:
             StaleAttemptError: the attempt is over, or nobody drives the parent any more.
@@ -41,7 +39,10 @@ class AttemptCalls(ABC):
         parent = submission.parent or {}
         link = {"child": submission.workflow_id, **{k: parent[k] for k in ("waits", "on_cancel")}}
         await self._for_attempt(attempt, lambda runner: runner.child(*attempt[1:], link))
-        return await self.submit(submission, listener)
+        is_ours: bool = await self._peers.call(
+            submission.workflow_id, "submit", submission, listener
+        )
+        return is_ours
 
     async def task_started(
         self, workflow_id: str, task_id: str, attempt: int, token: str, place: Place

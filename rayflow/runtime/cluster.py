@@ -1,100 +1,30 @@
-"""The connection of a process to Ray and to the engine of a storage root."""
+"""How a process connects to Ray and to the engines of a storage root, and starts what is not there yet."""
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 import logging
 import os
+import re
 import threading
 import uuid
 from contextlib import suppress
-from functools import cached_property
 from typing import Any
 
 import ray
 
 from rayflow import context
-from rayflow.config import NAMESPACE, ChosenLimits, Limits, default_storage
-from rayflow.errors import EngineUnavailableError, RootInUseError, StorageError, WorkflowError
-from rayflow.runtime import apart, engine_logs, environment
-from rayflow.runtime.code import CodeStore
-from rayflow.runtime.direct import Direct, UnreachedError
+from rayflow.config import NAMESPACE, ChosenLimits, default_storage
+from rayflow.errors import EngineUnavailableError, RootInUseError, StorageError
+from rayflow.runtime import apart, environment
+from rayflow.runtime.connection import Connection, unwrapped
 from rayflow.runtime.engine import Engine
-from rayflow.runtime.far_store import FarStore, is_far
-from rayflow.runtime.listener import Listener
+from rayflow.runtime.far_store import is_far
+from rayflow.runtime.peers import actor_options, engine_name
 from rayflow.storage.address import name_of, parse
 from rayflow.storage.root import check_shared, check_writable, open_store
 
 logger = logging.getLogger("rayflow")
-
-_MANY = 1_000_000  # waiting callers hold no thread, so nothing needs to bound them
-
-
-class Connection:
-    """One process's handle to one engine."""
-
-    def __init__(self, storage: str, engine: Any) -> None:
-        self.storage, self.engine = storage, engine
-        self.store = FarStore(storage) if is_far() else open_store(storage)
-        self.code = CodeStore(self.store)
-        self.listener = Listener(engine)
-        self._direct = None if is_far() else Direct(lambda: unwrapped(engine.line.remote()))
-        self.name = engine_name(storage)
-
-    @cached_property
-    def environment(self) -> dict[str, Any] | None:
-        """The ``runtime_env`` of this process with its packages kept in the storage, if it has one."""
-        own = environment.of_process()
-        return environment.keep(self.store, own) if own else None
-
-    def call(self, method: str, *args: Any) -> Any:
-        """Call the engine and wait.
-
-        Raises:
-            EngineUnavailableError: the engine does not answer; else what the method raises.
-        """
-        if request_id := engine_logs.request.get():
-            method, args = "on_request", (request_id, method, *args)
-        if self._direct is not None:
-            with suppress(UnreachedError):
-                return self._direct.call(method, *args)
-        return unwrapped(getattr(self.engine, method).remote(*args))
-
-    def close(self) -> None:
-        """Hang up; the engine goes on."""
-        if self._direct is not None:
-            self._direct.close()
-
-
-def unwrapped(ref: Any) -> Any:
-    """The value of an engine call; errors arrive as themselves, not wrapped by Ray.
-
-    Raises:
-        EngineUnavailableError: the engine or Ray is gone.
-    """
-    try:
-        return answered(ref)
-    except ray.exceptions.RayTaskError as error:
-        cause = error.cause
-        raise (cause if isinstance(cause, Exception) else error) from None
-
-
-def answered(ref: Any) -> Any:
-    """The value of an engine call, or its error as Ray delivers it.
-
-    Raises:
-        EngineUnavailableError: the engine or Ray is gone.
-    """
-    try:
-        return ray.get(ref)
-    except ray.exceptions.RaySystemError as error:
-        # A value that cannot be read raises while Ray unpickles it here; say what it said.
-        cause = getattr(error, "client_exc", None)
-        raise (cause if isinstance(cause, WorkflowError) else error) from None
-    except (ray.exceptions.RayActorError, ConnectionError) as error:
-        raise EngineUnavailableError(
-            f"The engine did not answer: {error}. Look at the Ray cluster, then try again."
-        ) from error
 
 
 class Connector:
@@ -127,8 +57,7 @@ class Connector:
             self._ensure_session()
             self._follow_task()
             if self._connection is None:
-                limits = (chosen or ChosenLimits()).limits
-                self._connection = self._open(wanted, limits, resume_interrupted)
+                self._connection = self._open(wanted, chosen or ChosenLimits(), resume_interrupted)
             elif wanted is not None and name_of(wanted) != name_of(self._connection.storage):
                 raise ValueError(
                     f"RayFlow uses the storage {name_of(self._connection.storage)} in this process;"
@@ -136,7 +65,7 @@ class Connector:
                     "ray.shutdown() first."
                 )
             elif resume_interrupted:
-                self._connection.call("start", True)
+                self._connection.call("engage", True)
             if chosen is not None:
                 _check_limits(self._connection, chosen)
             return self._connection
@@ -157,7 +86,7 @@ class Connector:
                 address = _address_of(engine)
                 if address is None:
                     return self.connect()
-                self._others[engine] = self._open(address, Limits(), False)
+                self._others[engine] = self._open(address, ChosenLimits(), False)
             return self._others[engine]
 
     def disconnect(self) -> None:
@@ -198,7 +127,7 @@ class Connector:
                 f"No Ray cluster answers at {os.environ.get('RAY_ADDRESS')}: {error}."
             ) from error
 
-    def _open(self, storage: str | None, limits: Limits, resume: bool) -> Connection:
+    def _open(self, storage: str | None, chosen: ChosenLimits, resume: bool) -> Connection:
         task = context.current.get()
         address = parse(
             storage or (task.storage if task else None) or _recorded() or default_storage()
@@ -207,20 +136,22 @@ class Connector:
         if is_near:
             check_writable(open_store(address))
         instance = uuid.uuid4().hex
-        engine = _engine_of(address, limits, instance)
+        engine = _engine_of(address, chosen, instance)
         try:
-            owner = unwrapped(engine.start.remote(resume))["instance"]
+            about = unwrapped(engine.engage.remote(resume))
         except (RootInUseError, StorageError):
-            ray.kill(engine, no_restart=True)
+            _kill_all(address)
             raise
+        owner = about["instance"]
         try:
             if is_near:
                 check_shared(address, owner, "this process")
         except StorageError:
             if owner == instance:  # nobody else's work hangs on it
-                ray.kill(engine, no_restart=True)
+                _kill_all(address)
             raise
-        return Connection(address, engine)
+        others = (_engine(address, number) for number in range(1, about["engines"]))
+        return Connection(address, [engine, *others])
 
 
 def _recorded() -> str | None:
@@ -230,7 +161,7 @@ def _recorded() -> str | None:
     engines = [
         a
         for a in ray.util.list_named_actors(all_namespaces=True)
-        if a["namespace"] == NAMESPACE and a["name"].startswith("engine-")
+        if a["namespace"] == NAMESPACE and re.fullmatch("engine-[0-9a-f]+", a["name"])
     ]
     if len(engines) != 1:
         return None
@@ -246,43 +177,47 @@ def _address_of(engine: str) -> str | None:
     return str(unwrapped(actor.address.remote()))
 
 
-def _engine_of(address: str, limits: Limits, instance: str) -> Any:
-    """The engine of a root: found, or made as ``instance``."""
+def _engine_of(address: str, chosen: ChosenLimits, instance: str) -> Any:
+    """The first engine of a root: found, or made as ``instance``."""
     if is_far() or not environment.of_process():
-        return make_engine(address, limits, instance)
-    name = engine_name(address)
+        return make_engine(address, chosen, instance)
     with suppress(ValueError):  # there is none
-        return ray.get_actor(name, namespace=NAMESPACE)
-    if apart.start(address, limits, instance):
-        return ray.get_actor(name, namespace=NAMESPACE)
+        return _engine(address)
+    if apart.start(address, chosen, instance):
+        return _engine(address)
     logger.warning(
         "The engine inherits the runtime_env of this program, and so do the workflows of programs "
         "that have none; install RayFlow on every node to keep them apart."
     )
-    return make_engine(address, limits, instance)
+    return make_engine(address, chosen, instance)
 
 
-def engine_name(address: str) -> str:
-    """The name of the engine's actor."""
-    return f"engine-{hashlib.sha256(name_of(address).encode()).hexdigest()[:16]}"
+def _engine(address: str, number: int = 0) -> Any:
+    """The handle of an engine. Raises ValueError if there is none."""
+    return ray.get_actor(engine_name(address, number), namespace=NAMESPACE)
 
 
-def make_engine(address: str, limits: Limits, instance: str) -> Any:
-    """The engine of a root, which inherits the ``runtime_env`` of this process if it is made now."""
-    actor = ray.remote(Engine).options(
-        name=engine_name(address),
-        namespace=NAMESPACE,
-        lifetime="detached",
-        get_if_exists=True,
-        num_cpus=0,
-        max_restarts=-1,
-        max_task_retries=-1,
-        max_concurrency=_MANY,
-    )
-    return actor.remote(address, limits, instance)
+def _kill_all(address: str) -> None:
+    """End the engines of a root for good: none of them can work."""
+    for number in itertools.count():
+        try:
+            ray.kill(_engine(address, number), no_restart=True)
+        except ValueError:
+            return
+
+
+def make_engine(address: str, chosen: ChosenLimits, instance: str) -> Any:
+    """The first engine of a root, which inherits the ``runtime_env`` of this process if it is made now."""
+    actor = ray.remote(Engine).options(**actor_options(address))
+    return actor.remote(address, chosen.limits, instance, chosen.engines)
 
 
 def _check_limits(connection: Connection, chosen: ChosenLimits) -> None:
+    if chosen.engines not in (None, connection.engines):
+        raise ValueError(
+            f"The cluster has {connection.engines} engines for this root; that cannot change to "
+            f"{chosen.engines} while they run."
+        )
     used = connection.call("start")["limits"]
     for name, wanted in (("running", chosen.running), ("pending", chosen.pending)):
         current = -1 if used[name] is None else used[name]

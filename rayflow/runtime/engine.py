@@ -11,10 +11,11 @@ import gc
 import logging
 import queue
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import ray
@@ -24,6 +25,7 @@ from rayflow.core.foresight import ResumePlan
 from rayflow.core.records import Record, WorkflowStatus
 from rayflow.core.state import fold
 from rayflow.errors import (
+    EngineUnavailableError,
     FencedError,
     OutputNotAvailableError,
     StorageError,
@@ -44,12 +46,16 @@ from rayflow.runtime.environment import Packages
 from rayflow.runtime.exchange import Address
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.family import Family
-from rayflow.runtime.feed import Changes, Feed
+from rayflow.runtime.feed import Feed
 from rayflow.runtime.floor import Floor, needs_slot
+from rayflow.runtime.fork_calls import ForkCalls
 from rayflow.runtime.forks import Fork
 from rayflow.runtime.hosts import HostSubmitter
 from rayflow.runtime.intake import Opened, Submission
 from rayflow.runtime.lines import Heard
+from rayflow.runtime.peer_calls import PeerCalls
+from rayflow.runtime.peers import Peers, actor_options
+from rayflow.runtime.places import FarPlaces, OwnPlaces
 from rayflow.runtime.recalling import recaller
 from rayflow.runtime.references import Output
 from rayflow.runtime.registry import Registry, lost_root
@@ -59,7 +65,7 @@ from rayflow.runtime.waiting import Message
 from rayflow.storage import layout
 from rayflow.storage.address import name_of
 from rayflow.storage.journal import Journal
-from rayflow.storage.root import open_store
+from rayflow.storage.root import check_shared, open_store
 
 logger = logging.getLogger("rayflow.engine")
 
@@ -71,10 +77,25 @@ _COLLECT = (50_000, 20, 100)
 LEFTOVER_SECONDS = 24 * 3600.0
 
 
-class Engine(AttemptCalls, ActorCalls):
-    """One per storage root. Made by :mod:`rayflow.runtime.cluster`, never directly."""
+class Engine(AttemptCalls, ActorCalls, ForkCalls, PeerCalls):
+    """One per storage root, or several. Made by :mod:`rayflow.runtime.cluster`, never directly.
 
-    def __init__(self, storage: str, limits: Limits, instance: str) -> None:
+    Args:
+        storage: the address of the root.
+        limits: for the workflows of all engines together.
+        instance: tells this engine from those of before.
+        engines: how many share the root; None leaves it as it is. For the first one, which makes the others.
+        number: which of them this one is.
+    """
+
+    def __init__(
+        self,
+        storage: str,
+        limits: Limits,
+        instance: str,
+        engines: int | None = None,
+        number: int = 0,
+    ) -> None:
         engine_logs.configure()
         gc.set_threshold(*_COLLECT)
         self._storage, self._limits, self._instance = storage, limits, instance
@@ -84,13 +105,16 @@ class Engine(AttemptCalls, ActorCalls):
         self._line: OpenLine | None = None
         self._handle = ray.get_runtime_context().current_actor
         self._nodes = Nodes(storage, instance)
-        self._registry = Registry(self._store, instance, self._io)
+        self._engines = engines
+        self._registry = Registry(self._store, instance, self._io, number)
+        self._peers = Peers(self, storage, self._registry)
         self._feed = Feed()
-        self._family = Family(self, self._registry, self._load)
+        self._family = Family(self._peers, self._load)
+        self._places = self._made_places()
         self._bundles = Bundles(RaySubmitter(self._handle), recaller(self._store, self._io))
         self._floor = Floor(
             storage,
-            limits,
+            self._places,
             instance,
             self._bundles,
             HostSubmitter(),
@@ -106,24 +130,49 @@ class Engine(AttemptCalls, ActorCalls):
         # A restarted engine carries on without waiting for anybody to call it.
         self._handle.start.remote()
 
-    async def start(self, resume_interrupted: bool = False) -> dict[str, Any]:
+    def _made_places(self) -> OwnPlaces | FarPlaces:
+        """Where there are no limits, nobody needs to ask the first engine."""
+        if self._registry.part.number == 0 or self._limits.running is None:
+            return OwnPlaces(self._limits, self._promote)
+        return FarPlaces(
+            partial(self._peers.ask, 0),
+            lambda work: self._floor.spawn(work),
+            lambda workflow_id: self._floor.promote(workflow_id),
+        )
+
+    async def start(self) -> dict[str, Any]:
         """Take over the root, once, and describe the engine: root, limits, load.
 
         Raises:
             RootInUseError: another live engine owns the root.
             StorageError: the root cannot be used.
+            EngineUnavailableError: the first engine of the root does not run.
         """
-        if self._starting is None:
+        if self._starting is None or _is_unavailable(self._starting):
             self._starting = asyncio.ensure_future(self._take_over())
         await asyncio.shield(self._starting)
-        if resume_interrupted:
-            await self.resume_all(False)
         return {
             "storage": name_of(self._storage),
             "limits": asdict(self._limits),
             "instance": self._instance,
+            "engines": self._registry.part.count,
             "live": len(self._floor.live),
         }
+
+    async def engage(self, resume_interrupted: bool = False) -> dict[str, Any]:
+        """Start all engines of the root; describes this one, which is the first. Raises as :meth:`start`."""
+        about = await self.start()
+        for number in self._peers.others:
+            await self._io(partial(self._make, number))
+        await self._peers.everywhere("start")
+        if resume_interrupted:
+            await self.resume_all(False)
+        return about
+
+    def _make(self, number: int) -> Any:
+        """Another engine of the root: found, or made."""
+        actor = ray.remote(type(self)).options(**actor_options(self._storage, number))
+        return actor.remote(self._storage, self._limits, self._instance, None, number)
 
     async def address(self) -> str:
         """What opens the root in another process; it may hold credentials, so never show it."""
@@ -172,39 +221,6 @@ class Engine(AttemptCalls, ActorCalls):
         )
         return True
 
-    async def fork(self, fork: Fork, listener: str | None = None) -> None:
-        """Record and accept a workflow that begins with checkpoints of another; durable when this returns.
-
-        Raises:
-            WorkflowNotFoundError, WorkflowRunningError: there is no such origin, or it has not ended.
-            WorkflowExistsError, WorkflowNotForkableError, ValueError, queue.Full, StorageError
-        """
-        await self.start()
-        if fork.workflow_id in self._registry.entries:  # taken, or this is a repeated call
-            await self.submit(fork, listener)
-            return
-        with self._at_rest(fork.origin):
-            await self._io(self._registry.require_owned)
-            await self.submit(fork, listener)
-
-    async def plan_fork(self, origin: str, from_tasks: tuple[str, ...]) -> ResumePlan:
-        """What a fork would do; raises as :meth:`fork`."""
-        await self.start()
-        status = WorkflowStatus(self._registry.entry(origin).status)
-        plan: ResumePlan = await self._io(
-            lambda: forks.plan(self._store, origin, status, from_tasks)
-        )
-        return plan
-
-    @contextmanager
-    def _at_rest(self, workflow_id: str) -> Iterator[None]:
-        """Keep a workflow that has ended as it is."""
-        self._registry.entry(workflow_id)
-        if workflow_id in self._floor.live:
-            raise WorkflowRunningError(workflow_id)
-        with self._floor.held(workflow_id):
-            yield
-
     async def resume(self, workflow_id: str, listener: str | None = None) -> None:
         """Continue a workflow from its checkpoints. SUCCESSFUL ones stay as they are.
 
@@ -221,26 +237,6 @@ class Engine(AttemptCalls, ActorCalls):
         if entry.status == WorkflowStatus.CANCELED:
             raise WorkflowNotResumableError(workflow_id, "It was cancelled, which is final.")
         await self._floor.open(workflow_id, lambda: self._adopt(workflow_id, resume=True), listener)
-
-    async def resume_all(self, include_failed: bool, listener: str | None = None) -> list[str]:
-        """Resume all RESUMABLE workflows, on request the FAILED ones too. Returns their ids.
-
-        Those that were running come before those that were pending. One that cannot be resumed, or for
-        which there is no place within the limits, is logged and left out.
-        """
-        await self.start()
-        wanted = self._registry.resumable(include_failed)
-        resumed: set[str] = set()
-        left = wanted
-        while left:  # each takes its place before it waits, also one that then gives it back
-            tries = await asyncio.gather(*(self._resume_if_possible(i, listener) for i in left))
-            resumed |= {i for i, done in zip(left, tries, strict=True) if done}
-            left = [i for i, done in zip(left, tries, strict=True) if done is None]
-            if False not in tries:
-                break
-        for workflow_id in left:
-            logger.warning("not resumed: no place for workflow '%s' in the queue", workflow_id)
-        return [workflow_id for workflow_id in wanted if workflow_id in resumed]
 
     async def cancel(self, workflow_id: str, force: bool = False, wait: bool = True) -> None:
         """Cancel a workflow and wait until nothing of it runs any more, or until that is on record.
@@ -323,8 +319,7 @@ class Engine(AttemptCalls, ActorCalls):
         # Out of the index last: a crash in between leaves an entry that can be deleted again.
         with self._floor.held(workflow_id):
             await self._io(self._registry.require_owned)
-            existing = self._registry.entries
-            await self._io(lambda: forks.require_none(self._store, workflow_id, existing))
+            await self._require_no_forks(workflow_id)
             await self._family.gone(workflow_id, WorkflowStatus.NONE)
             await self._io(lambda: self._remove(workflow_id))
             await self._registry.remove(workflow_id)
@@ -344,12 +339,6 @@ class Engine(AttemptCalls, ActorCalls):
         """
         await self.start()
         return self._floor.status(workflow_id, self._registry.entry(workflow_id).status)
-
-    async def list_workflows(self) -> list[tuple[str, str]]:
-        """All ids with their status: RESUMABLE ones last, formerly running before pending."""
-        await self.start()
-        listing = self._registry.listing()
-        return [(workflow_id, self._floor.status(workflow_id, s)) for workflow_id, s in listing]
 
     async def metadata(self, workflow_id: str, task_id: str | None) -> dict[str, Any]:
         """What ``get_metadata`` returns; see :meth:`Answers.metadata`."""
@@ -388,30 +377,43 @@ class Engine(AttemptCalls, ActorCalls):
             await self.resume(workflow_id)
         return await self._answers.output(workflow_id, task_id, has_started)
 
-    async def changes(self, cursor: str | None, timeout: float) -> Changes:
-        """Which workflows changed behind ``cursor``; a long poll of ``timeout`` seconds."""
-        await self.start()
-        return await self._feed.changes(cursor, timeout)
-
     async def lines(self, listener: str, timeout: float) -> Heard:
         """What happened to the workflows of ``listener``; a long poll of ``timeout`` seconds."""
         await self.start()
         return await self._floor.lines.fetch(listener, timeout)
 
     async def _take_over(self) -> None:
-        carry_on = await self._registry.take_over()
-        if not carry_on:  # a restart must not wait for nodes: they were seen the first time
-            for refusal in await self._nodes.refusals():
-                raise StorageError(refusal)
+        carry_on = await self._prepare()
         self._line = await opened(self, self._bundles)
         if self._line is not None:
             self._bundles.open(self._line.address)
         self._floor.spawn(self._hold_root())
         self._floor.spawn(self._watch_cluster())
-        self._floor.spawn(self._sweep())
+        held = await self._held_elsewhere()
+        if isinstance(self._places, OwnPlaces):
+            self._places.restore(held, is_running=True)
         for workflow_id in self._registry.interrupted() if carry_on else []:
             # Taken in the order in which they came, so the limits give the same split as before.
             await self._recover(workflow_id)
+        if isinstance(self._places, OwnPlaces):
+            self._places.restore(held, is_running=False)
+        await self._settle()
+
+    async def _prepare(self) -> bool:
+        """Own the root, or a part of it; whether that was so before Ray restarted this actor."""
+        if self._registry.part.number > 0:
+            about = await self._peers.ask(0, "start")
+            carry_on = await self._registry.take_over()
+            where = f"engine {self._registry.part.number}"
+            await self._io(lambda: check_shared(self._storage, about["instance"], where))
+            self._floor.spawn(self._tell_news())
+            return carry_on
+        carry_on = await self._registry.take_over(self._engines)
+        if not carry_on:  # a restart must not wait for nodes: they were seen the first time
+            for refusal in await self._nodes.refusals():
+                raise StorageError(refusal)
+        self._floor.spawn(self._sweep())
+        return carry_on
 
     async def _sweep(self) -> None:
         try:
@@ -432,21 +434,15 @@ class Engine(AttemptCalls, ActorCalls):
             self._starting.exception()  # seen: nobody may ask before the actor ends
             self._floor.let_go()
 
-    async def _resume_if_possible(self, workflow_id: str, listener: str | None) -> bool | None:
-        """Whether it has been resumed; None if there is no place for it."""
-        try:
-            await self.resume(workflow_id, listener)
-        except (WorkflowNotResumableError, WorkflowRunningError, StorageError) as error:
-            logger.warning("not resumed: %s", error)
-            return False
-        except queue.Full:
-            return None
-        return True
-
     async def _recover(self, workflow_id: str) -> None:
         try:
             await self._floor.open(workflow_id, lambda: self._adopt(workflow_id, resume=False))
-        except (StorageError, WorkflowNotResumableError, queue.Full) as error:
+        except (
+            StorageError,
+            WorkflowNotResumableError,
+            EngineUnavailableError,
+            queue.Full,
+        ) as error:
             logger.error("workflow '%s' cannot be recovered: %s", workflow_id, error)
             await self._registry.put(workflow_id, WorkflowStatus.RESUMABLE)
             self._feed.ring(workflow_id)
@@ -490,9 +486,16 @@ class Engine(AttemptCalls, ActorCalls):
         while True:
             cpus = (await self._io(ray.cluster_resources)).get("CPU", 0)
             self._floor.widen(cpus)
-            for refusal in await self._nodes.refusals():
+            for refusal in await self._nodes.refusals() if self._registry.part.number == 0 else []:
                 logger.error("%s Attempts of tasks fail on that node until then.", refusal)
             await asyncio.sleep(WATCH_SECONDS)
 
     async def _io(self, function: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+
+def _is_unavailable(starting: asyncio.Future[None]) -> bool:
+    """Whether a start has failed because the first engine did not run, and is worth another try."""
+    if not starting.done() or starting.cancelled():
+        return False
+    return isinstance(starting.exception(), EngineUnavailableError)

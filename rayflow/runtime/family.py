@@ -26,9 +26,8 @@ from rayflow.errors import (
     WorkflowRunningError,
 )
 from rayflow.runtime.executor import WorkflowRunner
-from rayflow.runtime.registry import Registry
 from rayflow.runtime.waiting import Message
-from rayflow.storage.index import SUSPENDED
+from rayflow.storage.index import SUSPENDED, IndexEntry
 
 logger = logging.getLogger("rayflow.engine")
 
@@ -38,14 +37,14 @@ ENDS = (WorkflowStatus.SUCCESSFUL, WorkflowStatus.FAILED, WorkflowStatus.CANCELE
 Load = Callable[[str], Awaitable[list[Record]]]
 
 
-class Verbs(Protocol):
-    """What the family has the engine do."""
+class Engines(Protocol):
+    """What does what the family wants."""
 
-    async def tell(self, workflow_id: str, message: Message) -> None: ...
+    async def call(self, workflow_id: str, verb: str, *args: Any) -> Any:
+        """Call the engine that a workflow belongs to."""
 
-    async def cancel(self, workflow_id: str) -> None: ...
-
-    async def resume(self, workflow_id: str) -> None: ...
+    async def known(self, workflow_id: str) -> IndexEntry | None:
+        """What is known of a workflow."""
 
 
 def is_part(parent: dict[str, Any] | None) -> bool:
@@ -63,19 +62,21 @@ def parent_of(state: WorkflowState, first: Sequence[Fact] = ()) -> dict[str, Any
 class Family:
     """Tells parents of their children's ends, and children of their parents'."""
 
-    def __init__(self, engine: Verbs, registry: Registry, load: Load) -> None:
-        self._engine, self._registry, self._load = engine, registry, load
+    def __init__(self, engines: Engines, load: Load) -> None:
+        self._engines, self._load = engines, load
         self._busy: set[asyncio.Task[None]] = set()
 
     def opened(self, runner: WorkflowRunner, first: Sequence[Fact]) -> None:
         """A workflow has become live: catch up with what has happened to its relatives meanwhile."""
         state, parent = runner.state, parent_of(runner.state)
-        if self._goes_with(parent):
-            runner.request_cancel()
+        if parent is not None and parent["on_cancel"] == "cancel":
+            self._spawn(self._go_with(parent["workflow_id"], runner))
         is_asked = any(fact.kind is Kind.RESUMED and fact.data["asked"] for fact in first)
         for task_id in state.waits.until:
             if task_id not in state.waits.met:
-                self._look(state.workflow_id, state.tasks[task_id], may_resume=is_asked)
+                self._spawn(
+                    self._look(state.workflow_id, state.tasks[task_id], may_resume=is_asked)
+                )
 
     def committed(self, state: WorkflowState, records: Sequence[Record]) -> None:
         """A wait for a child may have begun after the child's end, or anew after it has failed."""
@@ -84,7 +85,7 @@ class Family:
                 task = state.tasks.get(record.task_id or "")
                 if task is not None:
                     is_repeated = (record.attempt or 1) > 1
-                    self._look(state.workflow_id, task, may_resume=is_repeated)
+                    self._spawn(self._look(state.workflow_id, task, may_resume=is_repeated))
 
     def ended(self, state: WorkflowState, status: WorkflowStatus) -> None:
         """A workflow is not live any more."""
@@ -106,38 +107,39 @@ class Family:
             self._spawn(self._report(parent["workflow_id"], workflow_id, status, None))
         self.ended(state, status)
 
-    def _goes_with(self, parent: dict[str, Any] | None) -> bool:
-        """Whether a child is to be cancelled because its ``parent`` is."""
-        if parent is None or parent["on_cancel"] != "cancel":
-            return False
-        return self._status(parent["workflow_id"]) == WorkflowStatus.CANCELED
+    async def _go_with(self, parent_id: str, runner: WorkflowRunner) -> None:
+        """Cancel a child whose parent is cancelled."""
+        if (await self._known(parent_id))[0] == WorkflowStatus.CANCELED:
+            runner.request_cancel()
 
-    def _look(self, parent_id: str, task: TaskState, *, may_resume: bool) -> None:
+    async def _look(self, parent_id: str, task: TaskState, *, may_resume: bool) -> None:
         """Compare a wait with the child that it is for."""
         wait = spec(task) or {}
         if wait["kind"] != WaitKind.CHILD:
             return
-        child, status = wait["name"], self._status(wait["name"])
-        entry = self._registry.entries.get(child)
-        is_suspended = entry is not None and entry.was == SUSPENDED
+        child = wait["name"]
+        status, was = await self._known(child)
         again = (WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE)
-        if may_resume and status in again and not is_suspended:
-            self._spawn(self._resume(parent_id, child))
+        if may_resume and status in again and was != SUSPENDED:
+            await self._resume(parent_id, child)
         elif status in (*ENDS, WorkflowStatus.NONE):
-            self._spawn(self._report(parent_id, child, status, None))
+            await self._report(parent_id, child, status, None)
 
-    def _status(self, workflow_id: str) -> WorkflowStatus:
-        entry = self._registry.entries.get(workflow_id)
-        return WorkflowStatus.NONE if entry is None else WorkflowStatus(entry.status)
+    async def _known(self, workflow_id: str) -> tuple[WorkflowStatus, str | None]:
+        """The status of a workflow, NONE if there is none, and what the index says of it besides."""
+        entry = await self._engines.known(workflow_id)
+        if entry is None:
+            return WorkflowStatus.NONE, None
+        return WorkflowStatus(entry.status), entry.was
 
     async def _resume(self, parent_id: str, child: str) -> None:
         try:
-            await self._engine.resume(child)
+            await self._engines.call(child, "resume", child)
         except WorkflowRunningError:
             return
         except (WorkflowNotResumableError, StorageError, queue.Full) as error:
             logger.warning("child '%s' of '%s' is not resumed: %s", child, parent_id, error)
-            await self._report(parent_id, child, self._status(child), None)
+            await self._report(parent_id, child, (await self._known(child))[0], None)
 
     async def _report(
         self,
@@ -155,11 +157,12 @@ class Family:
             said["task_id"] = error.get("task_id")
         payload = {"child": child, "status": str(status), "error": said}
         with suppress(WorkflowEndedError, WorkflowNotFoundError):
-            await self._engine.tell(parent_id, Message(WaitKind.CHILD, child, payload))
+            message = Message(WaitKind.CHILD, child, payload)
+            await self._engines.call(parent_id, "tell", parent_id, message)
 
     async def _cancel(self, child: str) -> None:
         try:
-            await self._engine.cancel(child)
+            await self._engines.call(child, "cancel", child)
         except (WorkflowNotFoundError, queue.Full):
             pass
         except StorageError as error:

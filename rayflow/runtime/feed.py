@@ -57,5 +57,14 @@ class Feed:
             changed.append(workflow_id)
         return Changes(self._cursor(), False, changed[::-1])
 
+    async def taken(self) -> list[str]:
+        """All that has changed since the last call; waits until something has. For one reader alone."""
+        while not self._changed:
+            self._bell.clear()
+            await self._bell.wait()
+        changed = list(self._changed)
+        self._changed.clear()
+        return changed
+
     def _cursor(self) -> str:
         return f"{self._instance}:{self._number}"

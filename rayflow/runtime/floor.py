@@ -10,13 +10,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from rayflow.config import Limits
 from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
 from rayflow.core.state import WorkflowState
 from rayflow.core.waits import WaitKind
 from rayflow.errors import FencedError, StorageError, WorkflowEndedError
 from rayflow.runtime import engine_logs, family
-from rayflow.runtime.admission import Admission
 from rayflow.runtime.bundles import Bundles
 from rayflow.runtime.clock import RealClock
 from rayflow.runtime.commits import Io
@@ -27,6 +25,7 @@ from rayflow.runtime.intake import Opened, status_fact
 from rayflow.runtime.lanes import Lane
 from rayflow.runtime.lines import Lines, Narrator
 from rayflow.runtime.live import LiveWorkflow
+from rayflow.runtime.places import Places
 from rayflow.runtime.registry import Registry
 from rayflow.runtime.submitter import Submitter
 from rayflow.runtime.surroundings import Surroundings, Writer
@@ -51,7 +50,7 @@ class Floor:
     def __init__(
         self,
         storage: str,
-        limits: Limits,
+        places: Places,
         instance: str,
         submitter: Bundles,
         host: Submitter,
@@ -69,7 +68,7 @@ class Floor:
         self._registry, self._feed, self._io = registry, feed, io
         self._family, self._forget = relatives, forget
         self.lines = Lines()
-        self._admission = Admission(limits)
+        self._places = places
         self._running: set[asyncio.Task[None]] = set()
         self._window = MIN_WINDOW
 
@@ -87,12 +86,12 @@ class Floor:
         """
         entry = self._registry.entries.get(workflow_id)
         is_free = is_free or (entry is not None and entry.actor is not None)
-        may_run = is_free or self._admission.enter(workflow_id)
         live = self.live[workflow_id] = LiveWorkflow(listener)
-        self.recent.pop(workflow_id, None)
         if listener is not None:
             self.lines.opened(listener)
         try:
+            may_run = is_free or await self._places.enter(workflow_id)
+            self.recent.pop(workflow_id, None)
             opened: Opened = await self._io(prepare)
             if opened.writer is None:  # it has its end already, which the index may not know
                 if self._registry.entries[workflow_id].status != opened.state.status:
@@ -106,7 +105,7 @@ class Floor:
             actor = accepted.get("actor")
             if not is_free and not needs_slot(actor, accepted.get("parent")):
                 may_run = True
-                self._admission.leave(workflow_id)
+                self._places.leave(workflow_id)
             if actor is not None:
                 if opened.state.calls is not None:
                     opened.state.calls.take_outdated()  # long gone
@@ -296,10 +295,12 @@ class Floor:
                 self.recent.popitem(last=False)
         if live.listener is not None:
             self.lines.closed(live.listener)
-        self._admission.leave(workflow_id)
+        self._places.leave(workflow_id)
         self._feed.ring(workflow_id)
-        for promoted in self._admission.promoted():
-            self.spawn(self._promote(promoted))
+
+    def promote(self, workflow_id: str) -> None:
+        """A workflow that waited in the queue has a slot now."""
+        self.spawn(self._promote(workflow_id))
 
     async def _promote(self, workflow_id: str) -> None:
         live = self.live[workflow_id]

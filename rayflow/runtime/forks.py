@@ -7,7 +7,7 @@ mark in the origin's folder says so; it counts as long as a workflow with the fo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from rayflow.core import forking
 from rayflow.core.foresight import ResumePlan
 from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
 from rayflow.core.state import WorkflowState, fold
-from rayflow.errors import WorkflowHasForksError, WorkflowNotForkableError
+from rayflow.errors import WorkflowNotForkableError
 from rayflow.runtime import foresight
 from rayflow.runtime.intake import Opened, fresh_journal
 from rayflow.storage import layout
@@ -92,17 +92,6 @@ def plan(
     return foresight.checked(store, state, forking.plan(state, status, found))
 
 
-def require_none(store: Store, workflow_id: str, existing: Container[str]) -> None:
-    """Make sure that no existing workflow uses the values of this one.
-
-    Raises:
-        WorkflowHasForksError: one does.
-    """
-    for fork_id in _marked(store, workflow_id):
-        if fork_id in existing:
-            raise WorkflowHasForksError(workflow_id, f"Fork '{fork_id}' uses its results.")
-
-
 def release(store: Store, workflow_id: str) -> None:
     """Take the marks of a workflow, if it is a fork, away from its origins; it is about to be deleted."""
     key = layout.lenders(workflow_id)
@@ -117,7 +106,8 @@ def _mark(store: Store, fork_id: str, lenders: list[str]) -> None:
         store.write(layout.fork(lender, fork_id), [fork_id.encode()])
 
 
-def _marked(store: Store, workflow_id: str) -> Iterator[str]:
+def marked(store: Store, workflow_id: str) -> Iterator[str]:
+    """The ids of the forks that use the values of a workflow, unless they have been deleted."""
     folder = layout.forks(workflow_id)
     for name, _ in store.list(folder):
         try:

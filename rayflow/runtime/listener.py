@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import atexit
-import concurrent.futures
 import logging
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,14 +23,17 @@ PATIENCE_SECONDS = 30.0
 LAST_WORDS_SECONDS = 2.0
 
 
-class Listener:
-    """Fetches lines in a thread that lives as long as something of this program does.
+Asked = Future[Heard]
 
-    Nothing of it can fail or hold up a workflow: when the engine is gone, the lines end.
+
+class Listener:
+    """Fetches lines of all ``engines`` in a thread that lives as long as something of this program does.
+
+    Nothing of it can fail or hold up a workflow: when an engine is gone, its lines end.
     """
 
-    def __init__(self, engine: Any) -> None:
-        self._engine = engine
+    def __init__(self, engines: Sequence[Any]) -> None:
+        self._engines = engines
         self._own = f"{ray.get_runtime_context().get_job_id()}:{uuid.uuid4().hex}"
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -69,28 +72,48 @@ class Listener:
         self._is_closing = True
         thread = self._thread
         if thread is not None and ray.is_initialized():
-            _write(self._fetch(0.0, LAST_WORDS_SECONDS))
+            for asked in [self._ask(engine, 0.0) for engine in self._engines]:
+                _write(_heard(asked, LAST_WORDS_SECONDS))
             thread.join(LAST_WORDS_SECONDS)
 
     def _listen(self) -> None:
+        asked: dict[Asked, int] = {}  # by the numbers of engines
+        left = set(range(len(self._engines)))  # those that are there
+        live = set(left)  # those that may have something to say
         while True:
             seen = self._submissions
-            heard = self._fetch(POLL_SECONDS, POLL_SECONDS + PATIENCE_SECONDS)
-            _write(heard)
+            for number in left - set(asked.values()):
+                asked[self._ask(self._engines[number], POLL_SECONDS)] = number
+            # Nothing may wait inside Ray while the program shuts it down.
+            told, _ = wait(asked, POLL_SECONDS + PATIENCE_SECONDS, FIRST_COMPLETED)
+            for each in told:
+                number, heard = asked.pop(each), _heard(each, 0.0)
+                _write(heard)
+                if heard is None:
+                    left.discard(number)
+                (live.add if heard is not None and heard.is_live else live.discard)(number)
             with self._lock:
                 is_idle = not self._submitting and self._submissions == seen
-                if heard is None or self._is_closing or (is_idle and not heard.is_live):
+                if not told or not left or self._is_closing or (is_idle and not live):
                     self._thread = None
                     return
 
-    def _fetch(self, timeout: float, patience: float) -> Heard | None:
-        """What the engine has to say; None when it cannot be asked."""
+    def _ask(self, engine: Any, timeout: float) -> Asked:
+        asked: Asked
         try:
-            # A future and not ray.get: nothing may wait inside Ray while the program shuts it down.
-            heard: Heard = self._engine.lines.remote(self._own, timeout).future().result(patience)
-        except (Exception, concurrent.futures.CancelledError):
-            return None
-        return heard
+            asked = engine.lines.remote(self._own, timeout).future()
+        except Exception as error:
+            asked = Future()
+            asked.set_exception(error)
+        return asked
+
+
+def _heard(asked: Asked, patience: float) -> Heard | None:
+    """What an engine has to say; None when it cannot be asked."""
+    try:
+        return asked.result(patience)
+    except (Exception, CancelledError):
+        return None
 
 
 def _write(heard: Heard | None) -> None:

@@ -23,7 +23,9 @@ from rayflow.errors import (
     WorkflowNotFoundError,
 )
 from rayflow.runtime.commits import Commits, Io
+from rayflow.storage import partition
 from rayflow.storage.index import DELETED, SUSPENDED, Index, IndexEntry, Owner
+from rayflow.storage.partition import Partition
 from rayflow.storage.rebuild import entries_from_journals
 from rayflow.storage.root import check_writable, mark
 from rayflow.storage.store import Store
@@ -37,16 +39,23 @@ TRY_AGAIN_SECONDS = 0.2
 
 
 class Registry:
-    """Which workflows a root has. Changes are durable when :meth:`put` and :meth:`remove` return."""
+    """Which workflows an engine has. Changes are durable when :meth:`put` and :meth:`remove` return.
 
-    def __init__(self, store: Store, instance: str, io: Io) -> None:
+    ``number``: of the engine, among those that share the root. The first one settles how many they are.
+    """
+
+    def __init__(self, store: Store, instance: str, io: Io, number: int = 0) -> None:
         self.entries: dict[str, IndexEntry] = {}
-        self._store, self._index, self._io = store, Index(store), io
-        self._instance = instance
+        self._store, self._index, self._io = store, Index(store, number), io
+        self._instance, self._number = instance, number
         self.commits = Commits(store, self._index, io)
+        self.part = Partition(number)
 
-    async def take_over(self) -> bool:
-        """Become the owner of the root.
+    async def take_over(self, count: int | None = None) -> bool:
+        """Become the owner of the root, or of the engine's part of it.
+
+        Args:
+            count: how many engines are to share the root; None leaves it as it is.
 
         Returns whether the last owner was this very actor, before Ray restarted it: then what was
         live is to be carried on, else it has become RESUMABLE.
@@ -59,15 +68,30 @@ class Registry:
         last: Owner | None = await self._insist(self._index.owner)
         is_restart = last is not None and last.instance == self._instance
         if last is not None and not is_restart:
-            await self._await_silence(last)
-        await self._insist(self._store.own)
+            await self._await_silence(last, self._index)
+        await self._insist(lambda: self._store.own(self._number))
+        self.part = Partition(self._number, await self._settled(count))
         was_live = None if is_restart else WorkflowStatus.RESUMABLE
         self.entries = await self._insist(
-            lambda: self._index.take_over(was_live, entries_from_journals)
+            lambda: self._index.take_over(was_live, entries_from_journals, self.part.has)
         )
         await self._insist(self._beat)
-        await self._insist(lambda: mark(self._store, self._instance))
+        if self._number == 0:
+            await self._insist(lambda: mark(self._store, self._instance))
         return is_restart
+
+    async def _settled(self, count: int | None) -> int:
+        """How many engines share the root, from now on."""
+        found: int = await self._insist(lambda: partition.count_of(self._store))
+        if self._number > 0 or count in (None, found):
+            return found
+        for number in range(1, found):
+            other = Index(self._store, number)
+            owner: Owner | None = await self._insist(other.owner)
+            if owner is not None:
+                await self._await_silence(owner, other)
+        await self._insist(lambda: partition.repartition(self._store, count))
+        return count
 
     async def beat_for_ever(self) -> None:
         """Say every second that the owner is alive.
@@ -168,33 +192,15 @@ class Registry:
 
     def interrupted(self) -> list[str]:
         """Workflows to carry on with: running ones before pending ones, older before younger."""
-        return self._oldest_first(lambda e: e.status if WorkflowStatus(e.status).is_live else None)
+        live = [e for e in self.entries.values() if WorkflowStatus(e.status).is_live]
+        live.sort(key=lambda e: (e.status == WorkflowStatus.PENDING, e.created_at))
+        return [entry.workflow_id for entry in live]
 
-    def resumable(self, include_failed: bool) -> list[str]:
-        """Workflows that ``resume_all`` is about, in its order."""
-        failed = WorkflowStatus.FAILED
-
-        def rank(entry: IndexEntry) -> str | None:
-            if entry.was == SUSPENDED:
-                return None  # somebody stopped it; it is for somebody to resume it
-            if entry.status == WorkflowStatus.RESUMABLE:
-                return entry.was or WorkflowStatus.RUNNING
-            return WorkflowStatus.RUNNING if include_failed and entry.status == failed else None
-
-        return self._oldest_first(rank)
-
-    def listing(self) -> list[tuple[str, str]]:
-        """All workflows: RESUMABLE ones last, formerly running before formerly pending."""
-
-        def place(entry: IndexEntry) -> tuple[bool, bool]:
-            return (entry.status == WorkflowStatus.RESUMABLE, entry.was == WorkflowStatus.PENDING)
-
-        return [(e.workflow_id, e.status) for e in sorted(self.entries.values(), key=place)]
-
-    def _oldest_first(self, rank: Callable[[IndexEntry], str | None]) -> list[str]:
-        chosen = [(r, e) for e in self.entries.values() if (r := rank(e)) is not None]
-        chosen.sort(key=lambda pair: (pair[0] == WorkflowStatus.PENDING, pair[1].created_at))
-        return [entry.workflow_id for _, entry in chosen]
+    def resumable(self, include_failed: bool) -> list[IndexEntry]:
+        """Those that ``resume_all`` is about."""
+        wanted = {WorkflowStatus.RESUMABLE, *([WorkflowStatus.FAILED] if include_failed else [])}
+        # What somebody has stopped is for somebody to resume.
+        return [e for e in self.entries.values() if e.status in wanted and e.was != SUSPENDED]
 
     async def _insist(self, work: Callable[[], Any]) -> Any:
         """Storage I/O of a start. One failure is no reason to refuse everybody; several are."""
@@ -229,14 +235,14 @@ class Registry:
     def _beat(self) -> None:
         self._index.beat(Owner(self._instance, _here(), time.time()))
 
-    async def _await_silence(self, seen: Owner) -> None:
+    async def _await_silence(self, seen: Owner, index: Index) -> None:
         """A fresh heartbeat that stays still is that of a dead engine; one that moves is not."""
         if not seen.is_fresh or _is_dead(seen):
             return
         deadline = time.monotonic() + SILENCE_SECONDS
         while time.monotonic() < deadline:
             await asyncio.sleep(BEAT_SECONDS / 2)
-            now = await self._io(self._index.owner)
+            now = await self._io(index.owner)
             if now is not None and now.time != seen.time:
                 raise RootInUseError(
                     f"The storage {self._store.uri} is owned by a live engine ({now.cluster}). Two "

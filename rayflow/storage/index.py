@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
@@ -75,11 +75,15 @@ class Owner:
 
 
 class Index:
-    """The index of ``store``. One engine writes; anyone reads."""
+    """The index of ``store``, or the part of it that an engine with another number than 0 keeps.
 
-    def __init__(self, store: Store) -> None:
+    One engine writes; anyone reads.
+    """
+
+    def __init__(self, store: Store, engine: int = 0) -> None:
         self._store = store
-        self._log = EpochLog(store, layout.INDEX, SCHEMA)
+        self._log = EpochLog(store, layout.of_engine(layout.INDEX, engine), SCHEMA)
+        self._owner = layout.of_engine(layout.OWNER, engine)
         self._epoch, self._cursor = 0, Cursor()
 
     def read(self) -> dict[str, IndexEntry]:
@@ -94,15 +98,17 @@ class Index:
         self,
         was_live: WorkflowStatus | None,
         rebuild: Callable[[Store], dict[str, IndexEntry]] | None = None,
+        is_ours: Callable[[str], bool] = lambda workflow_id: True,
     ) -> dict[str, IndexEntry]:
         """Become the writer and return all entries.
 
         Args:
             rebuild: makes the entries of an index that is damaged.
+            is_ours: which workflows this index is about; others are left out.
             was_live: the status to give to workflows that the last owner left RUNNING or PENDING
                 (RESUMABLE on a new cluster), or None to leave them as they are.
         """
-        epochs = self._claim()
+        epochs = self.claim()
         try:
             entries = self._read(epochs)
         except JournalCorruptError as error:
@@ -110,29 +116,38 @@ class Index:
                 raise
             logger.warning("%s It is rebuilt from the journals.", error)
             entries = rebuild(self._store)
+        entries = {k: e for k, e in entries.items() if is_ours(k)}
         if was_live is not None:
             entries = {k: _left_behind(e, was_live) for k, e in entries.items()}
         self.append(entries.values())
         self._drop(epochs)
         return entries
 
-    def rewrite(self, entries: Mapping[str, IndexEntry]) -> None:
+    def rewrite(self, entries: Iterable[IndexEntry], after: int = 0) -> None:
         """Put ``entries`` in the place of all that is there, on behalf of no engine.
 
-        Live workflows become RESUMABLE.
+        Live workflows become RESUMABLE. ``after``: as for :meth:`claim`.
 
         Raises:
             FencedError: an engine takes the root in this moment.
             DataSaveError: the storage failed.
         """
-        epochs = self._claim()
-        self.append(_left_behind(e, WorkflowStatus.RESUMABLE) for e in entries.values())
+        epochs = self.claim(after)
+        self.append(_left_behind(e, WorkflowStatus.RESUMABLE) for e in entries)
         self._drop(epochs)
 
-    def _claim(self) -> list[int]:
-        """Become the writer; returns the epochs before."""
+    def last_epoch(self) -> int:
+        """The newest epoch, 0 if there is none."""
+        return max(self._log.epochs(), default=0)
+
+    def claim(self, after: int = 0) -> list[int]:
+        """Become the writer, of an epoch behind ``after`` too; returns the epochs before.
+
+        Raises:
+            FencedError: an engine takes the root in this moment.
+        """
         epochs = self._log.epochs()
-        self._epoch = (epochs[-1] if epochs else 0) + 1
+        self._epoch = max([after, *epochs]) + 1
         try:
             self._cursor = self._log.claim(self._epoch)
         except FileExistsError as error:
@@ -142,7 +157,7 @@ class Index:
     def _drop(self, epochs: Iterable[int]) -> None:
         for epoch in epochs:
             self._store.delete(
-                f"{layout.INDEX}/{epoch:06d}" + (".arrows" if self._store.appends else "")
+                f"{self._log.folder}/{epoch:06d}" + (".arrows" if self._store.appends else "")
             )
 
     def append(self, entries: Iterable[IndexEntry]) -> None:
@@ -184,19 +199,19 @@ class Index:
             FencedError: another engine owns the root now.
             DataLoadError: the storage failed.
         """
-        if max(self._log.epochs(), default=0) != self._epoch:
+        if self.last_epoch() != self._epoch:
             raise FencedError(f"Another engine took the index of {self._store.uri}.")
 
     def owner(self) -> Owner | None:
         """Who owns the root, as far as the heartbeat tells."""
         try:
-            return Owner(**json.loads(self._store.read(layout.OWNER)))
+            return Owner(**json.loads(self._store.read(self._owner)))
         except KeyError:
             return None
 
     def beat(self, owner: Owner) -> None:
         """Write a heartbeat."""
-        self._store.write(layout.OWNER, [json.dumps(asdict(owner)).encode()])
+        self._store.write(self._owner, [json.dumps(asdict(owner)).encode()])
 
     def _read(self, epochs: Sequence[int]) -> dict[str, IndexEntry]:
         for epoch in reversed(epochs):

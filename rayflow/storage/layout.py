@@ -8,7 +8,13 @@ OWNER = "index/owner.json"
 INDEX = "index/log"
 REDO = "redo"
 WORKFLOWS = "workflows"
+ENGINES = "index/engines.json"  # how many engines share the root; one, if it is not there
 MARKER = "check/engine"  # the instance of the engine, by which others see that they share the root
+
+
+def of_engine(key: str, number: int) -> str:
+    """One of the keys above for the engine with this number: the first one's are as they stand."""
+    return key if number == 0 else f"engines/{number}/{key}"
 
 
 def workflow(workflow_id: str) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from rayflow.errors import DataLoadError, DataSaveError
+from rayflow.storage import layout
 from rayflow.storage.redo import Redo, sync_data
 from rayflow.storage.store import Appender, Buffer, Store
 
@@ -101,8 +102,8 @@ class LocalStore(Store):
             if offset == 0:
                 self._sync_folders(os.path.dirname(path))
 
-    def own(self) -> None:
-        redo = Redo(LocalStore(self.uri), self)
+    def own(self, engine: int = 0) -> None:
+        redo = Redo(LocalStore(self.uri), self, layout.of_engine(layout.REDO, engine))
         redo.take_over()
         self._redo = redo
 

@@ -76,10 +76,10 @@ class Files(Protocol):
 class Redo:
     """The log in the hands of the owner of a root. Safe to use from several threads."""
 
-    def __init__(self, store: Store, files: Files) -> None:
-        """``store``: where the log itself is written, on disk with every append."""
+    def __init__(self, store: Store, files: Files, folder: str = layout.REDO) -> None:
+        """``store``: where the log itself is written, in ``folder``, on disk with every append."""
         self._store, self._files = store, files
-        self._log = EpochLog(store, layout.REDO, SCHEMA)
+        self._log = EpochLog(store, folder, SCHEMA)
         self._epoch, self._cursor = 0, Cursor()
         self._lock = threading.RLock()
         self._folders: set[str] = set()  # those that this epoch has something of, at any depth
@@ -202,7 +202,7 @@ class Redo:
         if epochs:
             self._files.sync()
         for epoch in epochs:
-            self._store.delete(f"{layout.REDO}/{epoch:06d}.arrows")
+            self._store.delete(f"{self._log.folder}/{epoch:06d}.arrows")
 
     def _changes(self, epoch: int) -> list[Change]:
         return [

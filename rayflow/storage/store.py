@@ -89,8 +89,8 @@ class Store(ABC):
                 again: a key that was to be created does not exist.
         """
 
-    def own(self) -> None:  # noqa: B027 (most stores have nothing to do)
-        """Become the one process that appends to several keys :meth:`together`.
+    def own(self, engine: int = 0) -> None:  # noqa: B027 (most stores have nothing to do)
+        """Become the one process with this number that appends to several keys :meth:`together`.
 
         Raises:
             FencedError: another process does so in this moment.

@@ -179,7 +179,7 @@ def recorded(cluster: None, tmp_path: Path) -> Iterator[Path]:
     api.disconnect()
     workflow.init(storage)
     yield root
-    engine = api._connector.connect().engine
+    engine = api._connector.connect().at("any").actor
     api.disconnect()
     ray.kill(engine, no_restart=True)
 

@@ -240,7 +240,7 @@ class Crowd:
             await asyncio.sleep(0)
 
     def _check(self, engine: SimulatedEngine) -> None:
-        slots = engine.floor._admission
+        slots = engine._places._admission
         require(not slots._running and not slots._pending, "a slot has leaked")
         require(not engine.problems, f"problems: {engine.problems}")
         entries = Index(self.store).read()

@@ -17,7 +17,6 @@ from rayflow.runtime import intake
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.family import Family
 from rayflow.runtime.intake import Submission, status_fact
-from rayflow.runtime.registry import Registry
 from rayflow.runtime.waiting import Message
 from rayflow.storage.index import SUSPENDED, IndexEntry
 from rayflow.storage.journal import Journal
@@ -35,11 +34,16 @@ class Relatives:
         self.asked: list[tuple[str, ...]] = []
         self.refusal: Exception | None = None
         self.store = MemoryStore()
-        self.registry = Registry(self.store, "i", None)  # type: ignore[arg-type]
+        self.entries: dict[str, IndexEntry] = {}
         if status is not None:
-            entry = IndexEntry("child", status, 0.0, 0.0, None)
-            self.registry.entries["child"] = entry if was is None else _with(entry, was)
-        self.family = Family(self, self.registry, self.load)
+            self.entries["child"] = IndexEntry("child", status, 0.0, 0.0, None, was)
+        self.family = Family(self, self.load)
+
+    async def known(self, workflow_id: str) -> IndexEntry | None:
+        return self.entries.get(workflow_id)
+
+    async def call(self, workflow_id: str, verb: str, *args: Any) -> None:
+        await getattr(self, verb)(*args)
 
     async def load(self, workflow_id: str) -> list[Record]:
         return Journal(self.store, workflow_id).load()
@@ -72,10 +76,6 @@ class Relatives:
         for _ in range(20):
             await asyncio.sleep(0)
         return self.asked
-
-
-def _with(entry: IndexEntry, was: str) -> IndexEntry:
-    return IndexEntry(entry.workflow_id, entry.status, 0.0, 0.0, None, was)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ async def test_a_wait_that_begins_after_the_child_has_ended_ends() -> None:
 
 async def test_a_child_of_a_canceled_parent_is_cancelled_when_it_is_opened() -> None:
     relatives = Relatives("RUNNING")
-    relatives.registry.entries["parent"] = IndexEntry("parent", "CANCELED", 0.0, 0.0, None)
+    relatives.entries["parent"] = IndexEntry("parent", "CANCELED", 0.0, 0.0, None)
     for on_cancel, expected in (("cancel", True), ("abandon", False)):
         runner = await relatives.runner(f"kid-{on_cancel}", {**LINK, "on_cancel": on_cancel})
         relatives.family.opened(runner, [])
