@@ -33,7 +33,9 @@ class Connector:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._connection: Connection | None = None
-        self._others: dict[str, Connection] = {}  # by the names of engines, for what came from them
+        self._others: dict[
+            str, Connection
+        ] = {}  # of tasks, and of what came from other roots, by name
         self._session: str | None = None
 
     def connect(
@@ -55,20 +57,21 @@ class Connector:
         wanted = None if storage is None else parse(storage)
         with self._lock:
             self._ensure_session()
-            self._follow_task()
-            if self._connection is None:
-                self._connection = self._open(wanted, chosen or ChosenLimits(), resume_interrupted)
-            elif wanted is not None and name_of(wanted) != name_of(self._connection.storage):
+            connection = self._present()
+            if connection is None:
+                connection = self._open(wanted, chosen or ChosenLimits(), resume_interrupted)
+                self._keep(connection)
+            elif wanted is not None and name_of(wanted) != name_of(connection.storage):
                 raise ValueError(
-                    f"RayFlow uses the storage {name_of(self._connection.storage)} in this process;"
+                    f"RayFlow uses the storage {name_of(connection.storage)} in this process;"
                     f" it cannot change to {name_of(wanted)}. Use another process, or "
                     "ray.shutdown() first."
                 )
             elif resume_interrupted:
-                self._connection.call("engage", True)
+                connection.call("engage", True)
             if chosen is not None:
-                _check_limits(self._connection, chosen)
-            return self._connection
+                _check_limits(connection, chosen)
+            return connection
 
     def connect_to(self, engine: str | None) -> Connection:
         """The connection to the engine with this name; without one that runs, that of the process.
@@ -105,13 +108,23 @@ class Connector:
             self.disconnect()
             self._session = session
 
-    def _follow_task(self) -> None:
-        """Workers serve the tasks of all engines that a program has."""
+    def _present(self) -> Connection | None:
+        """That of the workflow task that runs here, else of the process, if there is one.
+
+        Workers serve the tasks of all roots that a program has, and plain tasks of Ray beside them.
+        """
         task = context.current.get()
-        name = None if task is None else engine_name(task.storage)
-        if name and self._connection is not None and self._connection.name != name:
-            self._others[self._connection.name] = self._connection
-            self._connection = self._others.get(name)
+        if task is None:
+            return self._connection
+        name = engine_name(task.storage)
+        own = self._connection
+        return own if own is not None and own.name == name else self._others.get(name)
+
+    def _keep(self, connection: Connection) -> None:
+        if context.current.get() is None:
+            self._connection = connection
+        else:
+            self._others[connection.name] = connection
 
     def _ensure_ray(self) -> None:
         if ray.is_initialized():

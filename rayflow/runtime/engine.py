@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import queue
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -389,15 +388,7 @@ class Engine(AttemptCalls, ActorCalls, ForkCalls, PeerCalls):
             self._bundles.open(self._line.address)
         self._floor.spawn(self._hold_root())
         self._floor.spawn(self._watch_cluster())
-        held = await self._held_elsewhere()
-        if isinstance(self._places, OwnPlaces):
-            self._places.restore(held, is_running=True)
-        for workflow_id in self._registry.interrupted() if carry_on else []:
-            # Taken in the order in which they came, so the limits give the same split as before.
-            await self._recover(workflow_id)
-        if isinstance(self._places, OwnPlaces):
-            self._places.restore(held, is_running=False)
-        await self._settle()
+        await self._carry_on(self._registry.interrupted() if carry_on else [])
 
     async def _prepare(self) -> bool:
         """Own the root, or a part of it; whether that was so before Ray restarted this actor."""
@@ -433,19 +424,6 @@ class Engine(AttemptCalls, ActorCalls, ForkCalls, PeerCalls):
             self._starting.set_exception(lost_root(self._store))
             self._starting.exception()  # seen: nobody may ask before the actor ends
             self._floor.let_go()
-
-    async def _recover(self, workflow_id: str) -> None:
-        try:
-            await self._floor.open(workflow_id, lambda: self._adopt(workflow_id, resume=False))
-        except (
-            StorageError,
-            WorkflowNotResumableError,
-            EngineUnavailableError,
-            queue.Full,
-        ) as error:
-            logger.error("workflow '%s' cannot be recovered: %s", workflow_id, error)
-            await self._registry.put(workflow_id, WorkflowStatus.RESUMABLE)
-            self._feed.ring(workflow_id)
 
     def _create(self, submission: Submission | Fork) -> Opened:
         owned, epoch = self._registry.require_owned, self._registry.first_epoch

@@ -12,6 +12,7 @@ import logging
 import queue
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
@@ -59,6 +60,17 @@ def parent_of(state: WorkflowState, first: Sequence[Fact] = ()) -> dict[str, Any
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a workflow is, which may be its end; NONE if there is none."""
+
+    workflow_id: str
+    status: WorkflowStatus
+    changed_at: float = 0.0
+    error: dict[str, Any] | None = None
+    is_suspended: bool = False
+
+
 class Family:
     """Tells parents of their children's ends, and children of their parents'."""
 
@@ -87,11 +99,12 @@ class Family:
                     is_repeated = (record.attempt or 1) > 1
                     self._spawn(self._look(state.workflow_id, task, may_resume=is_repeated))
 
-    def ended(self, state: WorkflowState, status: WorkflowStatus) -> None:
-        """A workflow is not live any more."""
+    def ended(self, state: WorkflowState, status: WorkflowStatus, changed_at: float) -> None:
+        """A workflow is not live any more. ``changed_at``: when the index got to know (Unix seconds)."""
         parent = parent_of(state)
         if is_part(parent) and parent is not None and status in ENDS:
-            self._spawn(self._report(parent["workflow_id"], state.workflow_id, status, state.error))
+            end = _End(state.workflow_id, status, changed_at, state.error)
+            self._spawn(self._report(parent["workflow_id"], end))
         if status == WorkflowStatus.CANCELED:
             for child, link in state.children.items():
                 if link["on_cancel"] == "cancel":
@@ -103,13 +116,14 @@ class Family:
             state = fold(await self._load(workflow_id))
         except StorageError:
             return  # too damaged to say whose it was
+        end = replace(await self._known(workflow_id), status=status)
         if status == WorkflowStatus.NONE and is_part(parent := parent_of(state)) and parent:
-            self._spawn(self._report(parent["workflow_id"], workflow_id, status, None))
-        self.ended(state, status)
+            self._spawn(self._report(parent["workflow_id"], end))
+        self.ended(state, status, end.changed_at)
 
     async def _go_with(self, parent_id: str, runner: WorkflowRunner) -> None:
         """Cancel a child whose parent is cancelled."""
-        if (await self._known(parent_id))[0] == WorkflowStatus.CANCELED:
+        if (await self._known(parent_id)).status == WorkflowStatus.CANCELED:
             runner.request_cancel()
 
     async def _look(self, parent_id: str, task: TaskState, *, may_resume: bool) -> None:
@@ -117,20 +131,20 @@ class Family:
         wait = spec(task) or {}
         if wait["kind"] != WaitKind.CHILD:
             return
-        child = wait["name"]
-        status, was = await self._known(child)
+        child = await self._known(wait["name"])
         again = (WorkflowStatus.FAILED, WorkflowStatus.RESUMABLE)
-        if may_resume and status in again and was != SUSPENDED:
-            await self._resume(parent_id, child)
-        elif status in (*ENDS, WorkflowStatus.NONE):
-            await self._report(parent_id, child, status, None)
+        if may_resume and child.status in again and not child.is_suspended:
+            await self._resume(parent_id, child.workflow_id)
+        elif child.status in (*ENDS, WorkflowStatus.NONE):
+            await self._report(parent_id, child)
 
-    async def _known(self, workflow_id: str) -> tuple[WorkflowStatus, str | None]:
-        """The status of a workflow, NONE if there is none, and what the index says of it besides."""
+    async def _known(self, workflow_id: str) -> _End:
         entry = await self._engines.known(workflow_id)
         if entry is None:
-            return WorkflowStatus.NONE, None
-        return WorkflowStatus(entry.status), entry.was
+            return _End(workflow_id, WorkflowStatus.NONE)
+        is_suspended = entry.was == SUSPENDED
+        status = WorkflowStatus(entry.status)
+        return _End(workflow_id, status, entry.changed_at, is_suspended=is_suspended)
 
     async def _resume(self, parent_id: str, child: str) -> None:
         try:
@@ -139,25 +153,21 @@ class Family:
             return
         except (WorkflowNotResumableError, StorageError, queue.Full) as error:
             logger.warning("child '%s' of '%s' is not resumed: %s", child, parent_id, error)
-            await self._report(parent_id, child, (await self._known(child))[0], None)
+            await self._report(parent_id, await self._known(child))
 
-    async def _report(
-        self,
-        parent_id: str,
-        child: str,
-        status: WorkflowStatus,
-        error: dict[str, Any] | None,
-    ) -> None:
-        if error is None and status == WorkflowStatus.FAILED:
+    async def _report(self, parent_id: str, end: _End) -> None:
+        """Tell a parent how its child has ended. Several who know of one end say it once."""
+        child, error = end.workflow_id, end.error
+        if error is None and end.status == WorkflowStatus.FAILED:
             with suppress(StorageError):
                 error = fold(await self._load(child)).error
         said = None
         if error is not None:
             said = {"type": error["type"], "message": str(error["message"])[:MAX_MESSAGE]}
             said["task_id"] = error.get("task_id")
-        payload = {"child": child, "status": str(status), "error": said}
+        payload = {"child": child, "status": str(end.status), "error": said}
         with suppress(WorkflowEndedError, WorkflowNotFoundError):
-            message = Message(WaitKind.CHILD, child, payload)
+            message = Message(WaitKind.CHILD, child, payload, f"{end.status} {end.changed_at}")
             await self._engines.call(parent_id, "tell", parent_id, message)
 
     async def _cancel(self, child: str) -> None:

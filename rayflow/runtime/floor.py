@@ -98,7 +98,7 @@ class Floor:
                     await self._registry.put(
                         workflow_id, opened.state.status, was=_reason(opened.state)
                     )
-                    self._family.ended(opened.state, opened.state.status)
+                    self._say_end(opened.state, opened.state.status)
                 self._close(workflow_id)
                 return
             accepted = opened.state.accepted or _accepted(opened.first)
@@ -283,7 +283,11 @@ class Floor:
         await live.indexed()
         await self._registry.follow(workflow_id, status, was, live.written)
         self._close(workflow_id)
-        self._family.ended(runner.state, status)
+        self._say_end(runner.state, status)
+
+    def _say_end(self, state: WorkflowState, status: WorkflowStatus) -> None:
+        changed_at = self._registry.entry(state.workflow_id).changed_at
+        self._family.ended(state, status, changed_at)
 
     def _close(self, workflow_id: str) -> None:
         """The workflow is not live any more; its slot goes to the next one in the queue."""

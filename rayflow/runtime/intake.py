@@ -15,7 +15,7 @@ from typing import Any
 from rayflow.core import finals
 from rayflow.core.graph import Graph, task_facts
 from rayflow.core.planner import failed_tasks, lost_values
-from rayflow.core.records import Fact, Kind, WorkflowStatus
+from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
 from rayflow.core.state import WorkflowState, fold
 from rayflow.errors import (
     VirtualActorNotFoundError,
@@ -153,8 +153,7 @@ def adopt(store: Store, workflow_id: str, *, resume: bool) -> Opened:
     state = fold(records)
     if _is_over(state, resume):
         return Opened(state, None, [])
-    writer, records = journal.claim(time.time())
-    state = fold(records)
+    writer, state = _claimed(journal, records, state)
     asked = resume or (state.is_finished and not state.suspend_requested)
     if (state.error is not None or state.suspend_requested or state.timed_out) and not asked:
         return Opened(state, writer, [])  # it had failed or been stopped, and is to end so
@@ -176,16 +175,29 @@ def awaken(store: Store, actor_id: str) -> Opened:
         JournalCorruptError: the journal is damaged.
     """
     journal = Journal(store, actor_id)
-    state = fold(journal.load())
+    records = journal.load()
+    state = fold(records)
     if state.calls is None:
         raise VirtualActorNotFoundError(actor_id)
     if state.cancel_requested:
         raise WorkflowEndedError(actor_id, "It was cancelled, which is final.")
-    writer, records = journal.claim(time.time())
-    state = fold(records)
+    writer, state = _claimed(journal, records, state)
     data = {"reset": failed_tasks(state), "asked": True}
     is_idle = state.status is WorkflowStatus.SUCCESSFUL
     return Opened(state, writer, [] if is_idle else [Fact(Kind.RESUMED, data=data)])
+
+
+def _claimed(
+    journal: Journal, records: list[Record], state: WorkflowState
+) -> tuple[JournalWriter, WorkflowState]:
+    """Claim a workflow whose ``records`` were loaded and folded to ``state``, without doing so once more."""
+    folded = len(records)
+    writer, found = journal.claim(time.time())
+    if found is not records:  # somebody else has owned it meanwhile
+        return writer, fold(found)
+    for record in found[folded:]:
+        state.apply(record)
+    return writer, state
 
 
 def _is_over(state: WorkflowState, resume: bool) -> bool:

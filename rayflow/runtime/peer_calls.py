@@ -19,6 +19,7 @@ from rayflow.errors import (
 )
 from rayflow.runtime.feed import Changes, Feed
 from rayflow.runtime.floor import Floor
+from rayflow.runtime.intake import Opened
 from rayflow.runtime.peers import Peers
 from rayflow.runtime.places import FarPlaces, Held, OwnPlaces
 from rayflow.runtime.registry import Registry
@@ -47,6 +48,10 @@ class PeerCalls(ABC):
     @abstractmethod
     async def resume(self, workflow_id: str, listener: str | None = None) -> None:
         """Continue a workflow from its checkpoints."""
+
+    @abstractmethod
+    def _adopt(self, workflow_id: str, *, resume: bool) -> Opened:
+        """Take a workflow from its journal."""
 
     async def resume_all(self, include_failed: bool, listener: str | None = None) -> list[str]:
         """Resume all RESUMABLE workflows of all engines, on request the FAILED ones too. Returns their ids.
@@ -146,14 +151,17 @@ class PeerCalls(ABC):
                 await asyncio.sleep(AGAIN_SECONDS)
             await asyncio.sleep(NEWS_SECONDS)
 
-    async def enter(self, workflow_id: str, token: str) -> bool:
-        """A place for a workflow of another engine; of the first engine. See :mod:`rayflow.runtime.places`.
+    async def enter(self, workflow_id: str, token: str) -> tuple[bool, str]:
+        """A place for a workflow of another engine, and whose reign it is; of the first engine.
+
+        See :mod:`rayflow.runtime.places`.
 
         Raises:
             queue.Full: there is none.
         """
         await self.start()
-        return self._own_places.enter_for(workflow_id, token)
+        places = self._own_places
+        return places.enter_for(workflow_id, token), places.reign
 
     async def leave(self, workflow_id: str, token: str) -> None:
         """A workflow of another engine does not need its place any more; of the first engine."""
@@ -165,14 +173,39 @@ class PeerCalls(ABC):
         await self.start()
         self._own_places.keep_only(kept, lambda workflow_id: self._peers.of(workflow_id) == number)
 
-    async def promote(self, workflow_id: str) -> None:
+    async def promote(self, workflow_id: str, reign: str) -> None:
         """A workflow of this engine has a slot now."""
         if isinstance(self._places, FarPlaces):
-            self._places.promoted(workflow_id)
+            self._places.promoted(workflow_id, reign)
 
-    async def holdings(self) -> list[Held]:
+    async def holdings(self, reign: str) -> list[Held]:
         """The places that this engine has been given. It need not have started."""
-        return list(self._places.held.values()) if isinstance(self._places, FarPlaces) else []
+        return self._places.holdings(reign) if isinstance(self._places, FarPlaces) else []
+
+    async def _carry_on(self, interrupted: list[str]) -> None:
+        """Drive workflows again, each in the place that it had."""
+        held = await self._held_elsewhere()
+        if held:
+            self._own_places.restore(held, is_running=True)
+        for workflow_id in interrupted:
+            # Taken in the order in which they came, so the limits give the same split as before.
+            await self._recover(workflow_id)
+        if held:
+            self._own_places.restore(held, is_running=False)
+        await self._settle()
+
+    async def _recover(self, workflow_id: str) -> None:
+        try:
+            await self._floor.open(workflow_id, lambda: self._adopt(workflow_id, resume=False))
+        except (
+            StorageError,
+            WorkflowNotResumableError,
+            EngineUnavailableError,
+            queue.Full,
+        ) as error:
+            logger.error("workflow '%s' cannot be recovered: %s", workflow_id, error)
+            await self._registry.put(workflow_id, WorkflowStatus.RESUMABLE)
+            self._feed.ring(workflow_id)
 
     async def _held_elsewhere(self) -> list[Held]:
         """The places that others have been given before the first engine, this one, was started anew."""
@@ -181,7 +214,7 @@ class PeerCalls(ABC):
             return held
         for number in self._peers.others:
             try:
-                held += await self._peers.ask(number, "holdings")
+                held += await self._peers.ask(number, "holdings", self._own_places.reign)
             except EngineUnavailableError:
                 continue
         return held
@@ -190,7 +223,7 @@ class PeerCalls(ABC):
         """Give up the places that this engine had before it was started anew, and does not need now."""
         if not isinstance(self._places, FarPlaces):
             return
-        kept = {held.workflow_id: held.token for held in self._places.held.values()}
+        kept = self._places.kept()
         with suppress(EngineUnavailableError):  # the next first engine asks what is held
             await self._peers.ask(0, "settle", self._registry.part.number, kept)
 
@@ -204,7 +237,7 @@ class PeerCalls(ABC):
 
     async def _tell_promoted(self, number: int, workflow_id: str) -> None:
         try:
-            await self._peers.ask(number, "promote", workflow_id)
+            await self._peers.ask(number, "promote", workflow_id, self._own_places.reign)
         except EngineUnavailableError as error:  # when it comes back it is told that it has a slot
             logger.warning("workflow '%s' has a slot, and nobody to use it: %s", workflow_id, error)
 

@@ -1,7 +1,8 @@
 """The places of live workflows, slots and the queue, where several engines share the limits.
 
 The first engine keeps them for all. The others ask it, and remember what they have been given: when the
-first one is started anew, it learns from them what is taken before it gives anything away.
+first one is started anew, it learns from them what is taken before it gives anything away. Each of its
+lives is a *reign*; what one of before has said and is heard only now does not count.
 """
 
 from __future__ import annotations
@@ -50,14 +51,14 @@ class OwnPlaces:
     def __init__(self, limits: Limits, promote: Callable[[str], None]) -> None:
         self._admission, self._promote = Admission(limits), promote
         self._tokens: dict[str, str] = {}  # of the workflows of other engines
+        self.reign = uuid.uuid4().hex
 
     async def enter(self, workflow_id: str) -> bool:
         return self._admission.enter(workflow_id)
 
     def leave(self, workflow_id: str) -> None:
         self._admission.leave(workflow_id)
-        for promoted in self._admission.promoted():
-            self._promote(promoted)
+        self._give_away()
 
     def enter_for(self, workflow_id: str, token: str) -> bool:
         """Take a place for a workflow of another engine; one that has a place keeps it.
@@ -83,12 +84,17 @@ class OwnPlaces:
             if each.is_running == is_running:
                 self._tokens[each.workflow_id] = each.token
                 self._admission.restore(each.workflow_id, is_running=is_running)
+        self._give_away()
 
     def keep_only(self, kept: dict[str, str], is_theirs: Callable[[str], bool]) -> None:
         """Of the places of one engine, keep those that it still has, by their tokens."""
         for workflow_id, token in list(self._tokens.items()):
             if is_theirs(workflow_id) and kept.get(workflow_id) != token:
                 self.leave_for(workflow_id, token)
+
+    def _give_away(self) -> None:
+        for promoted in self._admission.promoted():
+            self._promote(promoted)
 
 
 class FarPlaces:
@@ -104,30 +110,42 @@ class FarPlaces:
         promote: Callable[[str], None],
     ) -> None:
         self._ask, self._spawn, self._promote = ask, spawn, promote
-        self.held: dict[str, Held] = {}
+        self._held: dict[str, Held] = {}
+        self._reign: str | None = None
 
     async def enter(self, workflow_id: str) -> bool:
-        held = self.held[workflow_id] = Held(workflow_id)
+        held = self._held[workflow_id] = Held(workflow_id)
         try:
-            may_run: bool = await self._ask("enter", workflow_id, held.token)
+            may_run, reign = await self._ask("enter", workflow_id, held.token)
+            while self._reign not in (None, reign):
+                may_run, reign = await self._ask("enter", workflow_id, held.token)
         except queue.Full:
-            del self.held[workflow_id]
+            del self._held[workflow_id]
             raise
         except BaseException:
             self.leave(workflow_id)  # it may have been given one
             raise
         held.is_running |= may_run  # or it has been promoted meanwhile
-        return may_run
+        return bool(may_run)
+
+    def holdings(self, reign: str) -> list[Held]:
+        """All that this engine has been given, for a first engine that has been started anew."""
+        self._reign = reign
+        return list(self._held.values())
+
+    def kept(self) -> dict[str, str]:
+        """The workflows that have a place, and their tokens."""
+        return {held.workflow_id: held.token for held in self._held.values()}
 
     def leave(self, workflow_id: str) -> None:
-        held = self.held.pop(workflow_id, None)
+        held = self._held.pop(workflow_id, None)
         if held is not None:
             self._spawn(self._tell("leave", workflow_id, held.token))
 
-    def promoted(self, workflow_id: str) -> None:
+    def promoted(self, workflow_id: str, reign: str) -> None:
         """The first engine has moved a workflow from the queue into a slot."""
-        held = self.held.get(workflow_id)
-        if held is not None and not held.is_running:
+        held = self._held.get(workflow_id)
+        if held is not None and not held.is_running and self._reign in (None, reign):
             held.is_running = True
             self._promote(workflow_id)
 

@@ -141,18 +141,24 @@ class Index:
         return max(self._log.epochs(), default=0)
 
     def claim(self, after: int = 0) -> list[int]:
-        """Become the writer, of an epoch behind ``after`` too; returns the epochs before.
+        """Become the writer, with an epoch behind ``after``; returns the epochs before.
 
         Raises:
             FencedError: an engine takes the root in this moment.
         """
         epochs = self._log.epochs()
-        self._epoch = max([after, *epochs]) + 1
+        last = max(epochs, default=0)
+        self._take(last + 1)  # the next one is what the last owner looks for
+        if after > last:
+            self._take(after + 1)
+            epochs.append(last + 1)
+        return epochs
+
+    def _take(self, epoch: int) -> None:
         try:
-            self._cursor = self._log.claim(self._epoch)
+            self._epoch, self._cursor = epoch, self._log.claim(epoch)
         except FileExistsError as error:
             raise FencedError(f"Another engine took the index of {self._store.uri}.") from error
-        return epochs
 
     def _drop(self, epochs: Iterable[int]) -> None:
         for epoch in epochs:

@@ -14,7 +14,7 @@ An owner finds out that it is fenced when, after a commit, the next epoch exists
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rayflow.core.fusion import adopted
 from rayflow.core.records import Fact, Kind, Record
@@ -88,12 +88,23 @@ class JournalWriter:
         return settle
 
 
+@dataclass(slots=True)
+class _Loaded:
+    """The committed records of some epochs up to ``end``, and how many batches of each epoch they are."""
+
+    epochs: list[int]
+    records: list[Record] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    end: Position = field(default_factory=Position)
+
+
 class Journal:
     """The journal of ``workflow_id`` in ``store``."""
 
     def __init__(self, store: Store, workflow_id: str) -> None:
         self._store, self._workflow_id = store, workflow_id
         self._log = EpochLog(store, layout.journal(workflow_id), SCHEMA)
+        self._loaded = _Loaded([])
 
     def exists(self) -> bool:
         """Whether anything was ever written."""
@@ -110,7 +121,9 @@ class Journal:
     def claim(self, now: float) -> tuple[JournalWriter, list[Record]]:
         """Take over the workflow: claim, read, seal. Returns the writer and all records.
 
-        What workers have made durable and the last owner has not written down is written now.
+        What workers have made durable and the last owner has not written down is written now. If it was
+        loaded before, and nobody has claimed it since, the records are the same list, with what has been
+        added at its end.
 
         Raises:
             FencedError: another owner was quicker.
@@ -124,13 +137,17 @@ class Journal:
             raise FencedError(
                 f"Another engine claimed epoch {epoch} of workflow '{self._workflow_id}'."
             ) from error
-        records, counts = self._load(epochs)
+        if self._loaded.epochs != epochs:
+            self._loaded = _Loaded(epochs)
+        records, counts = self._read_on(self._loaded), self._loaded.counts
         last = records[-1].seq if records else 0
         seal = Fact(Kind.SEALED, data={"epochs": counts}).at(last + 1, now)
         writer = JournalWriter(self._log, epoch, cursor, last)
-        new = [seal, *self._relayed([*records, seal], counts, now)]
+        records.append(seal)
+        new = [seal, *self._relayed(records, counts, now)]
         writer.commit(new)
-        return writer, [*records, *new]
+        records += new[1:]
+        return writer, records
 
     def _relayed(self, records: list[Record], counts: dict[str, int], now: float) -> list[Record]:
         owner = max((int(epoch) for epoch, count in counts.items() if count), default=0)
@@ -143,7 +160,8 @@ class Journal:
         Raises:
             JournalCorruptError: the journal is damaged.
         """
-        return self._load(self._log.epochs())[0]
+        self._loaded = _Loaded(self._log.epochs())
+        return self._read_on(self._loaded)
 
     def read(self, position: Position, limit: int) -> Page:
         """About ``limit`` records behind ``position`` (whole batches)."""
@@ -167,16 +185,19 @@ class Journal:
             position = Position(epoch, frame.end, seq)
         return Page(records, str(position), more=False)
 
-    def _load(self, epochs: Sequence[int]) -> tuple[list[Record], dict[str, int]]:
+    def _read_on(self, loaded: _Loaded) -> list[Record]:
+        """Add what is behind the end of ``loaded``; returns all its records."""
+        epochs, records, counts = loaded.epochs, loaded.records, loaded.counts
         seals = self._seals(epochs)
         newest = max(seals, default=0)
-        counts = {str(e): 0 for e in epochs}
-        counts.update({str(e): n for e, n in seals.get(newest, {}).items()})
-        records: list[Record] = []
-        for epoch, frame in self._frames(epochs, seals.get(newest, {}), newest, Position()):
+        if not counts:
+            counts.update({str(e): 0 for e in epochs})
+            counts.update({str(e): n for e, n in seals.get(newest, {}).items()})
+        for epoch, frame in self._frames(epochs, seals.get(newest, {}), newest, loaded.end):
             records += decoded(frame.batch, after=records[-1].seq if records else 0)
             counts[str(epoch)] = frame.end.batches
-        return records, counts
+            loaded.end = Position(epoch, frame.end, records[-1].seq if records else 0)
+        return records
 
     def _seals(self, epochs: Sequence[int]) -> dict[int, dict[int, int]]:
         """For every epoch that counts: how many batches of each older epoch count.

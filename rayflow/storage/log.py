@@ -86,17 +86,17 @@ class EpochLog:
         """Look whether ``epoch`` is still the newest, after something was committed to it.
 
         Raises:
-            FencedError: the next one exists.
+            FencedError: a later one exists.
             DataSaveError: the storage failed.
         """
         # After the write, not before: a new owner claims first and reads afterwards, so a batch
         # that was written before the claim is always seen by it.
         try:
-            is_over = self.is_claimed(epoch + 1)
+            is_over = self.is_over(epoch)
         except DataLoadError as error:
             raise DataSaveError(f"Nobody knows who owns {self.folder} now: {error}") from error
         if is_over:
-            raise FencedError(f"Epoch {epoch} of {self.folder} is over: epoch {epoch + 1} exists.")
+            raise FencedError(f"Epoch {epoch} of {self.folder} is over: a later one exists.")
 
     def write(
         self, epoch: int, cursor: Cursor, batch: pa.RecordBatch, to: Appender | None = None
@@ -114,15 +114,15 @@ class EpochLog:
         created = len(self._head) if cursor.offset == 0 else 0
         return Cursor(cursor.batches + 1, cursor.offset + created + len(data))
 
-    def is_claimed(self, epoch: int) -> bool:
-        """Whether ``epoch`` exists.
+    def is_over(self, epoch: int) -> bool:
+        """Whether an epoch after ``epoch`` exists; whoever appends to one that was deleted hears it so, too.
 
         Raises:
             DataLoadError: the storage failed.
         """
-        if self.store.appends:
-            return self.store.size(self._key(epoch)) is not None
-        return bool(self.store.list(f"{self.folder}/{epoch:06d}"))
+        if self.store.appends:  # whose files are deleted from the first one on
+            return self.store.size(self._key(epoch + 1)) is not None
+        return max(self.epochs(), default=0) > epoch
 
     def read(self, epoch: int, cursor: Cursor | None = None) -> Iterator[Frame]:
         """The committed batches of ``epoch`` from ``cursor`` on.

@@ -83,8 +83,6 @@ def owners(store: Store) -> list[Owner]:
 def repartition(store: Store, count: int) -> None:
     """Have ``count`` engines share the root; none of those that share it may live.
 
-    What was live is RESUMABLE.
-
     Raises:
         FencedError: somebody else does so in this moment.
         JournalCorruptError: a redo log is damaged.

@@ -36,7 +36,7 @@ class Relay:
             DataSaveError, DataLoadError: the storage failed; they may count or not.
         """
         self._cursor = self._log.write(self._number, self._cursor, encoded(records))
-        if self._journal.is_claimed(self._epoch + 1):
+        if self._journal.is_over(self._epoch):
             raise FencedError(f"Epoch {self._epoch} of workflow '{self._workflow_id}' is over.")
 
 

@@ -16,6 +16,7 @@ import psutil
 import ray
 
 from rayflow import workflow
+from rayflow.storage import layout
 from tests.cluster import CHECKOUT
 from tests.crash.ledger import assert_nothing_recorded_ran_again, executions, note, process_of
 from tests.killing import kill_all
@@ -53,8 +54,8 @@ def has_run(ledger: Path, name: str) -> bool:
     return ledger.exists() and name in executions(ledger)
 
 
-def engine_pid(root: str) -> int:
-    owner = json.loads((Path(root) / "index/owner.json").read_text())
+def engine_pid(root: str, number: int = 0) -> int:
+    owner = json.loads((Path(root) / layout.of_engine(layout.OWNER, number)).read_text())
     return int(owner["cluster"].rpartition(":")[2])
 
 

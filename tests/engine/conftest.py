@@ -12,7 +12,9 @@ import pytest
 import ray
 
 from rayflow import api, workflow
-from rayflow.runtime.cluster import engine_name
+from rayflow.runtime.peers import engine_name
+from rayflow.storage.partition import count_of
+from rayflow.storage.root import open_store
 from tests.cluster import local_ray
 from tests.engine.actors import Counter
 from tests.waiting import until
@@ -80,12 +82,13 @@ def own_engine(cluster: None, tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 
 def stop_engine(root: str) -> None:
-    """Kill the engine of ``root`` for good, and wait until it is gone; the next connection starts another.
+    """Kill the engines of ``root`` for good, and wait until they are gone; the next connection starts others.
 
     The call of Ray comes back before the process has ended, which may still record what it hears.
     """
     api.disconnect()
-    engine = ray.get_actor(engine_name(root), namespace="rayflow")
-    pid: int = ray._private.state.actors(engine._actor_id.hex())["Pid"]
-    ray.kill(engine, no_restart=True)
-    until(lambda: not psutil.pid_exists(pid))
+    for number in reversed(range(count_of(open_store(root)))):
+        engine = ray.get_actor(engine_name(root, number), namespace="rayflow")
+        pid: int = ray._private.state.actors(engine._actor_id.hex())["Pid"]
+        ray.kill(engine, no_restart=True)
+        until(lambda pid=pid: not psutil.pid_exists(pid))  # type: ignore[misc]

@@ -33,7 +33,7 @@ class GatedStore(LocalStore):
         self._pass(key)
         super().append(key, offset, data)
 
-    def own(self) -> None:
+    def own(self, engine: int = 0) -> None:
         """Every append is one of its own."""
 
     def _pass(self, key: str) -> None:

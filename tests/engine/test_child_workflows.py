@@ -12,6 +12,9 @@ import pytest
 import ray
 
 from rayflow import workflow
+from rayflow.core.records import Kind
+from rayflow.storage.journal import Journal
+from rayflow.storage.root import open_store
 from tests.crash.ledger import executions, note
 from tests.crash.test_kills import engine_pid
 from tests.waiting import until
@@ -209,6 +212,8 @@ def test_parents_and_children_survive_the_engine_and_are_resumed_together(
 
     workflow.run_async(parent.bind(), workflow_id="mum")
     until(lambda: executions(ledger)["kid"] == 1)
+    journal = Journal(open_store(root), "mum")  # the child may be quicker than its parent's outcome
+    until(lambda: Kind.CONTINUED in [record.kind for record in journal.load()])
     os.kill(engine_pid(root), signal.SIGKILL)
     until(lambda: executions(ledger)["kid"] == 2)
     workflow.suspend("mum")

@@ -62,7 +62,9 @@ def test_an_exception_fails_the_workflow_and_names_the_task() -> None:
 def test_whoever_started_a_workflow_hears_how_it_ended_even_if_it_was_quicker() -> None:
     workflow_id = api.submit(broken.bind(), workflow_id="quick")
     until(lambda: workflow.get_status(workflow_id) == workflow.FAILED)
-    ref = api._connector.connect().at(workflow_id).actor.output.remote(workflow_id, has_started=True)
+    ref = (
+        api._connector.connect().at(workflow_id).actor.output.remote(workflow_id, has_started=True)
+    )
     with pytest.raises(workflow.WorkflowExecutionError, match="broken on purpose"):
         ray.get(ref)
 

@@ -20,7 +20,7 @@ from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 from rayflow import api, workflow
-from rayflow.runtime import cluster
+from rayflow.runtime import peers
 from rayflow.storage.address import parse
 from rayflow.storage.index import Index
 from rayflow.storage.root import open_store
@@ -84,7 +84,7 @@ def started(cluster: None) -> Iterator[Callable[[Any], None]]:
 
 
 def engine_name(storage: Any) -> str:
-    return cluster.engine_name(parse(storage))
+    return peers.engine_name(parse(storage))
 
 
 @ray.remote

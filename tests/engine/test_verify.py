@@ -100,7 +100,7 @@ def test_what_the_index_does_not_know_is_named(root: str) -> None:
     assert problems(root) == [("small", "journal")]
     aside.rename(folder)
     index = Index(open_store(root))
-    index.rewrite({"failed": index.read()["failed"]})
+    index.rewrite([index.read()["failed"]])
     assert problems(root) == [("small", "not_indexed")]
 
 

@@ -103,7 +103,9 @@ class SimulatedEngine(engines.Engine):
 
     floor_type = SimulatedFloor
 
-    def __init__(self, store: Store, limits: Limits, weather: Weather, random: Random) -> None:
+    def __init__(
+        self, store: Store, limits: Limits, weather: Weather, random: Random, number: int = 0
+    ) -> None:
         self._weather = weather
         self.problems: list[str] = []
         with ExitStack() as patches:
@@ -111,7 +113,7 @@ class SimulatedEngine(engines.Engine):
                 patches.enter_context(mock.patch.object(engines, name))
             patches.enter_context(mock.patch.object(engines, "open_store", return_value=store))
             patches.enter_context(mock.patch.object(engines, "Floor", self.floor_type))
-            super().__init__("memory", limits, f"engine {random.random()}")
+            super().__init__("memory", limits, f"engine {random.random()}", number=number)
         self.floor: SimulatedFloor = self._floor  # type: ignore[assignment]
         self.floor.equipment = Equipment(weather, random, self.problems)
 
@@ -188,20 +190,20 @@ class Crowd:
 
     async def _submit(self, engine: SimulatedEngine, workflow_id: str) -> None:
         submission = Submission(workflow_id, self.graphs[workflow_id], token=f"of {workflow_id}")
-        if await _done(engine.submit(submission)):
+        if await done(engine.submit(submission)):
             self.accepted.add(workflow_id)
 
     async def _call(self, engine: SimulatedEngine) -> None:
         """Call the actor, which somebody may have to make first, and perhaps wait for the value."""
         new = Graph((method(CONSTRUCTOR),))
         submission = Submission(ACTOR, new, "of actor", must_be_new=True, actor={"name": "Cell"})
-        if not await _done(engine.create_actor(submission)):
+        if not await done(engine.create_actor(submission)):
             return
         self.calls += 1
         name = self.random.choice(("add", "add", "fail", "spread", "countdown"))
         call = ActorCall(ACTOR, Graph((method(name, 1),)), f"call {self.calls}")
         ask = engine.run_method if self.random.random() < 0.5 else engine.call_actor
-        if await _done(ask(call)):
+        if await done(ask(call)):
             self.accepted_calls.add(call.call_id)
 
     async def _ask(self, engine: SimulatedEngine) -> None:
@@ -211,7 +213,7 @@ class Crowd:
             return  # nobody could call it any more
         if action == "delete":
             self.deleted.add(workflow_id)  # from here on it may be gone
-        await _done(getattr(engine, action)(workflow_id))
+        await done(getattr(engine, action)(workflow_id))
 
     async def _finish(self, engine: SimulatedEngine) -> None:
         """Submit what nobody accepted, and resume until everything has ended."""
@@ -230,7 +232,7 @@ class Crowd:
                 if workflow_id not in entries:
                     await self._submit(engine, workflow_id)
                 elif workflow_id not in self.deleted or Journal(self.store, workflow_id).load():
-                    await _done(engine.resume(workflow_id))
+                    await done(engine.resume(workflow_id))
                 else:
                     await engine.delete(workflow_id)  # a crash came in between
             await asyncio.sleep(0)
@@ -280,7 +282,7 @@ class Crowd:
         require(not lost, f"calls were accepted and lost: {lost}")
 
 
-async def _done(work: Coroutine[Any, Any, Any]) -> bool:
+async def done(work: Coroutine[Any, Any, Any]) -> bool:
     """Whether a request was granted; refusals and a dead engine are answers, too."""
     try:
         await work

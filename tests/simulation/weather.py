@@ -33,6 +33,11 @@ class Weather:
         self._fails_from, self._fails_every = None, 0
         return self
 
+    def without_crashes(self) -> Weather:
+        """The same weather, in which no operation of the storage is the last one."""
+        self._stop_at = None
+        return self
+
     def over(self, store: Store) -> Store:
         """``store`` as an engine sees it in this weather."""
         moment = self._random.choice(("before", "middle", "after"))

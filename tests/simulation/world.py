@@ -31,6 +31,7 @@ from tests.simulation.checks import (
 )
 from tests.simulation.crowd import Crowd
 from tests.simulation.meddler import Meddler
+from tests.simulation.team import Team
 from tests.simulation.weather import Weather
 from tests.simulation.witness import (
     Violation,
@@ -187,14 +188,14 @@ class World:
 
 
 def simulate(seed: int, **variant: Any) -> None:
-    """Run one seed: every tenth is about several workflows in one engine, every fiftieth about an actor.
+    """Run one seed: every tenth is about several workflows, every fiftieth about an actor.
+
+    The several workflows are those of one engine, or of a few that share a root.
 
     Raises:
         Violation: a promise was broken; the text names the seed and the command that repeats it.
     """
-    is_crowd = "engine_type" in variant or (seed % 10 == 9 and not variant)
-    is_actor = seed % 50 == 4 and not variant
-    world = (ActorWorld if is_actor else Crowd if is_crowd else World)(seed, **variant)
+    world = _kind(seed, variant)(seed, **variant)
     try:
         asyncio.run(world.live())
     except Exception as error:
@@ -202,3 +203,11 @@ def simulate(seed: int, **variant: Any) -> None:
             f"seed {seed}: {type(error).__name__}: {error}\n"
             f"Repeat it with: python -m tests.simulate {seed}"
         ) from error
+
+
+def _kind(seed: int, variant: dict[str, Any]) -> type[World | Crowd | Team]:
+    if variant:
+        return Team if "member" in variant else Crowd if "engine_type" in variant else World
+    if seed % 10 == 9:
+        return Team if seed % 20 == 19 else Crowd
+    return ActorWorld if seed % 50 == 4 else World

@@ -147,12 +147,12 @@ async def test_ends_are_told_to_those_who_wait_and_to_nobody_else() -> None:
     waited = (await relatives.runner("kid", LINK)).state
     alone = (await relatives.runner("other", {**LINK, "waits": False})).state
     for status in WorkflowStatus:
-        relatives.family.ended(alone, status)
+        relatives.family.ended(alone, status, 1.0)
     assert await relatives.settled() == []
-    relatives.family.ended(waited, WorkflowStatus.RESUMABLE)  # it may go on
+    relatives.family.ended(waited, WorkflowStatus.RESUMABLE, 1.0)  # it may go on
     assert await relatives.settled() == []
     relatives.refusal = WorkflowEndedError("parent")
-    relatives.family.ended(waited, WorkflowStatus.SUCCESSFUL)
+    relatives.family.ended(waited, WorkflowStatus.SUCCESSFUL, 1.0)
     assert await relatives.settled() == [("tell", "parent", "SUCCESSFUL")]
 
 
@@ -163,9 +163,9 @@ async def test_a_workflow_that_is_cancelled_takes_its_children_along() -> None:
         name: {"child": name, "waits": False, "on_cancel": how}
         for name, how in (("a", "cancel"), ("b", "abandon"))
     }
-    relatives.family.ended(state, WorkflowStatus.FAILED)
+    relatives.family.ended(state, WorkflowStatus.FAILED, 1.0)
     assert await relatives.settled() == []
-    relatives.family.ended(state, WorkflowStatus.CANCELED)
+    relatives.family.ended(state, WorkflowStatus.CANCELED, 1.0)
     assert await relatives.settled() == [("cancel", "a")]
 
 

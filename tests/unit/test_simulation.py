@@ -23,10 +23,12 @@ from rayflow.core.tasks import TaskStatus
 from rayflow.errors import FencedError
 from rayflow.runtime.executor import WorkflowRunner
 from rayflow.runtime.inbox import Happening, Inbox
+from rayflow.runtime.places import FarPlaces, Held, OwnPlaces
 from rayflow.runtime.submitter import Handle
 from rayflow.runtime.surroundings import Surroundings, Writer
 from tests.simulation.crowd import SimulatedEngine, SimulatedFloor
 from tests.simulation.many import first_violation, violations
+from tests.simulation.team import Member
 from tests.simulation.witness import Witness
 from tests.simulation.world import World
 
@@ -133,6 +135,23 @@ class ForgetfulEngine(SimulatedEngine):
     floor_type = ForgetfulFloor
 
 
+class CarelessMember(Member):
+    """A first engine that gives slots away before it knows which ones the others have."""
+
+    async def _held_elsewhere(self) -> list[Held]:
+        return []
+
+
+class SilentMember(Member):
+    """An engine that does not say when it needs a place no more."""
+
+    def _made_places(self) -> OwnPlaces | FarPlaces:
+        places = super()._made_places()
+        if isinstance(places, FarPlaces):
+            places._spawn = lambda work: work.close()
+        return places
+
+
 @pytest.mark.parametrize(
     ("variant", "noticed"),
     [
@@ -143,6 +162,8 @@ class ForgetfulEngine(SimulatedEngine):
         ({"runner_type": CarelessRunner}, "recorded before"),
         ({"runner_type": ForgetfulRunner}, "has not run at the end"),
         ({"engine_type": ForgetfulEngine}, "a slot has leaked"),
+        ({"member": CarelessMember}, "run, where"),
+        ({"member": SilentMember}, "does not end"),
     ],
     ids=[
         "it is not fenced",
@@ -152,6 +173,8 @@ class ForgetfulEngine(SimulatedEngine):
         "it records what rests on a value without a record",
         "it forgets finally_ tasks",
         "it leaks slots",
+        "it gives slots away twice",
+        "it keeps the slots that others have given it",
     ],
 )
 def test_the_simulation_notices_an_engine_that_breaks_a_promise(
