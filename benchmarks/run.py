@@ -22,7 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import full, report, side_by_side
+from benchmarks import engines, full, report, side_by_side
 from benchmarks.engine import Bench, cluster, root, until_quiet
 from benchmarks.kinds import KINDS, Figures
 
@@ -62,6 +62,7 @@ def main() -> int:
         with_peers(rounds, found, peers)
     if chosen.full or not (chosen.quick or chosen.only):
         add(found, everything_large())
+        found |= engines.measure()
     figures = {"machine": machine(), "rounds": rounds}
     figures |= {"seconds": round(time.monotonic() - begun, 1)}
     figures |= {name: round(statistics.median(values), 4) for name, values in found.items()}
@@ -162,6 +163,7 @@ def compare(figures: dict[str, Any], found: Found, peers: dict[str, Found]) -> N
     report.publish("figures", table)
     report.publish("kinds", report.table_of_kinds(found))
     report.publish("large", report.table_of_the_large(found))
+    report.publish("engines", engines.table(found))
     stored = report.store({**figures, "rounds_of_all": {"RayFlow": found, **peers}})
     side_by_side.draw(stored)
     print(f"{table}\n\n{stored}")

@@ -7,11 +7,11 @@ writes it into the journal meanwhile. Whoever takes the workflow over adopts wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from rayflow.core.records import Fact, Kind, Record
-from rayflow.core.state import WorkflowState, fold
+from rayflow.core.state import WorkflowState
 from rayflow.core.tasks import TaskState, TaskStatus
 from rayflow.core.waits import spec
 
@@ -37,9 +37,9 @@ def followers(
     return found if len(found) >= least else []
 
 
-def adopted(records: Sequence[Record], relayed: Iterable[Record], now: float) -> list[Record]:
-    """What of ``relayed`` belongs behind ``records``: outcomes that were durable, and not in the journal yet."""
-    state, found = fold(records), list[Record]()
+def adopted(state: WorkflowState, relayed: Iterable[Record], now: float) -> list[Record]:
+    """What of ``relayed`` the journal lacks: outcomes that were durable. They are applied to ``state``."""
+    found: list[Record] = []
     for record in relayed:
         task = state.tasks.get(record.task_id or "")
         if task is None or task.status is not TaskStatus.PENDING or task.missing:

@@ -195,16 +195,16 @@ def task_facts(
     kept = _kept(graph) | ({graph.root} if is_kept else set())
     ids = _new_ids(graph, tasks, names)
     facts, last = list[Fact](), graph.root
-    described: dict[int, dict[str, Any]] = {}  # thousands of nodes share their options
+    described: dict[tuple[Any, ...], dict[str, Any]] = {}  # thousands of nodes share their options
     for position, node in enumerate(graph.nodes):
-        shared = described.get(id(node.options))
-        if shared is None:
-            shared = described[id(node.options)] = node.options.describe()
-        options = {**shared, **_inherited(shared, catch if position == last else None, checkpoint)}
         owner = finally_of if node.finally_of is None else ids[node.finally_of]
-        is_needed = options["checkpoint"] is False and (owner is not None or position in kept)
-        if node.options.wait is not None or is_needed or is_stored:
-            options["checkpoint"] = True  # what has come once does not come again
+        is_needed = owner is not None or position in kept
+        alike = (id(node.options), position == last, is_needed)
+        if alike not in described:
+            inherited = (catch if position == last else None), checkpoint
+            described[alike] = _described(
+                node.options, *inherited, is_needed=is_needed, is_stored=is_stored
+            )
         data = {
             "name": node.name,
             "function": node.function,
@@ -214,7 +214,7 @@ def task_facts(
             "parent": parent if node.finally_of is None else None,
             "finally_of": owner,
             "metadata": node.metadata,
-            "options": options,
+            "options": described[alike],
             "args": node.args.describe(),
         }
         if node.item is not None:
@@ -227,6 +227,23 @@ def task_facts(
     if call_id is not None:
         facts[last].data["call_id"] = call_id
     return facts, ids[last]
+
+
+def _described(
+    options: TaskOptions,
+    catch: bool | None,
+    checkpoint: bool | Literal["async"] | None,
+    *,
+    is_needed: bool,
+    is_stored: bool,
+) -> dict[str, Any]:
+    """The options of a task as they are recorded."""
+    own = options.describe()
+    own |= _inherited(own, catch, checkpoint)
+    is_lost = own["checkpoint"] is False and is_needed
+    if options.wait is not None or is_lost or is_stored:
+        own["checkpoint"] = True  # what has come once does not come again
+    return own
 
 
 def _inherited(

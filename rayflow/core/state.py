@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from rayflow.core import chains, provisional
 from rayflow.core.actors import CallEnd, Calls, is_call, place_of
@@ -21,6 +21,8 @@ from rayflow.core.items import Places
 from rayflow.core.records import Kind, Record, WorkflowStatus
 from rayflow.core.tasks import TaskState, TaskStatus
 from rayflow.core.waits import Waits, is_hosted, spec
+
+T = TypeVar("T")
 
 
 class WorkflowState:
@@ -33,6 +35,7 @@ class WorkflowState:
         self.accepted: dict[str, Any] = {}
         self.runtime_env: dict[str, Any] | None = None
         self.tasks: dict[str, TaskState] = {}
+        self._latest: TaskState | None = None
         self.names: dict[str, int] = {}
         self.ready: dict[str, None] = {}  # an ordered set
         self.delayed: dict[str, float] = {}
@@ -174,14 +177,15 @@ class WorkflowState:
         call = (
             data.get("call") if parent is None else self.tasks[self.gone.get(parent) or parent].call
         )
+        like = self._latest  # thousands of tasks are alike, and then share what is equal
         task = TaskState(
             record.task_id,
-            data["name"],
-            data["function"],
+            _shared(data["name"], None if like is None else like.name),
+            _shared(data["function"], None if like is None else like.function),
             StoredValue.from_record(data["args"], record.value),
             tuple(data["upstream"]),
             self.gone.get(parent) or parent,
-            data["options"],
+            _shared(data["options"], None if like is None else like.options),
             data["metadata"],
             finally_of=data.get("finally_of"),
             watches=tuple(data.get("watches", ())),
@@ -194,7 +198,7 @@ class WorkflowState:
             self.calls.add(task, data)
         if task.finally_of is not None:
             self.finals.setdefault(task.finally_of, []).append(task.task_id)
-        self.tasks[task.task_id] = task
+        self.tasks[task.task_id] = self._latest = task
         self.names[task.name] = self.names.get(task.name, 0) + 1
         task.resolves = self.links.pop(task.task_id, None)
         if task.parent is not None:
@@ -422,6 +426,11 @@ class WorkflowState:
             if not upstream.unread and upstream.value is not None and upstream_id != self.root:
                 kept = upstream.value
                 upstream.value = StoredValue(kept.format, kept.size, kept.crc, None, kept.key)
+
+
+def _shared(new: T, like: T | None) -> T:
+    """``like``, if it is equal: so what is equal is kept once."""
+    return like if like == new and like is not None else new
 
 
 _HANDLERS: dict[str, Callable[[WorkflowState, Record], None]] = {

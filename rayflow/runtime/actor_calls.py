@@ -10,8 +10,8 @@ from typing import Any
 
 from rayflow.core.actors import CONSTRUCTOR
 from rayflow.core.graph import Graph, StoredValue
-from rayflow.core.records import Fact, Record, WorkflowStatus
-from rayflow.core.state import WorkflowState, fold
+from rayflow.core.records import Fact, WorkflowStatus
+from rayflow.core.state import WorkflowState
 from rayflow.errors import (
     VirtualActorNotFoundError,
     VirtualActorNotInitializedError,
@@ -73,7 +73,7 @@ class ActorCalls(ABC):
     _io: Callable[[Callable[[], Any]], Awaitable[Any]]
 
     @abstractmethod
-    async def start(self) -> Any:
+    async def start(self) -> None:
         """Take over the root, once."""
 
     @abstractmethod
@@ -87,7 +87,7 @@ class ActorCalls(ABC):
         """The output of a workflow or of one of its tasks."""
 
     @abstractmethod
-    async def _load(self, workflow_id: str) -> list[Record]: ...
+    async def _replay(self, workflow_id: str) -> WorkflowState: ...
 
     @abstractmethod
     def _equipped(self, opened: Opened) -> Opened: ...
@@ -242,8 +242,7 @@ class ActorCalls(ABC):
             raise VirtualActorNotFoundError(actor_id)
         seen, view = self._views.get(actor_id, (None, None))
         if view is None or seen != entry.changed_at:  # every life of it changes its entry
-            records = await self._load(actor_id)
-            view = await self._io(lambda: _view_of(actor_id, fold(records)))
+            view = _view_of(actor_id, await self._replay(actor_id))
             self._views[actor_id] = (entry.changed_at, view)
             if len(self._views) > MOST_VIEWS:
                 self._views.popitem(last=False)

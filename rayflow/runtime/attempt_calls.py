@@ -24,7 +24,7 @@ class AttemptCalls(ABC):
     _peers: Peers
 
     @abstractmethod
-    async def start(self) -> Any:
+    async def start(self) -> None:
         """Take over the root, once."""
 
     async def submit_child(

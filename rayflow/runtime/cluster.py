@@ -231,7 +231,7 @@ def _check_limits(connection: Connection, chosen: ChosenLimits) -> None:
             f"The cluster has {connection.engines} engines for this root; that cannot change to "
             f"{chosen.engines} while they run."
         )
-    used = connection.call("start")["limits"]
+    used = connection.call("about")["limits"]
     for name, wanted in (("running", chosen.running), ("pending", chosen.pending)):
         current = -1 if used[name] is None else used[name]
         if wanted is not None and current != wanted:

@@ -22,7 +22,7 @@ import ray
 from rayflow.config import Limits
 from rayflow.core.foresight import ResumePlan
 from rayflow.core.records import Record, WorkflowStatus
-from rayflow.core.state import fold
+from rayflow.core.state import WorkflowState
 from rayflow.errors import (
     EngineUnavailableError,
     FencedError,
@@ -108,7 +108,7 @@ class Engine(AttemptCalls, ActorCalls, ForkCalls, PeerCalls):
         self._registry = Registry(self._store, instance, self._io, number)
         self._peers = Peers(self, storage, self._registry)
         self._feed = Feed()
-        self._family = Family(self._peers, self._load)
+        self._family = Family(self._peers, self._replay)
         self._places = self._made_places()
         self._bundles = Bundles(RaySubmitter(self._handle), recaller(self._store, self._io))
         self._floor = Floor(
@@ -139,8 +139,8 @@ class Engine(AttemptCalls, ActorCalls, ForkCalls, PeerCalls):
             lambda workflow_id: self._floor.promote(workflow_id),
         )
 
-    async def start(self) -> dict[str, Any]:
-        """Take over the root, once, and describe the engine: root, limits, load.
+    async def start(self) -> None:
+        """Take over the root, once.
 
         Raises:
             RootInUseError: another live engine owns the root.
@@ -149,7 +149,14 @@ class Engine(AttemptCalls, ActorCalls, ForkCalls, PeerCalls):
         """
         if self._starting is None or _is_unavailable(self._starting):
             self._starting = asyncio.ensure_future(self._take_over())
-        await asyncio.shield(self._starting)
+        if self._starting.done():
+            self._starting.result()
+        else:
+            await asyncio.shield(self._starting)
+
+    async def about(self) -> dict[str, Any]:
+        """Describe the engine: root, limits, load. Raises as :meth:`start`."""
+        await self.start()
         return {
             "storage": name_of(self._storage),
             "limits": asdict(self._limits),
@@ -160,13 +167,13 @@ class Engine(AttemptCalls, ActorCalls, ForkCalls, PeerCalls):
 
     async def engage(self, resume_interrupted: bool = False) -> dict[str, Any]:
         """Start all engines of the root; describes this one, which is the first. Raises as :meth:`start`."""
-        about = await self.start()
+        await self.start()
         for number in self._peers.others:
             await self._io(partial(self._make, number))
         await self._peers.everywhere("start")
         if resume_interrupted:
             await self.resume_all(False)
-        return about
+        return await self.about()
 
     def _make(self, number: int) -> Any:
         """Another engine of the root: found, or made."""
@@ -352,7 +359,7 @@ class Engine(AttemptCalls, ActorCalls, ForkCalls, PeerCalls):
         """
         await self.start()
         status = WorkflowStatus(self._registry.entry(workflow_id).status)
-        state = fold(await self._load(workflow_id))
+        state = await self._replay(workflow_id)
         plan: ResumePlan = await self._io(lambda: foresight.plan_resume(self._store, state, status))
         return plan
 
@@ -393,7 +400,7 @@ class Engine(AttemptCalls, ActorCalls, ForkCalls, PeerCalls):
     async def _prepare(self) -> bool:
         """Own the root, or a part of it; whether that was so before Ray restarted this actor."""
         if self._registry.part.number > 0:
-            about = await self._peers.ask(0, "start")
+            about = await self._peers.ask(0, "about")
             carry_on = await self._registry.take_over()
             where = f"engine {self._registry.part.number}"
             await self._io(lambda: check_shared(self._storage, about["instance"], where))
@@ -447,7 +454,7 @@ class Engine(AttemptCalls, ActorCalls, ForkCalls, PeerCalls):
     async def _submit_again(self, submission: Submission | Fork, listener: str | None) -> bool:
         """The id is known: resume what is stored, unless this is a repeated call of ours."""
         workflow_id = submission.workflow_id
-        state = fold(await self._load(workflow_id))
+        state = await self._replay(workflow_id)
         if state.accepted.get("submission") == submission.token:
             return True
         if submission.must_be_new:
@@ -458,6 +465,10 @@ class Engine(AttemptCalls, ActorCalls, ForkCalls, PeerCalls):
     async def _load(self, workflow_id: str) -> list[Record]:
         records: list[Record] = await self._io(lambda: Journal(self._store, workflow_id).load())
         return records
+
+    async def _replay(self, workflow_id: str) -> WorkflowState:
+        state: WorkflowState = await self._io(Journal(self._store, workflow_id).replay)
+        return state
 
     async def _watch_cluster(self) -> None:
         """Keep the window in proportion to the cluster, and look at the nodes that join it."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
-from rayflow.core.state import WorkflowState, fold
+from rayflow.core.state import WorkflowState
 from rayflow.core.tasks import TaskState
 from rayflow.core.waits import WaitKind, spec
 from rayflow.errors import (
@@ -35,7 +35,7 @@ logger = logging.getLogger("rayflow.engine")
 MAX_MESSAGE = 2_000
 ENDS = (WorkflowStatus.SUCCESSFUL, WorkflowStatus.FAILED, WorkflowStatus.CANCELED)
 
-Load = Callable[[str], Awaitable[list[Record]]]
+Replay = Callable[[str], Awaitable[WorkflowState]]
 
 
 class Engines(Protocol):
@@ -74,8 +74,8 @@ class _End:
 class Family:
     """Tells parents of their children's ends, and children of their parents'."""
 
-    def __init__(self, engines: Engines, load: Load) -> None:
-        self._engines, self._load = engines, load
+    def __init__(self, engines: Engines, replay: Replay) -> None:
+        self._engines, self._replay = engines, replay
         self._busy: set[asyncio.Task[None]] = set()
 
     def opened(self, runner: WorkflowRunner, first: Sequence[Fact]) -> None:
@@ -113,7 +113,7 @@ class Family:
     async def gone(self, workflow_id: str, status: WorkflowStatus) -> None:
         """One that was not live is cancelled now, or about to be deleted (NONE)."""
         try:
-            state = fold(await self._load(workflow_id))
+            state = await self._replay(workflow_id)
         except StorageError:
             return  # too damaged to say whose it was
         end = replace(await self._known(workflow_id), status=status)
@@ -160,7 +160,7 @@ class Family:
         child, error = end.workflow_id, end.error
         if error is None and end.status == WorkflowStatus.FAILED:
             with suppress(StorageError):
-                error = fold(await self._load(child)).error
+                error = (await self._replay(child)).error
         said = None
         if error is not None:
             said = {"type": error["type"], "message": str(error["message"])[:MAX_MESSAGE]}

@@ -29,7 +29,7 @@ class ForkCalls(ABC):
     _io: Callable[[Callable[[], Any]], Awaitable[Any]]
 
     @abstractmethod
-    async def start(self) -> Any:
+    async def start(self) -> None:
         """Take over the root, once."""
 
     async def fork(self, fork: Fork, listener: str | None = None) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 from rayflow.core import finals
 from rayflow.core.graph import Graph, task_facts
 from rayflow.core.planner import failed_tasks, lost_values
-from rayflow.core.records import Fact, Kind, Record, WorkflowStatus
-from rayflow.core.state import WorkflowState, fold
+from rayflow.core.records import Fact, Kind, WorkflowStatus
+from rayflow.core.state import WorkflowState
 from rayflow.errors import (
     VirtualActorNotFoundError,
     WorkflowEndedError,
@@ -147,13 +147,14 @@ def adopt(store: Store, workflow_id: str, *, resume: bool) -> Opened:
         JournalCorruptError: the journal is damaged.
     """
     journal = Journal(store, workflow_id)
-    records = journal.load()
-    if not records:
+    state = journal.replay()
+    if not state.last_seq:
         raise WorkflowTaskNotRecoverableError(workflow_id, "Nothing was stored of it.")
-    state = fold(records)
     if _is_over(state, resume):
         return Opened(state, None, [])
-    writer, state = _claimed(journal, records, state)
+    writer = journal.claim(time.time(), state)
+    if writer is None:
+        return adopt(store, workflow_id, resume=resume)
     asked = resume or (state.is_finished and not state.suspend_requested)
     if (state.error is not None or state.suspend_requested or state.timed_out) and not asked:
         return Opened(state, writer, [])  # it had failed or been stopped, and is to end so
@@ -175,29 +176,17 @@ def awaken(store: Store, actor_id: str) -> Opened:
         JournalCorruptError: the journal is damaged.
     """
     journal = Journal(store, actor_id)
-    records = journal.load()
-    state = fold(records)
+    state = journal.replay()
     if state.calls is None:
         raise VirtualActorNotFoundError(actor_id)
     if state.cancel_requested:
         raise WorkflowEndedError(actor_id, "It was cancelled, which is final.")
-    writer, state = _claimed(journal, records, state)
+    writer = journal.claim(time.time(), state)
+    if writer is None:
+        return awaken(store, actor_id)
     data = {"reset": failed_tasks(state), "asked": True}
     is_idle = state.status is WorkflowStatus.SUCCESSFUL
     return Opened(state, writer, [] if is_idle else [Fact(Kind.RESUMED, data=data)])
-
-
-def _claimed(
-    journal: Journal, records: list[Record], state: WorkflowState
-) -> tuple[JournalWriter, WorkflowState]:
-    """Claim a workflow whose ``records`` were loaded and folded to ``state``, without doing so once more."""
-    folded = len(records)
-    writer, found = journal.claim(time.time())
-    if found is not records:  # somebody else has owned it meanwhile
-        return writer, fold(found)
-    for record in found[folded:]:
-        state.apply(record)
-    return writer, state
 
 
 def _is_over(state: WorkflowState, resume: bool) -> bool:
@@ -219,15 +208,19 @@ def tell_at_rest(store: Store, workflow_id: str, message: Message) -> None:
         JournalCorruptError: the journal is damaged.
     """
     journal = Journal(store, workflow_id)
-    state = fold(journal.load())
+    state = journal.replay()
     if not state.last_seq:
         raise WorkflowNotFoundError(workflow_id)
     if state.status is WorkflowStatus.SUCCESSFUL and state.calls is None:
         raise WorkflowEndedError(workflow_id, "It is SUCCESSFUL.")
     facts = message_facts(state, message)
-    if facts:
-        writer, records = journal.claim(time.time())
-        writer.commit([fact.at(records[-1].seq + 1, time.time()) for fact in facts])
+    if not facts:
+        return
+    writer = journal.claim(time.time(), state)
+    if writer is None:
+        tell_at_rest(store, workflow_id, message)
+    else:
+        writer.commit([fact.at(state.last_seq + 1, time.time()) for fact in facts])
 
 
 def cancel_at_rest(store: Store, workflow_id: str) -> bool:
@@ -241,15 +234,17 @@ def cancel_at_rest(store: Store, workflow_id: str) -> bool:
         JournalCorruptError: the journal is damaged.
     """
     journal = Journal(store, workflow_id)
-    if not journal.load():
+    state = journal.replay()
+    if not state.last_seq:
         raise WorkflowNotFoundError(workflow_id)
-    writer, records = journal.claim(time.time())
-    state = fold(records)
+    writer = journal.claim(time.time(), state)
+    if writer is None:
+        return cancel_at_rest(store, workflow_id)
     is_over = not (state.has_run and finals.due(state))
     facts = [] if state.cancel_requested else [Fact(Kind.CANCEL_REQUESTED)]
     if is_over:
         facts.append(status_fact(WorkflowStatus.CANCELED))
-    last, now = records[-1].seq, time.time()
+    last, now = state.last_seq, time.time()
     if facts:
         writer.commit([fact.at(last + n, now) for n, fact in enumerate(facts, start=1)])
     return is_over

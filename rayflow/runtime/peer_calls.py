@@ -7,7 +7,6 @@ import logging
 import queue
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from typing import Any
 
 from rayflow.config import Limits
 from rayflow.core.records import WorkflowStatus
@@ -42,7 +41,7 @@ class PeerCalls(ABC):
     _limits: Limits
 
     @abstractmethod
-    async def start(self) -> Any:
+    async def start(self) -> None:
         """Take over the root, once."""
 
     @abstractmethod

@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 
 from rayflow.core.fusion import adopted
 from rayflow.core.records import Fact, Kind, Record
+from rayflow.core.state import WorkflowState
 from rayflow.errors import FencedError, JournalCorruptError
 from rayflow.storage import layout, relays
 from rayflow.storage.log import Cursor, EpochLog, Frame
-from rayflow.storage.records import SCHEMA, decoded, encoded
+from rayflow.storage.records import SCHEMA, decoded, decoding, encoded
 from rayflow.storage.store import Appender, Store
 
 
@@ -89,11 +90,10 @@ class JournalWriter:
 
 
 @dataclass(slots=True)
-class _Loaded:
-    """The committed records of some epochs up to ``end``, and how many batches of each epoch they are."""
+class _Read:
+    """How far some epochs have been read, and how many batches of each of them that is."""
 
     epochs: list[int]
-    records: list[Record] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     end: Position = field(default_factory=Position)
 
@@ -104,7 +104,7 @@ class Journal:
     def __init__(self, store: Store, workflow_id: str) -> None:
         self._store, self._workflow_id = store, workflow_id
         self._log = EpochLog(store, layout.journal(workflow_id), SCHEMA)
-        self._loaded = _Loaded([])
+        self._read = _Read([])
 
     def exists(self) -> bool:
         """Whether anything was ever written."""
@@ -118,18 +118,25 @@ class Journal:
         """
         return JournalWriter(self._log, epoch, Cursor(), 0)
 
-    def claim(self, now: float) -> tuple[JournalWriter, list[Record]]:
-        """Take over the workflow: claim, read, seal. Returns the writer and all records.
+    def claim(self, now: float, state: WorkflowState | None = None) -> JournalWriter | None:
+        """Take over the workflow: claim, read, seal.
 
-        What workers have made durable and the last owner has not written down is written now. If it was
-        loaded before, and nobody has claimed it since, the records are the same list, with what has been
-        added at its end.
+        What workers have made durable and the last owner has not written down is written now.
+
+        Args:
+            now: Unix time in seconds.
+            state: what :meth:`replay` has made; what has been added since is applied to it.
+
+        Returns:
+            None if somebody else has claimed it since it was replayed: then replay it anew.
 
         Raises:
             FencedError: another owner was quicker.
             JournalCorruptError: the journal is damaged.
         """
         epochs = self._log.epochs()
+        if state is not None and epochs != self._read.epochs:
+            return None
         epoch = (epochs[-1] if epochs else 0) + 1
         try:
             cursor = self._log.claim(epoch)
@@ -137,22 +144,32 @@ class Journal:
             raise FencedError(
                 f"Another engine claimed epoch {epoch} of workflow '{self._workflow_id}'."
             ) from error
-        if self._loaded.epochs != epochs:
-            self._loaded = _Loaded(epochs)
-        records, counts = self._read_on(self._loaded), self._loaded.counts
-        last = records[-1].seq if records else 0
-        seal = Fact(Kind.SEALED, data={"epochs": counts}).at(last + 1, now)
-        writer = JournalWriter(self._log, epoch, cursor, last)
-        records.append(seal)
-        new = [seal, *self._relayed(records, counts, now)]
-        writer.commit(new)
-        records += new[1:]
-        return writer, records
+        if state is None:
+            self._read = _Read(epochs)
+        apply = _ignore if state is None else state.apply
+        self._read_on(apply)
+        seal = Fact(Kind.SEALED, data={"epochs": self._read.counts}).at(self._read.end.seq + 1, now)
+        apply(seal)
+        writer = JournalWriter(self._log, epoch, cursor, seal.seq - 1)
+        writer.commit([seal, *([] if state is None else self._relayed(state, now))])
+        return writer
 
-    def _relayed(self, records: list[Record], counts: dict[str, int], now: float) -> list[Record]:
+    def _relayed(self, state: WorkflowState, now: float) -> list[Record]:
+        counts = self._read.counts
         owner = max((int(epoch) for epoch, count in counts.items() if count), default=0)
         found = relays.relayed(self._store, self._workflow_id, owner)
-        return adopted(records, found, now) if found else []
+        return adopted(state, found, now) if found else []
+
+    def replay(self) -> WorkflowState:
+        """The state after all committed records, none of which is kept.
+
+        Raises:
+            JournalCorruptError: the journal is damaged.
+        """
+        state = WorkflowState()
+        self._read = _Read(self._log.epochs())
+        self._read_on(state.apply)
+        return state
 
     def load(self) -> list[Record]:
         """All committed records.
@@ -160,8 +177,10 @@ class Journal:
         Raises:
             JournalCorruptError: the journal is damaged.
         """
-        self._loaded = _Loaded(self._log.epochs())
-        return self._read_on(self._loaded)
+        records: list[Record] = []
+        self._read = _Read(self._log.epochs())
+        self._read_on(records.append)
+        return records
 
     def read(self, position: Position, limit: int) -> Page:
         """About ``limit`` records behind ``position`` (whole batches)."""
@@ -185,19 +204,21 @@ class Journal:
             position = Position(epoch, frame.end, seq)
         return Page(records, str(position), more=False)
 
-    def _read_on(self, loaded: _Loaded) -> list[Record]:
-        """Add what is behind the end of ``loaded``; returns all its records."""
-        epochs, records, counts = loaded.epochs, loaded.records, loaded.counts
-        seals = self._seals(epochs)
+    def _read_on(self, take: Callable[[Record], None]) -> None:
+        """Take what is behind the end of what has been read."""
+        read = self._read
+        seals = self._seals(read.epochs)
         newest = max(seals, default=0)
-        if not counts:
-            counts.update({str(e): 0 for e in epochs})
-            counts.update({str(e): n for e, n in seals.get(newest, {}).items()})
-        for epoch, frame in self._frames(epochs, seals.get(newest, {}), newest, loaded.end):
-            records += decoded(frame.batch, after=records[-1].seq if records else 0)
-            counts[str(epoch)] = frame.end.batches
-            loaded.end = Position(epoch, frame.end, records[-1].seq if records else 0)
-        return records
+        if not read.counts:
+            read.counts = {str(e): 0 for e in read.epochs}
+            read.counts.update({str(e): n for e, n in seals.get(newest, {}).items()})
+        for epoch, frame in self._frames(read.epochs, seals.get(newest, {}), newest, read.end):
+            last = read.end.seq
+            for record in decoding(frame.batch, after=last):
+                take(record)
+                last = record.seq
+            read.counts[str(epoch)] = frame.end.batches
+            read.end = Position(epoch, frame.end, last)
 
     def _seals(self, epochs: Sequence[int]) -> dict[int, dict[int, int]]:
         """For every epoch that counts: how many batches of each older epoch count.
@@ -241,6 +262,10 @@ class Journal:
                     f"Epoch {epoch} of workflow '{self._workflow_id}' has {done} readable batches "
                     f"of {count} that were committed; restore the file from a copy."
                 )
+
+
+def _ignore(record: Record) -> None:
+    """Nobody wants to know."""
 
 
 def first_record(store: Store, folder: str) -> Record | None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from rayflow.errors import DataLoadError, DataSaveError, FencedError, JournalCorruptError
-from rayflow.storage.store import Appender, Store
+from rayflow.storage.store import Appender, Buffer, Store
 
 _MARKER = b"\xff\xff\xff\xff"  # starts every Arrow IPC message
 _UNSIGNED = "-" * 8  # stands in the place of a frame's checksum while that is computed
@@ -105,14 +105,14 @@ class EpochLog:
 
         ``to``: the group of appends that this is one of.
         """
-        data = self._encode(epoch, cursor, batch)
+        stream = self._encode(epoch, cursor, batch)
+        data = stream if cursor.offset == 0 else stream[len(self._head) :]
         if self.store.appends:
             self._append_to_file(epoch, cursor, data, to or self.store)
         else:
             key = f"{self.folder}/{epoch:06d}/{cursor.batches:010d}.arrow"
-            self.store.write(key, [self._head, data], if_absent=cursor == Cursor())
-        created = len(self._head) if cursor.offset == 0 else 0
-        return Cursor(cursor.batches + 1, cursor.offset + created + len(data))
+            self.store.write(key, [stream], if_absent=cursor == Cursor())
+        return Cursor(cursor.batches + 1, cursor.offset + len(data))
 
     def is_over(self, epoch: int) -> bool:
         """Whether an epoch after ``epoch`` exists; whoever appends to one that was deleted hears it so, too.
@@ -136,9 +136,7 @@ class EpochLog:
         else:
             yield from self._read_objects(epoch, cursor)
 
-    def _append_to_file(self, epoch: int, cursor: Cursor, data: bytes, to: Appender) -> None:
-        if cursor.offset == 0:
-            data = self._head + data
+    def _append_to_file(self, epoch: int, cursor: Cursor, data: Buffer, to: Appender) -> None:
         try:
             to.append(self._key(epoch), cursor.offset, data)
         except KeyError:
@@ -147,7 +145,8 @@ class EpochLog:
     def _key(self, epoch: int) -> str:
         return f"{self.folder}/{epoch:06d}.arrows"
 
-    def _encode(self, epoch: int, cursor: Cursor, batch: pa.RecordBatch) -> bytes:
+    def _encode(self, epoch: int, cursor: Cursor, batch: pa.RecordBatch) -> memoryview:
+        """A stream with ``batch`` alone. It may be large, so nothing of it is copied more than once."""
         offset = cursor.offset if self.store.appends and cursor.offset else len(self._head)
         marks = {
             "rayflow.epoch": str(epoch),
@@ -159,19 +158,19 @@ class EpochLog:
         with pa.ipc.new_stream(sink, self.schema) as writer:
             writer.write_batch(batch, custom_metadata=marks)
             end = sink.tell()  # before the end-of-stream mark
-        frame = bytes(memoryview(sink.getvalue())[len(self._head) : end])
-        return frame.replace(_UNSIGNED.encode(), b"%08x" % zlib.crc32(frame), 1)
+        stream = bytearray(memoryview(sink.getvalue())[:end])
+        sign = stream.index(_UNSIGNED.encode(), len(self._head))
+        crc = zlib.crc32(memoryview(stream)[len(self._head) :])
+        stream[sign : sign + len(_UNSIGNED)] = b"%08x" % crc
+        return memoryview(stream)
 
     def _read_file(self, epoch: int, cursor: Cursor) -> Iterator[Frame]:
         start = cursor if cursor.offset else Cursor(0, len(self._head))
         try:
-            tail = self.store.read(self._key(epoch), start.offset)
+            data = self._head + self.store.read(self._key(epoch), start.offset)
         except KeyError:
             return
-        if not tail:
-            return
         base = start.offset - len(self._head)
-        data = self._head + tail
         frames = _Frames(data)
         position, number = len(self._head), start.batches
         while position < len(data):

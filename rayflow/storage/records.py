@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -24,6 +24,7 @@ SCHEMA = pa.schema(
     metadata={"rayflow.format": "1"},
 )
 
+_AT_A_TIME = 1_000
 _json = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -45,12 +46,20 @@ def encoded(records: Sequence[Record]) -> pa.RecordBatch:
 
 def decoded(batch: pa.RecordBatch, *, after: int = -1) -> list[Record]:
     """The records in ``batch`` whose numbers are above ``after``."""
-    columns = batch.columns
-    columns[1] = columns[1].view(pa.int64())
+    return list(decoding(batch, after=after))
+
+
+def decoding(batch: pa.RecordBatch, *, after: int = -1) -> Iterator[Record]:
+    """Like :func:`decoded`, with some of them at a time: a batch may have a hundred thousand."""
     rows = (
         Record(seq, time / 1e6, kind, task_id, attempt, json.loads(data), value)
-        for seq, time, kind, task_id, attempt, data, value in zip(
-            *(column.to_pylist() for column in columns), strict=True
-        )
+        for start in range(0, batch.num_rows, _AT_A_TIME)
+        for seq, time, kind, task_id, attempt, data, value in _rows(batch.slice(start, _AT_A_TIME))
     )
-    return [record for record in unpacked(rows) if record.seq > after]
+    return (record for record in unpacked(rows) if record.seq > after)
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
+    columns = batch.columns
+    columns[1] = columns[1].view(pa.int64())
+    return zip(*(column.to_pylist() for column in columns), strict=True)

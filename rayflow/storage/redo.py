@@ -51,7 +51,7 @@ class Change:
 
     key: str
     offset: int
-    data: bytes | None
+    data: Buffer | None
 
 
 class Files(Protocol):
@@ -143,13 +143,15 @@ class Redo:
 
         The file must be there after a power failure: the log has the creation of young ones.
         """
-        key = change.key
+        key, is_large = change.key, len(change.data or b"") > LARGE_BYTES
         if change.offset == 0:
-            return False
+            if is_large:
+                self._files.sync_folders(key)
+                self._alone[key] = FEW_APPENDS
+            return is_large
         if key not in self._folders and key not in (self._retiring or ()):
             return True
         count = self._alone.get(key, 0) + 1
-        is_large = len(change.data or b"") > LARGE_BYTES
         if count == FEW_APPENDS or (count < FEW_APPENDS and is_large):
             self._files.sync_folders(key)
             count = FEW_APPENDS
@@ -161,7 +163,7 @@ class Redo:
             [
                 pa.array([c.key for c in changes], pa.string()),
                 pa.array([c.offset for c in changes], pa.int64()),
-                pa.array([c.data for c in changes], pa.binary()),
+                pa.array([c.data and bytes(c.data) for c in changes], pa.binary()),
             ],
             schema=SCHEMA,
         )
@@ -223,7 +225,7 @@ class _Group:
     def append(self, key: str, offset: int, data: Buffer) -> None:
         may_exist = key in self._begun
         self.descriptors.append(self._files.put(key, offset, data, may_exist=may_exist))
-        self.changes.append(Change(key, offset, bytes(data)))
+        self.changes.append(Change(key, offset, data))
 
 
 def _in_force(changes: Sequence[Change]) -> list[Change]:

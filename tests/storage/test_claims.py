@@ -1,55 +1,79 @@
-"""Claiming a journal that was loaded before: nothing is read twice, and nothing is missed."""
+"""Claiming a journal that was replayed before: nothing is read twice, and nothing is missed."""
 
 from __future__ import annotations
 
 import pytest
 
-from rayflow.core.records import Kind
+from rayflow.core.records import Kind, Record, WorkflowStatus
+from rayflow.core.state import fold
+from rayflow.runtime.intake import status_fact
 from rayflow.storage import layout
-from rayflow.storage.journal import Journal
+from rayflow.storage.journal import Journal, JournalWriter
 from rayflow.testing.memory_store import MemoryStore
-from tests.storage.test_journal import ID, both_layouts, record, write
+from tests.storage.test_journal import ID, both_layouts
+
+STATUSES = (WorkflowStatus.PENDING, WorkflowStatus.RUNNING)
+
+
+def note(writer: JournalWriter, number: int = 1) -> None:
+    """Commit ``number`` records, one after the other."""
+    for _ in range(number):
+        fact = status_fact(STATUSES[writer.last_seq % 2])
+        writer.commit([fact.at(writer.last_seq + 1, 1.0)])
+
+
+def written(store: MemoryStore) -> JournalWriter:
+    writer = Journal(store, ID).create()
+    note(writer, 3)
+    return writer
+
+
+def kinds(store: MemoryStore) -> list[str]:
+    return [record.kind for record in Journal(store, ID).load()]
 
 
 @both_layouts
 @pytest.mark.parametrize("claims", [0, 1, 2])
-def test_a_claim_goes_on_where_the_journal_was_loaded_to(appends: bool, claims: int) -> None:
+def test_a_claim_goes_on_where_the_journal_was_replayed_to(appends: bool, claims: int) -> None:
     store = MemoryStore(appends=appends)
-    writer = write(store, 2, 1)
+    owner: JournalWriter | None = written(store)
     for _ in range(claims):
-        writer, _ = Journal(store, ID).claim(5.0)
+        owner = Journal(store, ID).claim(5.0)
     journal = Journal(store, ID)
-    loaded = journal.load()
-    seen = list(loaded)
+    state = journal.replay()
+    seen: list[Record] = []
+    apply = state.apply
+    state.apply = lambda record: (seen.append(record), apply(record))  # type: ignore[assignment, func-returns-value]
     # When its owner has gone on since
-    last = loaded[-1].seq
-    writer.commit([record(last + 1), record(last + 2)])
-    _, records = journal.claim(6.0)
-    # Then nothing is read twice, and nothing is missing
-    assert records is loaded
-    assert records[: len(seen)] == seen
-    assert [r.kind for r in records[len(seen) :]] == [Kind.STARTED, Kind.STARTED, Kind.SEALED]
-    assert records == Journal(store, ID).load()
+    assert owner is not None
+    note(owner, 2)
+    assert journal.claim(6.0, state) is not None
+    # Then nothing is read twice, and nothing is missed
+    assert [record.kind for record in seen] == [Kind.STATUS, Kind.STATUS, Kind.SEALED]
+    records = Journal(store, ID).load()
+    assert seen == records[-3:]
+    assert (state.last_seq, state.status) == (records[-1].seq, fold(records).status)
 
 
 @both_layouts
-def test_a_claim_of_what_somebody_else_has_claimed_since_reads_it_anew(appends: bool) -> None:
+def test_what_somebody_else_has_claimed_since_is_not_claimed_but_replayed_anew(
+    appends: bool,
+) -> None:
     store = MemoryStore(appends=appends)
-    late = write(store, 2, 1)
+    written(store)
     journal = Journal(store, ID)
-    late.commit([record(4)])
-    loaded = journal.load()
+    state = journal.replay()
     # When the next owner has read less, since the last batch came later
     torn = MemoryStore(appends=appends)
     torn.content = dict(store.content)
     take_last_batch(torn)
-    _, others = Journal(torn, ID).claim(5.0)
+    Journal(torn, ID).claim(5.0)
     store.content = {**store.content, **{k: v for k, v in torn.content.items() if "/000002" in k}}
-    _, records = journal.claim(6.0)
-    assert records is not loaded
-    assert [r.seq for r in others] == [1, 2, 3, 4]
-    assert [r.kind for r in records[3:]] == [Kind.SEALED, Kind.SEALED]
-    assert records == Journal(store, ID).load()
+    before = kinds(store)
+    assert journal.claim(6.0, state) is None
+    assert kinds(store) == before == [Kind.STATUS, Kind.STATUS, Kind.SEALED]
+    assert journal.claim(6.0, journal.replay()) is not None
+    assert kinds(store) == [*before, Kind.SEALED]
 
 
 def take_last_batch(store: MemoryStore) -> None:

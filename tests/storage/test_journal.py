@@ -43,6 +43,13 @@ def write(store: Store, *batches: int) -> JournalWriter:
     return writer
 
 
+def claim(store: Store, now: float = 5.0) -> tuple[JournalWriter, list[Record]]:
+    """Take the workflow over; returns the writer and all records."""
+    writer = Journal(store, ID).claim(now)
+    assert writer is not None
+    return writer, Journal(store, ID).load()
+
+
 def seqs(store: Store) -> list[int]:
     return [r.seq for r in Journal(store, ID).load()]
 
@@ -144,10 +151,10 @@ def test_journals_whose_batches_do_not_say_where_they_belong_are_read() -> None:
 def test_a_copy_of_a_journal_file_under_the_next_epoch_does_not_count() -> None:
     store = MemoryStore()
     write(store, 2, 1)
-    _, records = Journal(store, ID).claim(5.0)
+    _, records = claim(store)
     store.content[FILE.replace("000001", "000003")] = store.content[FILE]
     assert Journal(store, ID).load() == records
-    _, again = Journal(store, ID).claim(6.0)
+    _, again = claim(store, 6.0)
     assert [r.seq for r in again] == [1, 2, 3, 4, 5]
     assert Journal(store, ID).load() == again
 
@@ -240,7 +247,7 @@ def test_a_journal_that_was_never_written_has_no_records() -> None:
 def test_an_owner_that_was_overtaken_is_fenced_and_changes_nothing_any_more(appends: bool) -> None:
     store = MemoryStore(appends=appends)
     old = write(store, 2)
-    new, records = Journal(store, ID).claim(5.0)
+    new, records = claim(store)
     assert [r.kind for r in records] == ["started", "started", "sealed"]
     with pytest.raises(FencedError):
         old.commit([record(3, "late")])
@@ -272,7 +279,7 @@ def test_an_owner_of_a_deleted_workflow_writes_nothing_into_the_next_one_with_it
         old.commit([record(3, "late")])
     # Then nobody reads that, and a third engine that takes the workflow does not either
     assert [r.data for r in Journal(store, ID).load()] == [{"text": "new"}]
-    _, records = Journal(store, ID).claim(5.0)
+    _, records = claim(store)
     assert [r.kind for r in records] == ["started", "sealed"]
 
 
@@ -280,7 +287,7 @@ def test_an_owner_of_a_deleted_workflow_writes_nothing_into_the_next_one_with_it
 def test_a_commit_on_a_storage_that_fails_every_third_call_can_be_repeated(appends: bool) -> None:
     store = MemoryStore(appends=appends)
     write(store, 1)
-    writer, _ = Journal(store, ID).claim(5.0)
+    writer, _ = claim(store)
     writer._log.store = FlakyStore(store, every(3))
     refused = 0
     for seq in range(3, 23):
@@ -304,7 +311,7 @@ def test_a_batch_written_between_the_claim_and_the_seal_counts(appends: bool) ->
     with pytest.raises(FencedError):
         old.commit([record(3)])
     assert seqs(store) == [1, 2, 3]
-    _, records = Journal(store, ID).claim(5.0)
+    _, records = claim(store)
     assert [r.seq for r in records] == [1, 2, 3, 4]
     assert records[-1].data == {"epochs": {"1": 2, "2": 0}}
 
@@ -313,8 +320,8 @@ def test_a_batch_written_between_the_claim_and_the_seal_counts(appends: bool) ->
 def test_of_two_that_claim_the_later_epoch_wins(appends: bool) -> None:
     store = MemoryStore(appends=appends)
     write(store, 2)
-    first, _ = Journal(store, ID).claim(5.0)
-    second, records = Journal(store, ID).claim(6.0)
+    first, _ = claim(store)
+    second, records = claim(store, 6.0)
     assert [r.seq for r in records] == [1, 2, 3, 4]
     with pytest.raises(FencedError):
         first.commit([record(4)])
@@ -349,7 +356,7 @@ def test_a_crash_in_every_step_of_a_claim_loses_nothing(
     with pytest.raises(StoreStopped):
         Journal(CrashStore(store, stop_at=step, moment=moment), ID).claim(5.0)  # type: ignore[arg-type]
     assert seqs(store)[:3] == [1, 2, 3]
-    writer, records = Journal(store, ID).claim(6.0)
+    writer, records = claim(store, 6.0)
     writer.commit([record(records[-1].seq + 1)])
     assert seqs(store) == list(range(1, len(records) + 2))
     assert [r.kind for r in records].count("started") == 3
@@ -380,7 +387,7 @@ def test_an_object_that_is_missing_before_others_is_corruption() -> None:
 def test_reading_in_pages_gives_every_record_once(appends: bool) -> None:
     store = MemoryStore(appends=appends)
     write(store, 2, 1, 3)
-    writer, _ = Journal(store, ID).claim(5.0)
+    writer, _ = claim(store)
     writer.commit([record(8)])
     for limit in (1, 2, 4, 100):
         found, position, more = [], "", True
@@ -410,7 +417,7 @@ def test_a_reader_continues_behind_its_position_as_records_arrive(appends: bool)
 def test_a_reader_that_saw_a_fenced_owners_batch_starts_anew(appends: bool) -> None:
     store = MemoryStore(appends=appends)
     old = write(store, 2)
-    new, _ = Journal(store, ID).claim(5.0)
+    new, _ = claim(store)
     sealed = dict(store.content)
     for key in [k for k in store.content if "/000002" in k]:
         del store.content[key]  # the reader comes before the claim is visible to it
@@ -442,7 +449,7 @@ def test_the_documented_program_reads_a_journal_with_pyarrow_alone(tmp_path: Pat
     old = write(store, 2, 1)
     assert read_as_documented(folder) == [(1, "started"), (2, "started"), (3, "started")]
     # It heeds seals: what a fenced owner writes does not count, nor does an epoch without a seal
-    new, _ = Journal(store, ID).claim(5.0)
+    new, _ = claim(store)
     with pytest.raises(FencedError):
         old.commit([record(4, "fenced")])
     new.commit([record(5)])

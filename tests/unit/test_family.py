@@ -37,7 +37,7 @@ class Relatives:
         self.entries: dict[str, IndexEntry] = {}
         if status is not None:
             self.entries["child"] = IndexEntry("child", status, 0.0, 0.0, None, was)
-        self.family = Family(self, self.load)
+        self.family = Family(self, self.replay)
 
     async def known(self, workflow_id: str) -> IndexEntry | None:
         return self.entries.get(workflow_id)
@@ -45,8 +45,8 @@ class Relatives:
     async def call(self, workflow_id: str, verb: str, *args: Any) -> None:
         await getattr(self, verb)(*args)
 
-    async def load(self, workflow_id: str) -> list[Record]:
-        return Journal(self.store, workflow_id).load()
+    async def replay(self, workflow_id: str) -> WorkflowState:
+        return Journal(self.store, workflow_id).replay()
 
     async def tell(self, workflow_id: str, message: Message) -> None:
         self.asked.append(("tell", workflow_id, message.payload["status"]))

@@ -9,6 +9,7 @@ import pytest
 from rayflow.core.fusion import adopted, followers
 from rayflow.core.outcomes import Outcome, outcome_of, succeeded
 from rayflow.core.records import Record
+from rayflow.core.state import fold
 from rayflow.runtime.task_calls import may_share
 from tests.unit.story import VALUE, Story, node
 
@@ -65,7 +66,7 @@ def test_what_a_relay_has_more_than_the_journal_is_adopted_in_order() -> None:
     story = Story(node("a"), node("b", 0), node("c", 1), node("d", 2))
     story.start()
     story.end("a")
-    found = adopted(story.records, relayed("a", "b", "c"), 9.0)
+    found = adopted(fold(story.records), relayed("a", "b", "c"), 9.0)
     assert [(r.seq, r.task_id, r.time) for r in found] == [
         (len(story.records) + 1, "b", 9.0),
         (len(story.records) + 2, "c", 9.0),
@@ -74,14 +75,14 @@ def test_what_a_relay_has_more_than_the_journal_is_adopted_in_order() -> None:
 
 def test_a_value_whose_inputs_are_not_recorded_is_not_adopted() -> None:
     story = Story(node("a"), node("b", 0))
-    assert adopted(story.records, relayed("b"), 9.0) == []
+    assert adopted(fold(story.records), relayed("b"), 9.0) == []
 
 
 def test_an_attempt_that_is_over_is_not_adopted() -> None:
     story = Story(node("a"), node("b", 0))
     story.start()
     story.fail("a", "lost")
-    assert adopted(story.records, relayed("unknown", "a", attempt=0), 9.0) == []
+    assert adopted(fold(story.records), relayed("unknown", "a", attempt=0), 9.0) == []
 
 
 def test_an_outcome_comes_back_from_its_record() -> None:
