@@ -51,7 +51,8 @@ def init(
         max_pending_workflows: at most so many more wait; -1 is unlimited, 0 means no queue.
         auto_resume: resume what an earlier cluster left RESUMABLE.
         engines: so many processes drive the workflows, each those whose ids a hash gives to it; from 1 to 64.
-            The limits are for all together. Default: as many as the root has had before, at first one.
+            The limits are for all together. Default: ``RAYFLOW_ENGINES``, else as many as the root has had
+            before, at first one.
 
     Raises:
         TypeError, ValueError: a bad limit, number or storage, or one that differs from those in use.

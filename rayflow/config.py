@@ -66,6 +66,20 @@ def default_storage() -> str:
     return storage
 
 
+def default_engines() -> int | None:
+    """``RAYFLOW_ENGINES``: how many engines are to share a root, for those who start them.
+
+    Raises:
+        ValueError: the variable is set to something that makes no sense.
+    """
+    text = os.environ.get("RAYFLOW_ENGINES", "").strip()
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise ValueError(f"RAYFLOW_ENGINES is a number of engines, not {text!r}.")
+    return _engines(int(text), "RAYFLOW_ENGINES")
+
+
 def _limit(name: str, value: object, least: int) -> int | None:
     if value is None:
         return None
@@ -75,12 +89,12 @@ def _limit(name: str, value: object, least: int) -> int | None:
     return limit
 
 
-def _engines(value: object) -> int | None:
+def _engines(value: object, name: str = "engines") -> int | None:
     if value is None:
         return None
-    count = _integer("engines", value)
+    count = _integer(name, value)
     if not 1 <= count <= MOST_ENGINES:
-        raise ValueError(f"engines must be from 1 to {MOST_ENGINES}, not {count}.")
+        raise ValueError(f"{name} must be from 1 to {MOST_ENGINES}, not {count}.")
     return count
 
 

@@ -9,12 +9,13 @@ import re
 import threading
 import uuid
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import ray
 
 from rayflow import context
-from rayflow.config import NAMESPACE, ChosenLimits, default_storage
+from rayflow.config import NAMESPACE, ChosenLimits, default_engines, default_storage
 from rayflow.errors import EngineUnavailableError, RootInUseError, StorageError
 from rayflow.runtime import apart, environment
 from rayflow.runtime.connection import Connection, unwrapped
@@ -149,6 +150,8 @@ class Connector:
         if is_near:
             check_writable(open_store(address))
         instance = uuid.uuid4().hex
+        if chosen.engines is None:
+            chosen = replace(chosen, engines=default_engines())
         engine = _engine_of(address, chosen, instance)
         try:
             about = unwrapped(engine.engage.remote(resume))

@@ -227,6 +227,24 @@ def test_the_number_changes_with_the_cluster_and_nothing_is_lost(root: str, tmp_
     assert api.connection().engines == COUNT
 
 
+def test_the_environment_may_say_how_many_start(
+    own_engine: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYFLOW_ENGINES", "2")
+    root = own_engine()
+    assert api.connection().engines == 2
+    monkeypatch.setenv("RAYFLOW_ENGINES", "3")
+    api.disconnect()
+    workflow.init(root)  # they run already
+    assert api.connection().engines == 2
+    for text, problem in (("two", "not 'two'"), ("0", "from 1 to 64")):
+        monkeypatch.setenv("RAYFLOW_ENGINES", text)
+        api.disconnect()
+        with pytest.raises(ValueError, match=f"RAYFLOW_ENGINES .*{problem}"):
+            workflow.init(root)
+    monkeypatch.delenv("RAYFLOW_ENGINES")
+
+
 @pytest.mark.parametrize("engines", [0, -1, 65])
 def test_a_number_that_makes_no_sense_is_refused(engines: int) -> None:
     with pytest.raises(ValueError, match="engines must be from 1 to 64"):
