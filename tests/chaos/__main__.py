@@ -16,6 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0, help="how long to kill")
     parser.add_argument("--workflows", type=int, default=300, help="how many to submit")
+    parser.add_argument("--engines", type=int, default=1, help="how many share the root")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--short", action="store_true", help="each kind of kill once or twice")
     chosen = parser.parse_args()
@@ -24,7 +25,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="rf-chaos-") as folder:
         run = Chaos(
             Path(folder), workflows=chosen.workflows, seconds=60 * chosen.minutes,
-            seed=chosen.seed, short=chosen.short,
+            seed=chosen.seed, short=chosen.short, engines=chosen.engines,
         )  # fmt: skip
         verdict = run.run()
     for problem in verdict.problems:

@@ -1,8 +1,9 @@
 """The programs that use the clusters of a chaos run; each may be killed at any moment.
 
-``python -m tests.chaos.driver ADDRESS submit ROOT LEDGER PACE NUMBER...`` resumes what is RESUMABLE, says
-"ready", then starts the workflows with these numbers, one every PACE seconds, and says each number when
-it was accepted. ``... resume ROOT`` only resumes, and ``... values ROOT ID...`` prints values as JSON.
+``python -m tests.chaos.driver ADDRESS submit ROOT ENGINES LEDGER PACE NUMBER...`` resumes what is RESUMABLE,
+says "ready", then starts the workflows with these numbers, one every PACE seconds, and says each number when
+it was accepted. ``... resume ROOT ENGINES`` only resumes, and ``... values ROOT ENGINES ID...`` prints values as
+JSON.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ def submit(number: int, ledger: str) -> None:
             time.sleep(0.5)
 
 
-def main(address: str, command: str, root: str, *rest: str) -> None:
+def main(address: str, command: str, root: str, engines: str, *rest: str) -> None:
     ray.init(address=address, namespace="rayflow", log_to_driver=False)
-    workflow.init(root)
+    workflow.init(root, engines=int(engines))
     if command == "values":
         say(json.dumps({i: workflow.get_output(i) for i in rest}))
         return

@@ -33,11 +33,19 @@ class Chaos:
 
     Args:
         folder: where the root and the ledger go.
+        engines: how many share the root.
         seconds: how long to kill; at least one deck of kills is played.
     """
 
     def __init__(
-        self, folder: Path, *, workflows: int, seconds: float, seed: int, short: bool
+        self,
+        folder: Path,
+        *,
+        workflows: int,
+        seconds: float,
+        seed: int,
+        short: bool,
+        engines: int = 1,
     ) -> None:
         self.root, self.ledger = str(folder / "root"), folder / "ledger"
         self.ledger.touch()
@@ -49,6 +57,7 @@ class Chaos:
             seconds,
             SHORT_DECK if short else DECK,
         )
+        self._engines = engines
         self._accepted: set[int] = set()
         self._overtaken: dict[str, float] = {}
         self._clusters: list[OwnCluster] = []
@@ -102,7 +111,8 @@ class Chaos:
         pace = 0.6 * self._seconds / self._workflows
         self._is_ready.clear()
         rest = [str(self.ledger), str(pace), *left] if command == "submit" else []
-        driver = self._cluster.program("tests.chaos.driver", command, self.root, *rest)
+        how = command, self.root, str(self._engines), *rest
+        driver = self._cluster.program("tests.chaos.driver", *how)
         self._driver = driver
         threading.Thread(target=self._listen, args=(driver,), daemon=True).start()
 
@@ -130,13 +140,13 @@ class Chaos:
         return True
 
     def _kill_engine(self) -> bool:
-        os.kill(self._living_engine(), signal.SIGKILL)
+        os.kill(self._living_engine(self._random.randrange(self._engines)), signal.SIGKILL)
         return True
 
-    def _living_engine(self) -> int:
-        """The engine's process; Ray may have to restart it first, or to find out that its node died."""
-        until(lambda: psutil.pid_exists(engine_pid(self.root)))
-        return engine_pid(self.root)
+    def _living_engine(self, number: int) -> int:
+        """An engine's process; Ray may have to restart it first, or to find out that its node died."""
+        until(lambda: psutil.pid_exists(engine_pid(self.root, number)))
+        return engine_pid(self.root, number)
 
     def _kill_driver(self) -> bool:
         self._end_driver()
@@ -162,15 +172,18 @@ class Chaos:
         return True
 
     def _kill_stop(self) -> bool:
-        """Stop the engine; when another cluster has taken the root over, let it go on."""
-        pid, old = self._living_engine(), self._cluster
-        os.kill(pid, signal.SIGSTOP)
+        """Stop the engines; when another cluster has taken the root over, let them go on."""
+        old = self._cluster
+        pids = [self._living_engine(number) for number in range(self._engines)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
         self._end_driver()
         self._new_cluster()
         self._new_driver()
         until(self._is_ready.is_set)
         self._overtaken[old.mark] = time.time()
-        os.kill(pid, signal.SIGCONT)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
         time.sleep(self._random.uniform(1, 5))  # how long both live is left to chance
         old.kill()
         return True
@@ -194,7 +207,9 @@ class Chaos:
 
     def _wrong_values(self) -> list[str]:
         wanted = {name_of(n): build(n, str(self.ledger))[1] for n in sorted(self._accepted)}
-        with self._cluster.program("tests.chaos.driver", "values", self.root, *wanted) as program:
+        with self._cluster.program(
+            "tests.chaos.driver", "values", self.root, str(self._engines), *wanted
+        ) as program:
             said, _ = program.communicate(timeout=180)
         answers = [line for line in said.splitlines() if line.startswith("{")]  # Ray prints, too
         values = json.loads(answers[-1]) if answers else {}

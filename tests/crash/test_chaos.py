@@ -12,8 +12,10 @@ from tests.cluster import CHECKOUT
 
 
 @pytest.mark.timeout(600)
-def test_every_accepted_workflow_ends_right_whatever_is_killed() -> None:
+@pytest.mark.parametrize("engines", [1, 3])
+def test_every_accepted_workflow_ends_right_whatever_is_killed(engines: int) -> None:
     command = [sys.executable, "-m", "tests.chaos", "--short", "--minutes=0.3", "--workflows=28"]
+    command.append(f"--engines={engines}")
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     summary = done.stdout.splitlines()[-1]
