@@ -83,6 +83,7 @@ def fill(root: Path, number: int, tasks: int = 1) -> None:
             entries = [IndexEntry(name, "SUCCESSFUL", 1.0, 2.0) for name in names]
             settle = index.put(entries, group)
         settle()
+    os.sync()  # whoever has left them has done so long ago
 
 
 def _ended(name: str, tasks: int) -> list[Record]:
