@@ -33,6 +33,11 @@ def relays(workflow_id: str, epoch: int | None = None) -> str:
     return folder if epoch is None else f"{folder}/{epoch:06d}"
 
 
+def relay(workflow_id: str, epoch: int, number: int) -> str:
+    """The file of one of them."""
+    return f"{relays(workflow_id, epoch)}/{number:06d}.ndjson"
+
+
 def value(workflow_id: str, task_id: str, unique: str) -> str:
     """A value too large for a record: a result, or the arguments of a task."""
     return f"{workflow(workflow_id)}/values/{key_segment(task_id)}/{unique}"
