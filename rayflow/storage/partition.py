@@ -91,9 +91,8 @@ def repartition(store: Store, count: int) -> None:
     before = count_of(store)
     indexes = [Index(store, number) for number in range(max(before, count))]
     last = max(index.last_epoch() for index in indexes)
-    for number in reversed(
-        range(before)
-    ):  # the first one last: what follows is written in its name
+    # The first one last: what follows is written in its name.
+    for number in reversed(range(before)):
         store.own(number)
         indexes[number].claim(last)
     entries = _all_entries(store)
