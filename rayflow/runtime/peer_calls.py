@@ -150,7 +150,7 @@ class PeerCalls(ABC):
                 await asyncio.sleep(AGAIN_SECONDS)
             await asyncio.sleep(NEWS_SECONDS)
 
-    async def enter(self, workflow_id: str, token: str) -> tuple[bool, str]:
+    async def enter(self, workflow_id: str, token: str) -> tuple[bool, int]:
         """A place for a workflow of another engine, and whose reign it is; of the first engine.
 
         See :mod:`rayflow.runtime.places`.
@@ -172,17 +172,19 @@ class PeerCalls(ABC):
         await self.start()
         self._own_places.keep_only(kept, lambda workflow_id: self._peers.of(workflow_id) == number)
 
-    async def promote(self, workflow_id: str, reign: str) -> None:
+    async def promote(self, workflow_id: str, reign: int) -> None:
         """A workflow of this engine has a slot now."""
         if isinstance(self._places, FarPlaces):
             self._places.promoted(workflow_id, reign)
 
-    async def holdings(self, reign: str) -> list[Held]:
+    async def holdings(self, reign: int) -> list[Held]:
         """The places that this engine has been given. It need not have started."""
         return self._places.holdings(reign) if isinstance(self._places, FarPlaces) else []
 
     async def _carry_on(self, interrupted: list[str]) -> None:
         """Drive workflows again, each in the place that it had."""
+        if isinstance(self._places, OwnPlaces):
+            self._places.reign = self._registry.first_epoch  # higher than that of any owner before
         held = await self._held_elsewhere()
         if held:
             self._own_places.restore(held, is_running=True)

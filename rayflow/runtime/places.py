@@ -2,7 +2,8 @@
 
 The first engine keeps them for all. The others ask it, and remember what they have been given: when the
 first one is started anew, it learns from them what is taken before it gives anything away. Each of its
-lives is a *reign*; what one of before has said and is heard only now does not count.
+lives is a *reign*, with a higher number than those before; what one of those has said and is heard only now does not
+count.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class OwnPlaces:
     def __init__(self, limits: Limits, promote: Callable[[str], None]) -> None:
         self._admission, self._promote = Admission(limits), promote
         self._tokens: dict[str, str] = {}  # of the workflows of other engines
-        self.reign = uuid.uuid4().hex
+        self.reign = 0
 
     async def enter(self, workflow_id: str) -> bool:
         return self._admission.enter(workflow_id)
@@ -111,13 +112,13 @@ class FarPlaces:
     ) -> None:
         self._ask, self._spawn, self._promote = ask, spawn, promote
         self._held: dict[str, Held] = {}
-        self._reign: str | None = None
+        self._reign = 0
 
     async def enter(self, workflow_id: str) -> bool:
         held = self._held[workflow_id] = Held(workflow_id)
         try:
             may_run, reign = await self._ask("enter", workflow_id, held.token)
-            while self._reign not in (None, reign):
+            while reign < self._reign:
                 may_run, reign = await self._ask("enter", workflow_id, held.token)
         except queue.Full:
             del self._held[workflow_id]
@@ -128,9 +129,9 @@ class FarPlaces:
         held.is_running |= may_run  # or it has been promoted meanwhile
         return bool(may_run)
 
-    def holdings(self, reign: str) -> list[Held]:
+    def holdings(self, reign: int) -> list[Held]:
         """All that this engine has been given, for a first engine that has been started anew."""
-        self._reign = reign
+        self._reign = max(self._reign, reign)
         return list(self._held.values())
 
     def kept(self) -> dict[str, str]:
@@ -142,10 +143,10 @@ class FarPlaces:
         if held is not None:
             self._spawn(self._tell("leave", workflow_id, held.token))
 
-    def promoted(self, workflow_id: str, reign: str) -> None:
+    def promoted(self, workflow_id: str, reign: int) -> None:
         """The first engine has moved a workflow from the queue into a slot."""
         held = self._held.get(workflow_id)
-        if held is not None and not held.is_running and self._reign in (None, reign):
+        if held is not None and not held.is_running and reign >= self._reign:
             held.is_running = True
             self._promote(workflow_id)
 

@@ -54,6 +54,9 @@ class Colleagues(Peers):
             engine = self.team.engines[number]
             if engine is None:
                 raise EngineUnavailableError(f"Engine {number} has never been made.")
+            if engine.floor.is_dead:
+                await asyncio.sleep(0)
+                continue
             call = asyncio.ensure_future(getattr(engine, verb)(*pickle.loads(said)))
             engine.served.append(call)
             await asyncio.wait({call})  # which goes on if this caller dies
