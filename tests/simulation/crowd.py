@@ -109,7 +109,8 @@ class SimulatedEngine(engines.Engine):
         self._weather = weather
         self.problems: list[str] = []
         with ExitStack() as patches:
-            for name in ("ray", "Nodes"):
+            # What an engine does to its process, logs and collector, must not be done to that of the tests.
+            for name in ("ray", "Nodes", "engine_logs", "gc"):
                 patches.enter_context(mock.patch.object(engines, name))
             patches.enter_context(mock.patch.object(engines, "open_store", return_value=store))
             patches.enter_context(mock.patch.object(engines, "Floor", self.floor_type))
