@@ -55,3 +55,20 @@ def withdraw(state: WorkflowState, task_id: str) -> None:
             if dependent_id in state.in_flight:
                 state.outdated.add(dependent_id)
                 stack.append(dependent_id)
+
+
+def is_in_vain(state: WorkflowState, task_id: str) -> bool:
+    """Whether an input of an attempt was lost, and is not made again because the workflow comes to its end."""
+    task = state.tasks[task_id]
+    is_stopping = state.is_ending or state.has_output
+    if not is_stopping or not task.missing or task.finally_of is not None:
+        return False
+    return not any(_may_come(state, upstream_id) for upstream_id in task.upstream)
+
+
+def _may_come(state: WorkflowState, task_id: str) -> bool:
+    """Whether a value is not recorded yet, and an attempt under way may have it recorded."""
+    task = state.tasks[task_id]
+    while task.continued_to is not None and task.status != "SUCCESSFUL":
+        task = state.tasks[task.continued_to]
+    return task.status != "SUCCESSFUL" and task.task_id in state.in_flight

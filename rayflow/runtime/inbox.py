@@ -8,6 +8,7 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from rayflow.core import provisional
 from rayflow.core.records import Fact, Kind
 from rayflow.core.state import WorkflowState
 from rayflow.core.tasks import TaskStatus
@@ -50,6 +51,7 @@ class Inbox:
 
     async def facts(self, wake_at: float | None) -> list[Fact]:
         """Wait until something has happened, or until ``wake_at``; the facts of what has."""
+        self._give_up()
         self._new = [h for h in self._held if not self._must_wait(h)] + self._new
         self._held = [h for h in self._held if self._must_wait(h)]
         if not self._new:
@@ -64,6 +66,12 @@ class Inbox:
             self._new = [*happenings, *self._new]
             self._wake.set()
         return facts
+
+    def _give_up(self) -> None:
+        """What waits for inputs that do not come any more need not wait: nothing comes of it."""
+        for about in {h.about for h in self._held}:
+            if about in self._state.in_flight and provisional.is_in_vain(self._state, about):
+                self._state.outdated.add(about)
 
     def _taken(self, happenings: deque[Happening]) -> list[Fact]:
         """The facts of those of ``happenings`` that may be in one commit."""
