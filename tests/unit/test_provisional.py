@@ -10,9 +10,10 @@ import pytest
 from rayflow.core.graph import Graph
 from rayflow.core.outcomes import Outcome
 from rayflow.core.planner import StopTask
-from rayflow.core.records import Kind, WorkflowStatus
+from rayflow.core.records import Fact, Kind, WorkflowStatus
 from rayflow.core.tasks import TaskStatus
 from rayflow.runtime import intake
+from rayflow.runtime.inbox import Inbox
 from rayflow.runtime.intake import Submission
 from rayflow.runtime.submitter import Handle
 from rayflow.runtime.worker import TaskCall
@@ -129,6 +130,27 @@ def test_nothing_starts_from_a_value_whose_loss_is_being_recorded() -> None:
         state = asyncio.run(run_workflow(opened, submitter, FakeClock()))
         assert (seed, state.status) == (seed, WorkflowStatus.SUCCESSFUL)
         assert (seed, submitter.problems) == (seed, [])
+
+
+def test_an_input_that_was_lost_and_is_not_made_again_keeps_no_workflow_from_ending() -> None:
+    story = Story(node("a", checkpoint=False), node("b", 0), node("c", 0))
+    story.start()
+    story.end("a", Outcome("value", value=simulation.stored(1), checkpoint=False))
+    assert story.start() == ["b", "c"]
+    died = {"type": "Died", "message": "", "traceback": None}
+    story.end("c", Outcome("lost", error=died, lost_inputs=(0,)))
+    assert story.start() == ["a"]  # once more
+    # Given an outcome that waits until its input is on record
+    inbox = Inbox(story.state, FakeClock())
+    inbox.put(lambda: [Fact(Kind.STARTED, "b", 1)], about="b")
+    assert asyncio.run(inbox.facts(wake_at=0.0)) == []
+    # When the workflow is cancelled, it waits for as long as that may still be
+    story.tell(Fact(Kind.CANCEL_REQUESTED))
+    assert asyncio.run(inbox.facts(wake_at=0.0)) == []
+    story.end("a", Outcome("stopped"))
+    # And no longer, and nothing comes of it
+    assert len(asyncio.run(inbox.facts(wake_at=0.0))) == 1
+    assert story.end("b", Outcome("stopped")) == []
 
 
 def test_an_engine_that_cannot_start_an_early_task_says_so_instead_of_waiting_for_ever() -> None:
