@@ -49,24 +49,29 @@ class Sort:
         return queryset.order_by(first, "pk")
 
     def beyond(self, cursor: Cursor, *, backwards: bool = False) -> Q:
-        """The rows after the cursor's row in reading order; those of :meth:`ends_empty` come after them.
+        """The rows after the cursor's row in reading order that have a value, or none, as it has.
 
         Written as `col >= v AND (col > v OR id > i)`: the first part is a range the index can seek to.
         """
         descending = self.descending != backwards
         strict, loose = ("lt", "lte") if descending else ("gt", "gte")
         past_id = Q(**{f"pk__{strict}": cursor.row_id})
-        empty = Q(**{f"{self.column}__isnull": True})
         if cursor.value is None:
-            return (~empty | past_id) if descending else (empty & past_id)
+            return self._empty & past_id
         return Q(**{f"{self.column}__{loose}": cursor.value}) & (
             Q(**{f"{self.column}__{strict}": cursor.value}) | past_id
         )
 
-    def ends_empty(self, cursor: Cursor, *, backwards: bool = False) -> bool:
-        """Whether rows with an empty value follow behind those of :meth:`beyond`."""
-        is_ascending = self.descending == backwards
-        return self.nullable and is_ascending and cursor.value is not None
+    def others(self, cursor: Cursor, *, backwards: bool = False) -> Q | None:
+        """The rows that follow those of :meth:`beyond`, if any do: those without a value, or those with one."""
+        comes_first = self.descending != backwards  # what has no value
+        if not self.nullable or comes_first != (cursor.value is None):
+            return None
+        return ~self._empty if cursor.value is None else self._empty
+
+    @property
+    def _empty(self) -> Q:
+        return Q(**{f"{self.column}__isnull": True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +137,7 @@ class Page(Generic[M]):
 def paginate(
     queryset: QuerySet[M], sort: Sort, *, cursor: Cursor | None, size: int, bound: str
 ) -> Page[M]:
-    """One page of ``queryset`` in ``sort`` order, in one statement (two where its rows with empty values begin).
+    """One page of ``queryset`` in ``sort`` order, in one statement (two where those with empty values begin or end).
 
     Args:
         bound: what its cursors are signed for; see :func:`decode`.
@@ -173,9 +178,8 @@ def _window(queryset: QuerySet[M], sort: Sort, cursor: Cursor | None, size: int)
     if cursor is None:
         return list(ordered[:size])
     rows = list(ordered.filter(sort.beyond(cursor, backwards=backwards))[:size])
-    # Rows with an empty value come last in an ascending list; asked for apart, both parts are ranges of
-    # the index, while "beyond it or empty" would be read from the beginning.
-    if len(rows) < size and sort.ends_empty(cursor, backwards=backwards):
-        empty = ordered.filter(**{f"{sort.column}__isnull": True})
-        rows += empty[: size - len(rows)]
+    # Asked for apart, both parts are ranges of the index; "one or the other" would be read from the beginning.
+    others = sort.others(cursor, backwards=backwards)
+    if len(rows) < size and others is not None:
+        rows += ordered.filter(others)[: size - len(rows)]
     return rows

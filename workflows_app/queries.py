@@ -192,22 +192,17 @@ def _duration_ranks(tasks: QuerySet[Task]) -> dict[str, tuple[int, int]]:
     return {name: (min(values), max(values)) for name, values in found.items()}
 
 
-def status_counts() -> dict[str, int]:
-    """How many workflows there are in each status."""
-    counted = rollups.totals()
-    return {status: counted.get(status, 0) for status in WorkflowStatus.values}
-
-
 def overview() -> dict[str, Any]:
     """The numbers of the first page: counts, the last day by hour, and how fresh they are."""
     since = timezone.now() - timedelta(hours=24)
-    counts = status_counts()
+    counted, hours = rollups.totals_and_hours(since)
+    counts = {status: counted.get(status, 0) for status in WorkflowStatus.values}
     return {
         "counts": counts,
         "total": sum(counts.values()),
         "last_day": [
             {"hour": row["hour"].isoformat(), "status": row["status"], "n": row["n"]}
-            for row in rollups.by_hour(since)
+            for row in hours
         ],
         "definitions": rollups.by_definition(since, limit=10),
         "follower": follower(),

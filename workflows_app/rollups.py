@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 
 from workflows_app import failures
 from workflows_app.models import FailureGroup, Rollup, Workflow
@@ -162,17 +162,16 @@ def rebuild() -> None:
         counts.save_failures()
 
 
-def totals() -> dict[str, int]:
-    """How many workflows there are of each status that there is."""
-    rows = Rollup.objects.filter(hour=EVER).order_by().values_list("status")
-    return dict(rows.annotate(n=Sum("workflows")))
+def totals_and_hours(since: datetime) -> tuple[dict[str, int], list[Mapping[str, Any]]]:
+    """How many workflows there are of each status that there is, and how many were created when.
 
-
-def by_hour(since: datetime) -> Iterable[Mapping[str, Any]]:
-    """``hour``, ``status`` and ``n`` of the workflows created since the hour of ``since``, in order."""
-    rows = Rollup.objects.filter(hour__gte=_hour(since)).order_by().values("hour", "status")
-    counted: Iterable[Any] = rows.annotate(n=Sum("workflows")).order_by("hour", "status")
-    return counted
+    That is ``hour``, ``status`` and ``n`` of those created since the hour of ``since``, in order.
+    """
+    wanted = Rollup.objects.filter(Q(hour=EVER) | Q(hour__gte=_hour(since))).order_by()
+    counted = wanted.values("hour", "status").annotate(n=Sum("workflows"))
+    rows: list[Any] = list(counted.order_by("hour", "status"))
+    ever = {row["status"]: row["n"] for row in rows if row["hour"] == EVER}
+    return ever, [row for row in rows if row["hour"] != EVER]
 
 
 def by_definition(since: datetime, limit: int) -> list[dict[str, Any]]:

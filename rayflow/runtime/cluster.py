@@ -21,7 +21,7 @@ from rayflow.runtime import apart, environment
 from rayflow.runtime.connection import Connection, unwrapped
 from rayflow.runtime.engine import Engine
 from rayflow.runtime.far_store import is_far
-from rayflow.runtime.peers import actor_options, engine_name
+from rayflow.runtime.peers import actor_options, engine_name, find_engine
 from rayflow.storage.address import name_of, parse
 from rayflow.storage.root import check_shared, check_writable, open_store
 
@@ -34,9 +34,8 @@ class Connector:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._connection: Connection | None = None
-        self._others: dict[
-            str, Connection
-        ] = {}  # of tasks, and of what came from other roots, by name
+        # Of tasks, and of what came from other roots, by the names of their engines.
+        self._others: dict[str, Connection] = {}
         self._session: str | None = None
 
     def connect(
@@ -166,7 +165,7 @@ class Connector:
             if owner == instance:  # nobody else's work hangs on it
                 _kill_all(address)
             raise
-        others = (_engine(address, number) for number in range(1, about["engines"]))
+        others = (find_engine(address, number) for number in range(1, about["engines"]))
         return Connection(address, [engine, *others])
 
 
@@ -198,9 +197,9 @@ def _engine_of(address: str, chosen: ChosenLimits, instance: str) -> Any:
     if is_far() or not environment.of_process():
         return make_engine(address, chosen, instance)
     with suppress(ValueError):  # there is none
-        return _engine(address)
+        return find_engine(address)
     if apart.start(address, chosen, instance):
-        return _engine(address)
+        return find_engine(address)
     logger.warning(
         "The engine inherits the runtime_env of this program, and so do the workflows of programs "
         "that have none; install RayFlow on every node to keep them apart."
@@ -208,16 +207,11 @@ def _engine_of(address: str, chosen: ChosenLimits, instance: str) -> Any:
     return make_engine(address, chosen, instance)
 
 
-def _engine(address: str, number: int = 0) -> Any:
-    """The handle of an engine. Raises ValueError if there is none."""
-    return ray.get_actor(engine_name(address, number), namespace=NAMESPACE)
-
-
 def _kill_all(address: str) -> None:
     """End the engines of a root for good: none of them can work."""
     for number in itertools.count():
         try:
-            ray.kill(_engine(address, number), no_restart=True)
+            ray.kill(find_engine(address, number), no_restart=True)
         except ValueError:
             return
 

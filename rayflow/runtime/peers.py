@@ -39,6 +39,11 @@ def actor_options(address: str, number: int = 0) -> dict[str, Any]:
     }
 
 
+def find_engine(address: str, number: int = 0) -> Any:
+    """The handle of an engine. Raises ValueError if there is none."""
+    return ray.get_actor(engine_name(address, number), namespace=NAMESPACE)
+
+
 class Peers:
     """All engines of a root, as one of them, ``engine``, sees them."""
 
@@ -91,19 +96,16 @@ class Peers:
 
     async def _asked(self, number: int, verb: str, *args: Any) -> Any:
         if number not in self._handles:
-            self._handles[number] = await asyncio.to_thread(_handle, self._storage, number)
+            try:
+                found = await asyncio.to_thread(find_engine, self._storage, number)
+            except ValueError:
+                raise _gone(number) from None
+            self._handles[number] = found
         try:
             return await getattr(self._handles[number], verb).remote(*args)
         except ray.exceptions.RayTaskError as error:
             cause = error.cause
             raise (cause if isinstance(cause, Exception) else error) from None
-
-
-def _handle(storage: str, number: int) -> Any:
-    try:
-        return ray.get_actor(engine_name(storage, number), namespace=NAMESPACE)
-    except ValueError:
-        raise _gone(number) from None
 
 
 def _gone(number: int) -> EngineUnavailableError:

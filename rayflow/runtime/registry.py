@@ -65,10 +65,7 @@ class Registry:
             StorageError: the root cannot be used.
         """
         await self._insist(lambda: check_writable(self._store))
-        last: Owner | None = await self._insist(self._index.owner)
-        is_restart = last is not None and last.instance == self._instance
-        if last is not None and not is_restart:
-            await self._await_silence(last, self._index)
+        is_restart = await self._await_silence(self._index)
         await self._insist(lambda: self._store.own(self._number))
         self.part = Partition(self._number, await self._settled(count))
         was_live = None if is_restart else WorkflowStatus.RESUMABLE
@@ -86,10 +83,7 @@ class Registry:
         if self._number > 0 or count in (None, found):
             return found
         for number in range(1, found):
-            other = Index(self._store, number)
-            owner: Owner | None = await self._insist(other.owner)
-            if owner is not None:
-                await self._await_silence(owner, other)
+            await self._await_silence(Index(self._store, number))
         await self._insist(lambda: partition.repartition(self._store, count))
         return count
 
@@ -235,10 +229,16 @@ class Registry:
     def _beat(self) -> None:
         self._index.beat(Owner(self._instance, _here(), time.time()))
 
-    async def _await_silence(self, seen: Owner, index: Index) -> None:
-        """A fresh heartbeat that stays still is that of a dead engine; one that moves is not."""
+    async def _await_silence(self, index: Index) -> bool:
+        """A fresh heartbeat that stays still is that of a dead engine; one that moves is not.
+
+        Returns whether it is that of this very actor, before Ray restarted it.
+        """
+        seen: Owner | None = await self._insist(index.owner)
+        if seen is None or seen.instance == self._instance:
+            return seen is not None
         if not seen.is_fresh or _is_dead(seen):
-            return
+            return False
         deadline = time.monotonic() + SILENCE_SECONDS
         while time.monotonic() < deadline:
             await asyncio.sleep(BEAT_SECONDS / 2)
@@ -248,6 +248,7 @@ class Registry:
                     f"The storage {self._store.uri} is owned by a live engine ({now.cluster}). Two "
                     "engines must not share a root: stop the other cluster, or use another storage."
                 )
+        return False
 
 
 def lost_root(store: Store) -> RootInUseError:

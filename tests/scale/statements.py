@@ -83,16 +83,21 @@ def _scanned(sql: str) -> list[str]:
     return [s for s in steps if s.startswith("SCAN") and s.removeprefix("SCAN ") in BIG]
 
 
-def _sequential(node: Any) -> Iterator[str]:
-    """The large tables that a plan of PostgreSQL reads one row after the other."""
+def _sequential(node: Any, *, is_limited: bool = False) -> Iterator[str]:
+    """The large tables that a plan of PostgreSQL reads one row after the other.
+
+    ``is_limited``: not to the end, since whoever asks for its rows wants some only.
+    """
     if isinstance(node, list):
         for each in node:
-            yield from _sequential(each)
+            yield from _sequential(each, is_limited=is_limited)
     elif isinstance(node, dict):
-        is_scan = "Seq Scan" in node.get("Node Type", "") and node.get("Relation Name") in BIG
+        kind = node.get("Node Type", "")
+        is_limited = kind == "Limit" or (is_limited and "Sort" not in kind)
+        is_scan = "Seq Scan" in kind and node.get("Relation Name") in BIG
         # Where so many rows match that a limited count finds its number soon, the index would be the detour.
-        if is_scan and node.get("Plan Rows", 0) <= COUNT_CAP:
+        if is_scan and not (is_limited and node.get("Plan Rows", 0) > COUNT_CAP):
             yield str(node["Relation Name"])
         for each in node.values():
             if isinstance(each, dict | list):
-                yield from _sequential(each)
+                yield from _sequential(each, is_limited=is_limited)

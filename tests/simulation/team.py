@@ -172,7 +172,9 @@ class Team:
             self.accepted.add(workflow_id)
 
     async def _ask(self, engine: Any, verb: str, *args: Any) -> bool:
-        """Whether a request was granted; one to an engine that dies is not."""
+        """Whether a request was granted; one to an engine that dies, or is dead, is not."""
+        if engine.floor.is_dead:
+            return False
 
         async def granted() -> bool:
             return await done(getattr(engine, verb)(*args))

@@ -36,7 +36,9 @@ def test_the_same_command_makes_the_same_rows(db: None) -> None:
     assert Task.objects.filter(workflow__workflow_id="seed-0000007").count() == 3
     assert WorkflowEvent.objects.filter(workflow__workflow_id="seed-0000007").count() == 4
     assert (
-        queries.status_counts()["FAILED"] == Workflow.objects.filter(status="FAILED").count() == 10
+        queries.overview()["counts"]["FAILED"]
+        == Workflow.objects.filter(status="FAILED").count()
+        == 10
     )
     added = Workflow.objects.create(
         workflow_id="after", created_at=timezone.now(), changed_at=timezone.now()
