@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Iterator
@@ -49,12 +50,11 @@ class Bench:
     """Measures one figure after the other; each name is used once for a workflow id."""
 
     def __init__(self) -> None:
-        self._runs = 0
+        self._numbers = itertools.count(1)
 
     def new_id(self) -> str:
         """An id that no workflow has."""
-        self._runs += 1
-        return f"bench-{self._runs}"
+        return f"bench-{next(self._numbers)}"
 
     def fan_out(self, size: int) -> Figures:
         """``size`` tasks at once: plain Ray's rate, RayFlow's with a checkpoint of each, and their ratio."""
@@ -91,12 +91,17 @@ class Bench:
         return timed(lambda: workflow.run(work.chain(length), workflow_id=self.new_id()))
 
     def workflows(self, number: int) -> Figures:
-        """``number`` workflows of one task from some threads, and how long one submission takes by itself."""
+        """``number`` workflows of one task from some threads, and how long one submission takes by itself.
+
+        Started with ``run_async``, their values fetched together; and with ``run``, which waits for each.
+        """
         with ThreadPoolExecutor(TOGETHER) as pool:
             took = timed(lambda: ray.get(list(pool.map(self._submit, range(number)))))
+            ran = timed(lambda: list(pool.map(self._run, range(number))))
         spans = [timed(lambda: self._submit(0)) for _ in range(ONE_BY_ONE)]
         return {
             "workflows_per_s": number / took,
+            "workflow_runs_per_s": number / ran,
             "submit_ms_p50": 1000 * statistics.median(spans),
         }
 
@@ -106,6 +111,9 @@ class Bench:
 
     def _submit(self, number: int) -> Any:
         return workflow.run_async(work.nothing.bind(number), workflow_id=self.new_id())
+
+    def _run(self, number: int) -> Any:
+        return workflow.run(work.nothing.bind(number), workflow_id=self.new_id())
 
 
 def until_quiet() -> None:

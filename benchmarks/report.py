@@ -27,6 +27,7 @@ LARGE = {
     "chain_ms_200": ("ms a link, 200 one after the other", 2),
     "chain_ms_per_task": ("ms a link, 5,000 one after the other", 2),
     "submit_ms_p50": ("ms for one submission of a workflow of one task (median)", 1),
+    "workflow_runs_per_s": ("workflows of one task a second, whose threads wait for each", 0),
     "workflows_per_s_empty": ("workflows of one task a second, empty storage", 0),
     "workflows_per_s_after_100k": ("workflows of one task a second, beside 100,000 that have ended", 0),
     "submit_100k_s": ("s until a graph of 100,000 tasks is accepted", 1),

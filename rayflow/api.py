@@ -79,15 +79,8 @@ def run(
         WorkflowExecutionError: the workflow failed.
         WorkflowCancellationError: it was cancelled.
     """
-    ref = run_async(
-        dag,
-        *args,
-        workflow_id=workflow_id,
-        metadata=metadata,
-        workflow_timeout=workflow_timeout,
-        **kwargs,
-    )
-    return _get(ref)
+    chosen = _start(dag, args, kwargs, workflow_id, metadata, workflow_timeout)
+    return _connector.connect().at(chosen).value(chosen)
 
 
 def run_async(
@@ -121,11 +114,22 @@ def run_async(
 
     Source: seed 002, "Your first workflow"; ``ray-workflows`` 1.3.
     """
+    return output_ref(_start(dag, args, kwargs, workflow_id, metadata, workflow_timeout))
+
+
+def _start(
+    dag: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    workflow_id: str | None,
+    metadata: dict[str, Any] | None,
+    workflow_timeout: float | None,
+) -> str:
     if workflow_id is not None:
         validate_workflow_id(workflow_id)
     connection = _connect_for(dag)
     with connection.listener.submitting() as listener:
-        chosen = submit(
+        return submit(
             dag,
             args,
             kwargs,
@@ -134,7 +138,6 @@ def run_async(
             workflow_timeout=workflow_timeout,
             listener=listener,
         )
-    return output_ref(chosen)
 
 
 def submit(
@@ -285,16 +288,21 @@ def resume(workflow_id: str) -> Any:
         WorkflowRunningError: it is running (a ``RuntimeError``).
         WorkflowExecutionError, WorkflowCancellationError: how it ended this time.
     """
-    return _get(resume_async(workflow_id))
+    checked = _resume(workflow_id)
+    return _connector.connect().at(checked).value(checked)
 
 
 def resume_async(workflow_id: str) -> Any:
     """Like :func:`resume`, but returns an ``ObjectRef`` as soon as the workflow is accepted."""
+    return output_ref(_resume(workflow_id))
+
+
+def _resume(workflow_id: str) -> str:
     checked = validate_workflow_id(workflow_id)
     connection = _connector.connect()
     with connection.listener.submitting() as listener:
         connection.at(checked).call("resume", checked, listener)
-    return output_ref(checked)
+    return checked
 
 
 def resume_all(include_failed: bool = False) -> list[tuple[str, Any]]:
@@ -390,7 +398,7 @@ def get_output(workflow_id: str, *, task_id: str | None = None) -> Any:
         OutputNotAvailableError: there is no such output (a ``ValueError``).
         WorkflowExecutionError, WorkflowCancellationError: the workflow ended so while waiting.
     """
-    return _get(get_output_async(workflow_id, task_id=task_id))
+    return answered(get_output_async(workflow_id, task_id=task_id))
 
 
 def get_output_async(workflow_id: str, *, task_id: str | None = None) -> Any:
@@ -461,24 +469,18 @@ def changes(cursor: str | None, timeout: float) -> Changes:
 
 def output_of(workflow_id: str) -> Any:
     """The value of a workflow that has ended well, computed once more if it was not to be stored."""
-    return _get(output_ref(workflow_id))
+    return answered(output_ref(workflow_id))
 
 
 def output_ref(workflow_id: str) -> Any:
     """An ``ObjectRef`` to the value of a workflow that was started just now, or has ended well."""
-    engine = _connector.connect().at(workflow_id)
-    return engine.actor.output.remote(workflow_id, has_started=True)
+    return _connector.connect().at(workflow_id).output(workflow_id)
 
 
 def _call(verb: str, workflow_id: str, *args: Any) -> Any:
     """Call the engine that a workflow belongs to, and wait."""
     checked = validate_workflow_id(workflow_id)
     return _connector.connect().at(checked).call(verb, checked, *args)
-
-
-def _get(ref: Any) -> Any:
-    """The value of an output. Failures keep Ray's dual type: they are also ``RayTaskError``s."""
-    return answered(ref)
 
 
 def _connect_for(dag: Any) -> Connection:

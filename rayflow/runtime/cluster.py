@@ -218,8 +218,10 @@ def _kill_all(address: str) -> None:
 
 def make_engine(address: str, chosen: ChosenLimits, instance: str) -> Any:
     """The first engine of a root, which inherits the ``runtime_env`` of this process if it is made now."""
-    actor = ray.remote(Engine).options(**actor_options(address))
-    return actor.remote(address, chosen.limits, instance, chosen.engines)
+    actor: Any = ray.remote(Engine)
+    return actor.options(**actor_options(address)).remote(
+        address, chosen.limits, instance, chosen.engines
+    )
 
 
 def _check_limits(connection: Connection, chosen: ChosenLimits) -> None:

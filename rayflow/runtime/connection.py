@@ -39,6 +39,24 @@ class Reach:
                 return self._direct.call(method, *args)
         return unwrapped(getattr(self.actor, method).remote(*args))
 
+    def value(self, workflow_id: str) -> Any:
+        """Wait for the value of a workflow that this process has started just now.
+
+        Raises:
+            WorkflowExecutionError, WorkflowCancellationError: it ended so. They are also ``RayTaskError``s.
+            EngineUnavailableError: the engine does not answer.
+        """
+        # A task of Ray gives its CPU to others while it waits, as long as it waits in Ray.
+        if self._direct is not None and ray.get_runtime_context().worker.mode == ray.SCRIPT_MODE:
+            with suppress(Exception):  # what Ray would say of it, it shall say
+                (value,) = self._direct.call("handed", workflow_id)
+                return value
+        return answered(self.output(workflow_id))
+
+    def output(self, workflow_id: str) -> Any:
+        """An ``ObjectRef`` to the value of a workflow that was started just now, or has ended well."""
+        return self.actor.output.remote(workflow_id, has_started=True)
+
     def close(self) -> None:
         """Hang up; the engine goes on."""
         if self._direct is not None:

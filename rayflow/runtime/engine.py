@@ -12,7 +12,6 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -26,10 +25,8 @@ from rayflow.core.state import WorkflowState
 from rayflow.errors import (
     EngineUnavailableError,
     FencedError,
-    OutputNotAvailableError,
     StorageError,
     WorkflowEndedError,
-    WorkflowError,
     WorkflowExistsError,
     WorkflowNotResumableError,
     WorkflowRunningError,
@@ -52,11 +49,11 @@ from rayflow.runtime.forks import Fork
 from rayflow.runtime.hosts import HostSubmitter
 from rayflow.runtime.intake import Opened, Submission
 from rayflow.runtime.lines import Heard
+from rayflow.runtime.output_calls import OutputCalls
 from rayflow.runtime.peer_calls import PeerCalls
 from rayflow.runtime.peers import Peers, actor_options
 from rayflow.runtime.places import FarPlaces, OwnPlaces
 from rayflow.runtime.recalling import recaller
-from rayflow.runtime.references import Output
 from rayflow.runtime.registry import Registry, lost_root
 from rayflow.runtime.shared import Nodes
 from rayflow.runtime.submitter import RaySubmitter
@@ -76,7 +73,7 @@ _COLLECT = (50_000, 20, 100)
 LEFTOVER_SECONDS = 24 * 3600.0
 
 
-class Engine(AttemptCalls, ActorCalls, ForkCalls, PeerCalls):
+class Engine(OutputCalls, AttemptCalls, ActorCalls, ForkCalls, PeerCalls):
     """One per storage root, or several. Made by :mod:`rayflow.runtime.cluster`, never directly.
 
     Args:
@@ -362,26 +359,6 @@ class Engine(AttemptCalls, ActorCalls, ForkCalls, PeerCalls):
         state = await self._replay(workflow_id)
         plan: ResumePlan = await self._io(lambda: foresight.plan_resume(self._store, state, status))
         return plan
-
-    async def output(
-        self, workflow_id: str, task_id: str | None = None, has_started: bool = False
-    ) -> Output:
-        """The output of a workflow or of one of its tasks; see :meth:`Answers.output`."""
-        await self.start()
-        try:
-            return await self._answers.output(workflow_id, task_id, has_started)
-        except WorkflowError as error:
-            await self.start()  # if the root was lost meanwhile, that is the answer
-            await self._registry.require_root()
-            is_gone = isinstance(error, OutputNotAvailableError) and self._registry.has_ended_well(
-                workflow_id
-            )
-            if not (has_started and is_gone):
-                raise
-        # Who has started it is owed the value, and it is gone: it was not to be stored.
-        with suppress(WorkflowRunningError):  # somebody else was quicker
-            await self.resume(workflow_id)
-        return await self._answers.output(workflow_id, task_id, has_started)
 
     async def lines(self, listener: str, timeout: float) -> Heard:
         """What happened to the workflows of ``listener``; a long poll of ``timeout`` seconds."""

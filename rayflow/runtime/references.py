@@ -304,6 +304,11 @@ class Output:
     def __init__(self, storage: str, stored: StoredValue | None, ref: Any) -> None:
         self._parts = (storage, stored, ref)
 
+    @property
+    def is_live(self) -> bool:
+        """Whether it lies in Ray's object store, so that only Ray can carry it."""
+        return self._parts[2] is not None
+
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return materialise, self._parts
 

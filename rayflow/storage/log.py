@@ -23,6 +23,7 @@ from rayflow.storage.store import Appender, Buffer, Store
 
 _MARKER = b"\xff\xff\xff\xff"  # starts every Arrow IPC message
 _UNSIGNED = "-" * 8  # stands in the place of a frame's checksum while that is computed
+_OPTIONS = pa.ipc.IpcWriteOptions()  # else made anew each time, from variables of the environment
 _FILE = re.compile(r"(\d{6,})(\.arrows)?")
 
 
@@ -155,7 +156,7 @@ class EpochLog:
             "rayflow.crc": _UNSIGNED,
         }
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, self.schema) as writer:
+        with pa.ipc.new_stream(sink, self.schema, options=_OPTIONS) as writer:
             writer.write_batch(batch, custom_metadata=marks)
             end = sink.tell()  # before the end-of-stream mark
         stream = bytearray(memoryview(sink.getvalue())[:end])

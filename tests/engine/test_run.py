@@ -12,6 +12,7 @@ import ray
 from ray.dag import InputNode
 
 from rayflow import workflow
+from rayflow.runtime.connection import Reach
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -71,6 +72,28 @@ def test_run_async_does_not_wait_for_the_tasks() -> None:
     workflow.run_async(sleepy.bind(), workflow_id="sleepy")
     assert time.monotonic() - begin < 4
     workflow.cancel("sleepy")
+
+
+def test_a_program_that_waits_for_a_value_makes_no_call_of_ray_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @ray.remote
+    def nothing() -> None:
+        return None
+
+    monkeypatch.delattr(Reach, "output")
+    assert workflow.run(add.bind(1, 2)) == 3
+    assert workflow.run(nothing.bind(), workflow_id="nothing") is None
+    assert workflow.resume("nothing") is None
+
+
+def test_a_task_that_waits_for_a_value_lets_others_use_its_cpu() -> None:
+    @ray.remote
+    def outer(value: int) -> int:
+        return int(workflow.run(increment.bind(value)))
+
+    cpus = int(ray.cluster_resources()["CPU"])
+    assert ray.get([outer.remote(n) for n in range(2 * cpus)]) == list(range(1, 2 * cpus + 1))
 
 
 def test_running_a_finished_id_again_gives_the_stored_result(tmp_path: Path) -> None:
