@@ -49,8 +49,9 @@ class Reach:
         # A task of Ray gives its CPU to others while it waits, as long as it waits in Ray.
         if self._direct is not None and ray.get_runtime_context().worker.mode == ray.SCRIPT_MODE:
             with suppress(Exception):  # what Ray would say of it, it shall say
-                (value,) = self._direct.call("handed", workflow_id)
-                return value
+                found = self._direct.call("handed", workflow_id)
+                if found is not None:
+                    return found[0]
         return answered(self.output(workflow_id))
 
     def output(self, workflow_id: str) -> Any:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,19 @@ def test_a_run_survives_kills_of_the_engine(own_engine: Callable[..., str], tmp_
     assert ray.get(ref, timeout=PATIENCE) == 13 * 8 + 1
     assert workflow.get_status("engine-dies") == workflow.SUCCESSFUL
     assert_nothing_recorded_ran_again(root, "engine-dies", ledger)
+
+
+def test_a_program_that_waits_in_run_gets_its_value_although_the_engine_is_killed(
+    own_engine: Callable[..., str], tmp_path: Path
+) -> None:
+    root, ledger = own_engine(), tmp_path / "ledger"
+    with ThreadPoolExecutor(1) as program:
+        waits = program.submit(workflow.run, build(ledger), workflow_id="waited-for")
+        for moment in ("link-3", "wide-2"):
+            until(lambda moment=moment: has_run(ledger, moment))  # type: ignore[misc]
+            os.kill(engine_pid(root), signal.SIGKILL)
+        assert waits.result(timeout=PATIENCE) == 13 * 8 + 1
+    assert_nothing_recorded_ran_again(root, "waited-for", ledger)
 
 
 def test_pending_and_running_keep_their_places_when_the_engine_is_killed(
