@@ -71,6 +71,7 @@ class _Bundle:
         self._changed = threading.Condition()
         self._is_over = False
         self._running: int | None = None
+        self._slow: int | None = None  # the attempt that has turned out to take long
         self._ended: list[tuple[int, Outcome]] = []  # of which the engine has not been told
         self._told_at = 0.0
         self.listen: Callable[[], None] = _nothing
@@ -189,6 +190,8 @@ class _Bundle:
             match what:
                 case "calls":
                     self._calls += more
+                    if self._running is not None and self._running == self._slow:
+                        self._return_waiting()  # sent before the engine heard that it takes long
                     self._changed.notify()
                 case "end":
                     self._is_over = True
@@ -219,6 +222,7 @@ class _Bundle:
         with self._changed:
             if self._running != which:
                 return
+            self._slow = which
             self._return_waiting()
 
     def _return_waiting(self) -> None:
