@@ -97,7 +97,8 @@ def quick(bench: Bench, rounds: int, found: Found) -> Figures:
 def three(bench: Bench, sizes: dict[str, int]) -> Figures:
     """The three kinds of work that all peers do."""
     figures = bench.fan_out(sizes["fan_out"]) | bench.chain(sizes["chain"])
-    return figures | bench.workflows(sizes["workflows"])
+    number = sizes["workflows"]
+    return figures | bench.workflows(number) | bench.workflow_runs(number)
 
 
 def whole_round(bench: Bench) -> Figures:
