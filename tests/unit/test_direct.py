@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,8 +13,8 @@ import pytest
 
 from rayflow.errors import WorkflowNotFoundError
 from rayflow.runtime.direct import Desk, Direct, UnreachedError
-from rayflow.runtime.exchange import Peer, listen
-from tests.unit.test_exchange import Ledger
+from rayflow.runtime.exchange import Peer
+from tests.unit.test_exchange import Engine
 from tests.waiting import until
 
 
@@ -41,32 +40,27 @@ class Methods:
         return value
 
 
-class Server:
-    """An engine's end, in a thread of its own."""
+class Server(Engine):
+    """An engine's end that answers calls."""
 
     def __init__(self) -> None:
-        self.others = Ledger()
         self.methods = Methods()
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-        self.thread.start()
         self.desk = Desk(self.methods, self)
         self.peers: list[Peer] = []
-        opening = asyncio.run_coroutine_threadsafe(listen("127.0.0.1", self), self.loop)
-        self.address, self.server = opening.result(30)
+        super().__init__(self)
 
     def heard(self, peer: Peer, message: Any) -> None:
         self.peers.append(peer)
         if message[0] == "ask":
             self.desk.heard(peer, message)
         else:
-            self.others.heard(peer, message)
+            self.ledger.heard(peer, message)
 
     def signed(self, peer: Peer, number: int) -> None:
-        self.others.signed(peer, number)
+        self.ledger.signed(peer, number)
 
     def hung_up(self, peer: Peer) -> None:
-        self.others.hung_up(peer)
+        self.ledger.hung_up(peer)
 
     def hang_up(self) -> None:
         """As when the process of the engine is killed."""
@@ -77,20 +71,11 @@ class Server:
                 if peer._transport is not None:
                     peer._transport.abort()
 
-        self.loop.call_soon_threadsafe(abort)
+        self.do(abort)
 
     def close(self) -> None:
-        async def shut() -> None:
-            self.server.close()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
-            await asyncio.sleep(0)
-
         self.hang_up()
-        asyncio.run_coroutine_threadsafe(shut(), self.loop).result(30)
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(30)
-        self.loop.close()
+        super().close()
 
 
 @pytest.fixture
@@ -124,7 +109,7 @@ def test_a_call_that_waits_holds_up_no_other(server: Server, direct: Direct) -> 
         waiting = pool.submit(direct.call, "wait", "late")
         until(lambda: server.methods.waiting == 1)
         assert direct.call("echo", 1) == (1,)
-        server.loop.call_soon_threadsafe(server.methods.go_on.set)
+        server.do(server.methods.go_on.set)
         assert waiting.result(30) == "late"
 
 

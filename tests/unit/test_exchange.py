@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from rayflow.runtime.exchange import Address, Line, Peer, line_to, listen
+from rayflow.runtime.exchange import Address, Hearer, Line, Peer, line_to, listen
 from tests.waiting import until
 
 
@@ -41,11 +41,11 @@ class Ledger:
 class Engine:
     """An event loop in a thread, with an address to connect to."""
 
-    def __init__(self) -> None:
+    def __init__(self, hearer: Hearer | None = None) -> None:
         self.ledger = Ledger()
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
-        self.address, self._server = self.wait(listen("127.0.0.1", self.ledger))
+        self.address, self.server = self.wait(listen("127.0.0.1", hearer or self.ledger))
 
     def do(self, act: Callable[[], None]) -> None:
         self.loop.call_soon_threadsafe(act)
@@ -55,8 +55,12 @@ class Engine:
 
     def close(self) -> None:
         async def shut() -> None:
-            self._server.close()
-            await self._server.wait_closed()
+            self.server.close()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            # Before Python 3.12 `wait_closed` waits for no connection.
+            while self.server._active_count:  # type: ignore[attr-defined]
+                await asyncio.sleep(0.001)
 
         self.wait(shut())
         self.do(self.loop.stop)
