@@ -7,7 +7,6 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 from enum import Enum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +22,7 @@ from rayflow.cli import (
     verify,
     workflows,
 )
+from rayflow.cli.common import HERE, DataDir
 from rayflow.cli.errors import CommandError
 from rayflow.cli.instance import DataFolder
 from rayflow.cli.up import command as up_command
@@ -51,9 +51,6 @@ app.add_typer(token_app, name="token")
 for commands in (workflows, forks, logs, bulk, doctor, verify):
     app.add_typer(commands.app)
 app.add_typer(schedules.app, name="schedule")
-
-DataDir = Annotated[Path, typer.Option("--data-dir", help="The folder of the instance.")]
-DEFAULT_DATA_DIR = Path(".rayflow")
 
 
 class Scope(str, Enum):
@@ -85,7 +82,7 @@ def up(
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="The port of the console on 127.0.0.1.")
     ] = 8000,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    data_dir: DataDir = HERE,
     examples: Annotated[
         bool,
         typer.Option("--examples/--no-examples", help="Launch the examples at the first start."),
@@ -106,7 +103,7 @@ def create_token(
         list[str] | None,
         typer.Option(help="Where it may be used from, like 10.0.0.0/8; may be repeated."),
     ] = None,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    data_dir: DataDir = HERE,
 ) -> None:
     """Create a token and print it, and nothing else. It is not shown again."""
     data = DataFolder.named(data_dir)
