@@ -142,7 +142,10 @@ class Instance:
         found = []
         for process in psutil.process_iter():
             try:
-                ours = process.environ().get("RAYFLOW_DATA_DIR") == str(self.folder)
+                ours = (
+                    process.environ().get("RAYFLOW_DATA_DIR") == str(self.folder)
+                    or self.folder in Path(process.cwd()).parents  # as Redis: it has no environment
+                )
             except psutil.Error:
                 continue
             if ours and process.pid != os.getpid():

@@ -83,10 +83,14 @@ def test_a_token_for_an_unknown_account_is_one_line_and_a_failure(instance: Inst
     assert len(made.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("by", ["option", "environment"])
 def test_a_second_start_on_the_same_folder_is_refused_and_names_the_first(
-    instance: Instance,
+    instance: Instance, by: str
 ) -> None:
-    refused = rayflow("up", "--port", str(free_port()), "--data-dir", str(instance.folder))
+    folder = str(instance.folder)
+    option = ("--data-dir", folder) if by == "option" else ()
+    environment = {"RAYFLOW_DATA_DIR": folder} if by == "environment" else {}
+    refused = rayflow("up", "--port", str(free_port()), *option, **environment)
     assert refused.returncode != 0
     assert len(refused.stderr.strip().splitlines()) == 1
     assert f"pid {instance.pid}" in refused.stderr
@@ -163,7 +167,7 @@ def test_two_instances_run_side_by_side_and_one_stops_without_the_other(
 def test_a_stop_leaves_no_process_and_the_next_start_has_the_same_data(instance: Instance) -> None:
     # Given an instance with an account and a token
     password = instance.password
-    token = rayflow("token", "create", "kept", "--data-dir", str(instance.folder)).stdout.strip()
+    token = rayflow("token", "create", "kept", RAYFLOW_DATA_DIR=str(instance.folder)).stdout.strip()
     # When it is stopped
     started = time.monotonic()
     assert instance.stop(signal.SIGTERM) == 0

@@ -83,7 +83,7 @@ class RecordedSessions:
 
     def __init__(self, path: Path, data_dir: Path) -> None:
         self._path = path
-        self._marker = str(data_dir)
+        self._data_dir = data_dir
         self._sessions: dict[str, int] = {}
 
     def add(self, part: str, session: int) -> None:
@@ -105,7 +105,7 @@ class RecordedSessions:
         """End what an earlier supervisor of this data folder left behind.
 
         Session numbers are reused by the kernel, so a process must also carry this data folder in
-        its environment.
+        its environment, or work in it: Redis writes its title over its environment.
 
         Returns:
             how many processes that were.
@@ -118,7 +118,8 @@ class RecordedSessions:
 
     def _is_ours(self, process: psutil.Process) -> bool:
         with contextlib.suppress(psutil.Error):
-            return bool(process.environ().get("RAYFLOW_DATA_DIR") == self._marker)
+            marker = process.environ().get("RAYFLOW_DATA_DIR")
+            return marker == str(self._data_dir) or self._data_dir in Path(process.cwd()).parents
         return False
 
     def _read(self) -> list[int]:
