@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -24,8 +24,8 @@ from rayflow.runtime.floor import Floor
 from rayflow.runtime.intake import Opened, Submission, awaken, status_fact
 from rayflow.runtime.lanes import Ended
 from rayflow.runtime.live import LiveWorkflow
+from rayflow.runtime.output_calls import OutputCalls
 from rayflow.runtime.references import Output
-from rayflow.runtime.registry import Registry
 from rayflow.runtime.worker import Next
 from rayflow.storage.index import SUSPENDED
 from rayflow.storage.store import Store
@@ -63,28 +63,17 @@ class ActorView:
     error: dict[str, Any] | None = None
 
 
-class ActorCalls(ABC):
+class ActorCalls(OutputCalls):
     """The part of the engine that is about virtual actors."""
 
     _floor: Floor
-    _registry: Registry
     _store: Store
     _views: OrderedDict[str, tuple[float, ActorView]]
     _io: Callable[[Callable[[], Any]], Awaitable[Any]]
 
     @abstractmethod
-    async def start(self) -> None:
-        """Take over the root, once."""
-
-    @abstractmethod
     async def submit(self, submission: Submission, listener: str | None = None) -> bool:
         """Record and accept a workflow."""
-
-    @abstractmethod
-    async def output(
-        self, workflow_id: str, task_id: str | None = None, has_started: bool = False
-    ) -> Output:
-        """The output of a workflow or of one of its tasks."""
 
     @abstractmethod
     async def _replay(self, workflow_id: str) -> WorkflowState: ...

@@ -49,7 +49,6 @@ from rayflow.runtime.forks import Fork
 from rayflow.runtime.hosts import HostSubmitter
 from rayflow.runtime.intake import Opened, Submission
 from rayflow.runtime.lines import Heard
-from rayflow.runtime.output_calls import OutputCalls
 from rayflow.runtime.peer_calls import PeerCalls
 from rayflow.runtime.peers import Peers, actor_options
 from rayflow.runtime.places import FarPlaces, OwnPlaces
@@ -73,7 +72,7 @@ _COLLECT = (50_000, 20, 100)
 LEFTOVER_SECONDS = 24 * 3600.0
 
 
-class Engine(OutputCalls, AttemptCalls, ActorCalls, ForkCalls, PeerCalls):
+class Engine(AttemptCalls, ActorCalls, ForkCalls, PeerCalls):
     """One per storage root, or several. Made by :mod:`rayflow.runtime.cluster`, never directly.
 
     Args:
