@@ -18,9 +18,10 @@ from rayflow.core.graph import StoredValue
 from rayflow.core.records import Kind, Record
 from rayflow.core.state import fold
 from rayflow.errors import JournalCorruptError, RootInUseError, StorageError, WorkflowError
-from rayflow.storage import layout, partition, rebuild
+from rayflow.storage import layout, partition, rebuild, redo
 from rayflow.storage.address import name_of
 from rayflow.storage.journal import Journal
+from rayflow.storage.log import EpochLog
 from rayflow.storage.root import open_store
 from rayflow.storage.store import Store
 
@@ -32,8 +33,8 @@ class Finding:
     """Something that is wrong.
 
     Attributes:
-        workflow_id: whose it is; empty for the index.
-        problem: ``journal``, ``value``, ``code``, ``not_indexed`` or ``index``.
+        workflow_id: whose it is; empty for the index and the redo logs.
+        problem: ``journal``, ``value``, ``code``, ``not_indexed``, ``index`` or ``redo``.
         detail: a sentence.
     """
 
@@ -43,11 +44,12 @@ class Finding:
 
 
 def verify(store: Store, *, deep: bool = False) -> Iterator[Finding]:
-    """Look at the index, and at every workflow's journal and what that refers to.
+    """Look at the redo logs and the index, and at every workflow's journal and what that refers to.
 
     Args:
         deep: read values and compare their checksums, instead of looking at their lengths.
     """
+    yield from _of_redo_logs(store)
     try:
         parts = partition.read_entries(store)
         entries = {entry.workflow_id: entry for _, some in parts for entry in some}
@@ -82,6 +84,15 @@ def rebuild_index(store: Store) -> int:
     entries = rebuild.entries_from_journals(store)
     partition.rewrite(store, entries)
     return len(entries)
+
+
+def _of_redo_logs(store: Store) -> Iterator[Finding]:
+    for number in range(partition.count_of(store)):
+        log = EpochLog(store, layout.of_engine(layout.REDO, number), redo.SCHEMA)
+        try:
+            redo.read(log, log.epochs())
+        except JournalCorruptError as error:
+            yield Finding("", "redo", f"{error} No engine takes the root before that.")
 
 
 def _of_workflow(store: Store, workflow_id: str, *, deep: bool) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from rayflow.errors import DataSaveError, FencedError
+from rayflow.errors import DataSaveError, FencedError, JournalCorruptError
 from rayflow.storage import layout
 from rayflow.storage.log import Cursor, EpochLog
 from rayflow.storage.store import Appender, Buffer, Store
@@ -98,7 +98,7 @@ class Redo:
         """
         older = self._log.epochs()
         self._claim((older[-1] if older else 0) + 1)
-        for change in _in_force([change for epoch in older for change in self._changes(epoch)]):
+        for change in _in_force(read(self._log, older)):
             self._files.restore(change.key, change.offset, change.data or b"")
         self._retire(older)
 
@@ -206,13 +206,6 @@ class Redo:
         for epoch in epochs:
             self._store.delete(f"{self._log.folder}/{epoch:06d}.arrows")
 
-    def _changes(self, epoch: int) -> list[Change]:
-        return [
-            Change(*row)
-            for frame in self._log.read(epoch)
-            for row in zip(*(column.to_pylist() for column in frame.batch.columns), strict=True)
-        ]
-
 
 class _Group:
     """Appends of one group, written but not on disk yet."""
@@ -226,6 +219,27 @@ class _Group:
         may_exist = key in self._begun
         self.descriptors.append(self._files.put(key, offset, data, may_exist=may_exist))
         self.changes.append(Change(key, offset, data))
+
+
+def read(log: EpochLog, epochs: Sequence[int]) -> list[Change]:
+    """What some epochs of a redo log have, in order.
+
+    Raises:
+        JournalCorruptError: it is damaged.
+        DataLoadError: the storage failed.
+    """
+    try:
+        return [
+            Change(*row)
+            for epoch in epochs
+            for frame in log.read(epoch)
+            for row in zip(*(column.to_pylist() for column in frame.batch.columns), strict=True)
+        ]
+    except JournalCorruptError as error:
+        raise JournalCorruptError(
+            f"{error} Without a copy, move it out of the storage: what a power failure has just taken from "
+            "other files is not written once more then; nothing else is lost."
+        ) from error
 
 
 def _in_force(changes: Sequence[Change]) -> list[Change]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rayflow import api, workflow
+from rayflow.errors import JournalCorruptError
 from rayflow.storage.index import Index
 from rayflow.storage.root import open_store
 from rayflow.verifying import main, rebuild_index, verify
@@ -69,6 +70,18 @@ def test_what_is_damaged_or_missing_is_named(root: str, capsys: pytest.CaptureFi
     assert main([root]) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert lines[-1]["problems"] == 2
+
+
+def test_a_damaged_redo_log_is_named(root: str) -> None:
+    store = open_store(root)
+    store.own()
+    for key in ("a", "b", "c"):
+        with store.together() as group:
+            group.append(key, 0, bytes(1000))
+    damage(only(Path(root, "redo").glob("*.arrows")))
+    assert problems(root) == [("", "redo")]
+    with pytest.raises(JournalCorruptError):
+        open_store(root).own()
 
 
 def test_code_that_is_gone_is_named(root: str) -> None:

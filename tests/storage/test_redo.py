@@ -193,8 +193,12 @@ def test_a_damaged_log_is_not_passed_over(tmp_path: Path) -> None:
     data = bytearray(log.read_bytes())
     data[len(data) // 2] ^= 0xFF
     log.write_bytes(data)
-    with pytest.raises(JournalCorruptError, match="redo"):
+    with pytest.raises(JournalCorruptError, match=f"redo/{log.name}.*move it out"):
         owned(tmp_path)
+    log.unlink()
+    before = contents(tmp_path)
+    owned(tmp_path)
+    assert contents(tmp_path) == before
 
 
 def test_a_store_that_nobody_owns_brings_each_append_to_disk(
