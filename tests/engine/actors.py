@@ -107,9 +107,9 @@ class FileListener(workflow.EventListener):
     """Waits for a file, whose text is a number."""
 
     async def poll_for_event(self, path: str) -> int:
-        while not Path(path).exists():
+        while not (Path(path).exists() and (number := Path(path).read_text())):
             await asyncio.sleep(0.02)
-        return int(Path(path).read_text())
+        return int(number)
 
 
 @ray.remote

@@ -21,15 +21,20 @@ from tests.engine.test_signals import together
 from tests.waiting import until
 
 
+def content(path: str) -> str:
+    """Of a file that may not be there yet, or be empty still."""
+    return Path(path).read_text() if Path(path).exists() else ""
+
+
 class FileListener(workflow.EventListener):
-    """The event is that a file appears; its content is the event."""
+    """The event is that a file has content, which is the event."""
 
     async def poll_for_event(self, path: str, ledger: str | None = None) -> str:
         if ledger:
             note(Path(ledger), "poll")
-        while not Path(path).exists():
+        while not (event := content(path)):
             await asyncio.sleep(0.05)
-        return Path(path).read_text()
+        return event
 
     async def event_checkpointed(self, event: str) -> None:
         if event.startswith("ledger:"):
@@ -75,7 +80,7 @@ def hosts() -> list[psutil.Process]:
 
 @pytest.fixture
 def words(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Files whose appearance is an event; all are there at the end, so that nothing waits on."""
+    """Files whose content is an event; all are there at the end, so that nothing waits on."""
     made = []
 
     def path(name: str) -> Path:
@@ -84,7 +89,7 @@ def words(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
     yield path
     for file in made:
-        file.touch()
+        file.write_text("over")
 
 
 def test_events_are_waited_for_beside_each_other_and_beside_other_arguments(
