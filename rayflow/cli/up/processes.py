@@ -119,7 +119,8 @@ class RecordedSessions:
     def _is_ours(self, process: psutil.Process) -> bool:
         with contextlib.suppress(psutil.Error):
             marker = process.environ().get("RAYFLOW_DATA_DIR")
-            return marker == str(self._data_dir) or self._data_dir in Path(process.cwd()).parents
+            folders = Path(process.cwd()).parents  # without links
+            return marker == str(self._data_dir) or self._data_dir.resolve() in folders
         return False
 
     def _read(self) -> list[int]:
