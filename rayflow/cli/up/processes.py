@@ -118,9 +118,10 @@ class RecordedSessions:
 
     def _is_ours(self, process: psutil.Process) -> bool:
         with contextlib.suppress(psutil.Error):
-            marker = process.environ().get("RAYFLOW_DATA_DIR")
-            folders = Path(process.cwd()).parents  # without links
-            return marker == str(self._data_dir) or self._data_dir.resolve() in folders
+            return (
+                process.environ().get("RAYFLOW_DATA_DIR") == str(self._data_dir)
+                or self._data_dir.resolve() in Path(process.cwd()).parents
+            )
         return False
 
     def _read(self) -> list[int]:
