@@ -16,7 +16,7 @@ from rayflow.core.records import Kind
 from rayflow.reader import open_root
 from rayflow.storage import layout
 from tests.crash.test_kills import engine_pid
-from tests.waiting import PATIENCE, until
+from tests.waiting import PATIENCE, content, until
 
 LINKS = 400
 
@@ -38,7 +38,7 @@ def chain(length: int, ledger: Path) -> Any:
 
 def lines(ledger: Path) -> list[tuple[int, int]]:
     """Which link has run in which process, in order."""
-    rows = ledger.read_text().splitlines() if ledger.exists() else []
+    rows = content(ledger).splitlines()
     return [(int(row.split()[0]), int(row.split()[1])) for row in rows]
 
 

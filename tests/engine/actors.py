@@ -11,6 +11,7 @@ from typing import Any
 import ray
 
 from rayflow import workflow
+from tests.waiting import content
 
 
 @workflow.virtual_actor
@@ -107,7 +108,7 @@ class FileListener(workflow.EventListener):
     """Waits for a file, whose text is a number."""
 
     async def poll_for_event(self, path: str) -> int:
-        while not (Path(path).exists() and (number := Path(path).read_text())):
+        while not (number := content(path)):
             await asyncio.sleep(0.02)
         return int(number)
 

@@ -18,12 +18,7 @@ from rayflow import workflow
 from tests.crash.ledger import executions, note
 from tests.crash.test_kills import engine_pid
 from tests.engine.test_signals import together
-from tests.waiting import until
-
-
-def content(path: str) -> str:
-    """Of a file that may not be there yet, or be empty still."""
-    return Path(path).read_text() if Path(path).exists() else ""
+from tests.waiting import content, until
 
 
 class FileListener(workflow.EventListener):

@@ -13,6 +13,7 @@ from ray.dag import InputNode
 
 from rayflow import workflow
 from rayflow.runtime.connection import Reach
+from tests.waiting import content
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -40,7 +41,7 @@ def note(ledger: str, word: str, *_: Any) -> str:
 
 
 def lines(ledger: Path) -> list[str]:
-    return ledger.read_text().split() if ledger.exists() else []
+    return content(ledger).split()
 
 
 def test_a_node_used_by_two_consumers_runs_once(tmp_path: Path) -> None:

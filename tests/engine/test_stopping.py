@@ -17,7 +17,7 @@ import ray
 from rayflow import api, workflow
 from rayflow.core.records import Kind
 from rayflow.reader import open_root
-from tests.waiting import until
+from tests.waiting import content, until
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -29,12 +29,11 @@ def say(ledger: str, word: str) -> None:
 
 
 def words(ledger: Path) -> list[str]:
-    return [line.split()[0] for line in ledger.read_text().splitlines()] if ledger.exists() else []
+    return [line.split()[0] for line in content(ledger).splitlines()]
 
 
 def processes(ledger: Path) -> list[int]:
-    lines = ledger.read_text().splitlines() if ledger.exists() else []
-    return [int(line.split()[1]) for line in lines]
+    return [int(line.split()[1]) for line in content(ledger).splitlines()]
 
 
 def is_gone(pid: int) -> bool:
